@@ -1,0 +1,204 @@
+"""What can go wrong, whose fault it is, and what to answer.
+
+    PortProxyError
+    ├── RequestError             the visitor's request is not one we pass on
+    │   ├── BadRequest           400  cannot be understood
+    │   │   └── InvalidPort      400  not a port
+    │   ├── PortNotAllowed       403  a port that this deployment does not open
+    │   ├── Refused              403  the authorizer said no
+    │   ├── ForeignOrigin        403  sent by another site's page
+    │   ├── NotFound             404  the path leaves the mount
+    │   ├── MethodNotAllowed     405  CONNECT, TRACE
+    │   ├── LengthRequired       411  a chunked body that the server does not decode
+    │   ├── NotImplementedHere   501  something this release or server cannot do
+    │   ├── Loop                 508  the request came round to us again
+    │   └── ClientGone           400  the visitor left before the end
+    ├── AuthorizerFailed         503  the authorizer raised: the answer is no
+    ├── AuthorizerMisused        500  the authorizer returned what it may not return
+    └── UpstreamError            502  the service is at fault
+        ├── ServiceUnreachable   502  nothing listens on the port
+        ├── BadResponse          502  it answered, but not in valid HTTP/1
+        ├── NoResponse           502  it closed the connection without an answer
+        ├── Overloaded           503  this process is out of descriptors or memory
+        └── ServiceTimeout       504  no answer in time
+
+`message` and `hint` are the text for the visitor: constant but for values that were validated or
+escaped. They never hold exception texts, file names or user ids; what helps the operator goes into
+`detail`, which is only logged.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar
+
+
+class PortProxyError(Exception):
+    """Base of all: `status` to answer, `message` and `hint` for the visitor, `detail` for the log."""
+
+    status: ClassVar[int] = 500
+    headers: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def __init__(self, message: str, hint: str = "", *, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.detail = detail
+
+
+class RequestError(PortProxyError):
+    status = 400
+
+
+class BadRequest(RequestError):
+    status = 400
+
+
+class InvalidPort(BadRequest):
+    """The port is not written as a plain decimal number, or is given more than once."""
+
+    SHOWN = 32  # characters of the value that the message repeats; enough to recognise a typo
+
+    def __init__(self, raw: str, hint: str = "Give one whole number, such as ?port=16006.") -> None:
+        super().__init__(f"Invalid port parameter: {printable(raw[: self.SHOWN])}", hint)
+
+
+class PortNotAllowed(RequestError):
+    status = 403
+
+
+class Refused(RequestError):
+    status = 403
+
+
+class ForeignOrigin(RequestError):
+    status = 403
+
+
+class NotFound(RequestError):
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    status = 405
+    headers = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
+
+
+class LengthRequired(RequestError):
+    status = 411
+
+
+class NotImplementedHere(RequestError):
+    status = 501
+
+
+class Loop(RequestError):
+    status = 508
+
+
+class ClientGone(RequestError):
+    """The visitor closed the connection: nobody is left to read an answer."""
+
+    status = 400
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__("The request ended before its body was complete.", detail=detail)
+
+
+class AuthorizerFailed(PortProxyError):
+    status = 503
+    headers = (("Retry-After", "5"),)
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(
+            "Access to this port could not be checked.",
+            "Please try again in a moment.",
+            detail=detail,
+        )
+
+
+class AuthorizerMisused(PortProxyError):
+    status = 500
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__("Access to this port could not be checked.", detail=detail)
+
+
+class UpstreamError(PortProxyError):
+    status = 502
+
+
+class ServiceUnreachable(UpstreamError):
+    """Nobody accepts on the port. The text is the one that the feature documents."""
+
+    def __init__(self, port: int, *, detail: str = "") -> None:
+        super().__init__(
+            f"Failed to connect to service on port {port}.",
+            f"Is the service running? Try: python3 -m http.server {port}",
+            detail=detail,
+        )
+
+
+class BadResponse(UpstreamError):
+    def __init__(self, port: int, *, detail: str = "") -> None:
+        super().__init__(
+            f"The service on port {port} did not answer with valid HTTP.",
+            "Does it speak plain HTTP (not HTTPS, SSH or a database protocol) on this port?",
+            detail=detail,
+        )
+
+
+class NoResponse(UpstreamError):
+    def __init__(self, port: int, *, detail: str = "") -> None:
+        super().__init__(
+            f"The service on port {port} closed the connection without an answer.",
+            "Its own output may say why; it may have crashed or be restarting.",
+            detail=detail,
+        )
+
+
+class Overloaded(UpstreamError):
+    status = 503
+    headers = (("Retry-After", "5"),)
+
+    def __init__(self, port: int, *, detail: str = "") -> None:
+        super().__init__(
+            f"No connection to the service on port {port} could be opened just now.",
+            "Please try again in a moment.",
+            detail=detail,
+        )
+
+
+class ServiceTimeout(UpstreamError):
+    status = 504
+
+    def __init__(self, port: int, *, detail: str = "") -> None:
+        super().__init__(
+            f"The service on port {port} did not answer in time.",
+            "It accepts connections but may be busy or stuck. Try again, or restart it.",
+            detail=detail,
+        )
+
+
+# Out of descriptors, ephemeral ports, buffers or memory: our own shortage, not the service's.
+_SHORTAGE = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
+)
+
+
+def from_connect_error(error: BaseException, port: int) -> UpstreamError:
+    """Map what `connect()` raised: time-outs are 504, our own shortages 503, all else 502."""
+    if isinstance(error, TimeoutError):
+        return ServiceTimeout(port, detail="connect timed out")
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _SHORTAGE:
+        return Overloaded(port, detail=f"connect: {errno.errorcode[number]}")
+    return ServiceUnreachable(port, detail=f"connect: {errno.errorcode.get(number or 0, 'failed')}")
+
+
+def printable(text: str) -> str:
+    """`text` with everything but visible ASCII and single spaces written as an escape."""
+    return "".join(
+        char if " " <= char <= "~" else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )

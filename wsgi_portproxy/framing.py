@@ -1,0 +1,237 @@
+"""The strict reading of HTTP/1 responses, without I/O: heads, framing and body decoders.
+
+A service behind a port is somebody's code and what it sends is hostile input, so nothing is
+repaired: what RFC 9112 does not allow is refused. Owns bytes to values and nothing else; sockets,
+deadlines and pooling are `upstream`'s. Every decoder is fed what arrived, in any split, so that a
+worker thread and an event loop can share it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Protocol
+
+MAX_HEAD = 65536  # bytes; nginx and Apache accept less, browsers send far less
+MAX_FIELDS = 500  # Apache allows 100, and some services with generated headers send 150
+MAX_INTERIM = 10  # 1xx responses before the final one; RFC 9110 section 15.2 sets no bound
+MAX_CHUNK_LINE = 4096  # bytes of a chunk-size line, extensions included
+MAX_TRAILERS = 16384  # bytes of a trailer section, which is read and dropped
+
+# RFC 9112 section 4. The reason phrase may be empty and may hold obs-text, never CR or LF.
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+# RFC 9110 section 5.5 and RFC 9112 section 5: a token, no space before the colon, no line folding,
+# no control characters (section 5.5 calls CR, LF and NUL dangerous and the others invalid).
+_FIELD = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*((?:[\x21-\x7e\x80-\xff]"
+    rb"(?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[\t ]*"
+)
+# RFC 9112 section 7.1: 1*HEXDIG, here at most 16 (64 bits), then optional extensions.
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?")
+_DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)  # below 2**63, so that every server can count it
+
+
+class Malformed(ValueError):
+    """The bytes are not what HTTP/1 allows; the text says which rule, in constant words."""
+
+
+class Truncated(ConnectionError):
+    """The connection ended before the message did (RFC 9112 section 8)."""
+
+
+class Head(NamedTuple):
+    """A response head: `minor` of HTTP/1.x, status, reason phrase, fields in their order."""
+
+    minor: int
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+
+    def values(self, name: str) -> list[str]:
+        """All values of the fields called `name` (given in lower case), in order."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+    def tokens(self, name: str) -> list[str]:
+        """The comma-separated members of the fields called `name`, in lower case."""
+        members = ",".join(self.values(name)).lower().split(",")
+        return [member.strip(" \t") for member in members if member.strip(" \t")]
+
+
+def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
+    """The index just past the empty line that ends a head, or -1 if it has not arrived.
+
+    `searched` is how much of the buffer an earlier call has looked at already. Raises `Malformed`
+    as soon as the bytes cannot become a head of HTTP/1 (another protocol's greeting, or too long),
+    so that a peer which then says nothing more is not waited for.
+    """
+    if not b"HTTP/1.".startswith(bytes(buffer[:7])):
+        raise Malformed("not an HTTP/1 status line")
+    end = buffer.find(b"\r\n\r\n", max(0, searched - 3))
+    if end > MAX_HEAD - 4 or (end < 0 and len(buffer) >= MAX_HEAD):
+        raise Malformed("head too long")
+    return end + 4 if end >= 0 else -1
+
+
+def parse_head(block: bytes | bytearray) -> Head:
+    """Read a head, from the status line to the empty line included. Raises `Malformed`."""
+    first, *lines = bytes(block[:-4]).split(b"\r\n")
+    if len(lines) > MAX_FIELDS:
+        raise Malformed("too many header fields")
+    status_line = _STATUS_LINE.fullmatch(first)
+    if status_line is None:
+        raise Malformed("malformed status line")
+    headers = []
+    for line in lines:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            raise Malformed("malformed header field")
+        headers.append((field[1].decode("ascii"), field[2].decode("latin-1")))
+    minor, status, reason = status_line.groups()
+    return Head(int(minor), int(status), (reason or b"").decode("latin-1"), headers)
+
+
+class Decoder(Protocol):
+    """Takes the bytes of a connection after a head, gives those of the body.
+
+    `complete`: the body has ended. `surplus`: bytes came after its end; they belong to nothing, and
+    the connection must not be used again. `feed` returns what of the body the bytes held; it raises
+    `Malformed`. `eof` is called when the peer closed; it raises `Truncated` if the body was due.
+    """
+
+    complete: bool
+    surplus: bool
+
+    def feed(self, data: bytes) -> bytes: ...
+    def eof(self) -> None: ...
+
+
+class LengthDecoder:
+    """A body of a known length in bytes, zero included (RFC 9112 section 6.2)."""
+
+    def __init__(self, length: int) -> None:
+        self.remaining = length
+        self.complete = length == 0
+        self.surplus = False
+
+    def feed(self, data: bytes) -> bytes:
+        if len(data) > self.remaining:
+            self.surplus = True
+            data = data[: self.remaining]
+        self.remaining -= len(data)
+        self.complete = self.remaining == 0
+        return data
+
+    def eof(self) -> None:
+        if not self.complete:
+            raise Truncated("body shorter than its Content-Length")
+
+
+class CloseDecoder:
+    """A body that ends with the connection (RFC 9112 section 6.3, item 8)."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.surplus = False
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def eof(self) -> None:
+        self.complete = True
+
+
+class ChunkedDecoder:
+    """A chunked body (RFC 9112 section 7.1). Extensions and trailers are dropped."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.surplus = False
+        self._line = bytearray()  # what has come of a size line, a chunk's CRLF, or the trailers
+        self._remaining = 0  # bytes of the current chunk still due
+        self._trailers = -1  # bytes of trailers read so far; -1: the last chunk has not come
+        self._after_data = False  # the CRLF that ends a chunk's data is due
+
+    def feed(self, data: bytes) -> bytes:
+        parts = []
+        position = 0
+        while position < len(data) and not self.complete:
+            if self._remaining:
+                part = data[position : position + self._remaining]
+                self._remaining -= len(part)
+                self._after_data = not self._remaining
+                position += len(part)
+                parts.append(part)
+            else:
+                position = self._feed_line(data, position)
+        self.surplus = self.surplus or position < len(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def eof(self) -> None:
+        if not self.complete:
+            raise Truncated("chunked body without its last chunk")
+
+    def _feed_line(self, data: bytes, position: int) -> int:
+        """Take one line, or what has come of it, and return the position behind it."""
+        newline = data.find(b"\n", position)
+        end = newline + 1 if newline >= 0 else len(data)
+        self._line += data[position:end]
+        limit = MAX_TRAILERS if self._trailers >= 0 else MAX_CHUNK_LINE
+        if len(self._line) > limit:
+            raise Malformed("chunk-size line or trailers too long")
+        if self._after_data and not b"\r\n".startswith(bytes(self._line)):
+            raise Malformed("chunk data not followed by CRLF")
+        if newline >= 0:
+            line, self._line = bytes(self._line), bytearray()
+            self._end_line(line)
+        return end
+
+    def _end_line(self, line: bytes) -> None:
+        if not line.endswith(b"\r\n"):
+            raise Malformed("line of a chunked body not ended by CRLF")
+        line = line[:-2]
+        if self._after_data:
+            self._after_data = False
+        elif self._trailers < 0:
+            size = _CHUNK_LINE.fullmatch(line)
+            if size is None:
+                raise Malformed("malformed chunk size")
+            self._remaining = int(size[1], 16)
+            if not self._remaining:
+                self._trailers = 0
+        elif not line:
+            self.complete = True
+        else:
+            self._trailers += len(line)
+            if self._trailers > MAX_TRAILERS or _FIELD.fullmatch(line) is None:
+                raise Malformed("malformed trailer")
+
+
+def body_decoder(head: Head, method: str) -> Decoder:
+    """Choose the framing of the body that follows `head`, the answer to a `method` request.
+
+    RFC 9112 section 6.3, with its permissions to be lenient not taken: Transfer-Encoding beside
+    Content-Length, in HTTP/1.0, twice, or other than `chunked` alone is refused, and so are
+    Content-Lengths that differ or are not plain digits. Raises `Malformed`.
+    """
+    codings = head.values("transfer-encoding")
+    lengths = [part.strip(" \t") for v in head.values("content-length") for part in v.split(",")]
+    if codings and (lengths or head.minor == 0):
+        raise Malformed("Transfer-Encoding beside Content-Length or in HTTP/1.0")
+    if codings and (len(codings) > 1 or codings[0].lower() != "chunked"):
+        raise Malformed("unknown Transfer-Encoding")
+    if lengths and (len(set(lengths)) > 1 or _DIGITS.fullmatch(lengths[0]) is None):
+        raise Malformed("invalid Content-Length")
+    if method == "HEAD" or head.status in (204, 304):
+        return LengthDecoder(0)
+    if codings:
+        return ChunkedDecoder()
+    if lengths:
+        return LengthDecoder(int(lengths[0]))
+    return CloseDecoder()
+
+
+def keeps_alive(head: Head) -> bool:
+    """Whether the service will take another request on the connection (RFC 9112 section 9.3)."""
+    options = head.tokens("connection")
+    if head.minor == 0:
+        return "keep-alive" in options and "close" not in options
+    return "close" not in options
