@@ -1,0 +1,82 @@
+"""The mount: the part of the app's paths that ports hang under, such as `/{username}/{project}`.
+
+Owns matching a path's segments against the template. A segment that the wrapped app and another
+hop could read in two ways is refused here, so that the authorizer always judges exactly the
+segments that the app would see.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from .errors import NotFound
+
+_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Mount:
+    """A compiled mount template. Raises `ValueError` for a template that could never match."""
+
+    def __init__(self, template: str) -> None:
+        template = template.rstrip("/")
+        if template and not template.startswith("/"):
+            raise ValueError(f"mount must be empty or start with '/': {template!r}")
+        self.template = template
+        self.segments = template.split("/")[1:] if template else []
+        names = []
+        for segment in self.segments:
+            parameter = _PARAMETER.fullmatch(segment)
+            if parameter is not None:
+                names.append(parameter[1])
+            elif not segment or "{" in segment or "}" in segment:
+                raise ValueError(
+                    f"mount segments are either plain text or one {{name}}: {segment!r}"
+                )
+        if len(set(names)) < len(names):
+            raise ValueError(f"mount names a parameter twice: {template!r}")
+        self._parameters = [
+            match[1] if (match := _PARAMETER.fullmatch(segment)) else None
+            for segment in self.segments
+        ]
+
+    def match(self, raw: Sequence[str], decoded: Sequence[str]) -> Mapping[str, str] | None:
+        """The parameters, if the first segments of a path match; None if they do not.
+
+        `raw` are the path's segments as sent, `decoded` the same with %-escapes decoded (latin-1,
+        as WSGI has them; PEP 3333). Raises `NotFound` for a segment that matches but is ambiguous:
+        `.` or `..`, an encoded slash or backslash, control characters, invalid UTF-8.
+        """
+        if len(decoded) < len(self.segments):
+            return None
+        params: dict[str, str] = {}
+        ambiguous = False
+        for template, name, value in zip(self.segments, self._parameters, decoded, strict=False):
+            text, damaged = _text(value)
+            if name is None:
+                if text != template:
+                    return None
+            elif not value:
+                return None
+            else:
+                ambiguous = ambiguous or damaged or is_dot_segment(value) or "/" in value
+                params[name] = text
+        if ambiguous:
+            raise NotFound("There is no such page.", detail="ambiguous path segment in the mount")
+        return MappingProxyType(params)
+
+
+def is_dot_segment(decoded: str) -> bool:
+    """Whether browsers and servers resolve this segment away (RFC 3986 section 5.2.4)."""
+    return decoded in (".", "..")
+
+
+def _text(value: str) -> tuple[str, bool]:
+    """A WSGI segment as text, and whether two readers could take it for two things."""
+    try:
+        text = value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return "", True
+    return text, "\\" in text or _CONTROL.search(text) is not None
