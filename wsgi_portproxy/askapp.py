@@ -1,0 +1,164 @@
+"""`AskApp`: whoever may see the project's page in the wrapped app may use the project's ports.
+
+Owns the internal request that asks, and the cache of its yeses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from webob import Request
+
+from .captured import CapturedResponse
+from .locate import Target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+# What belongs to the request at hand and not to the visitor: left out of the question, and hence of
+# what a cached verdict depends on. All else that is text counts, so that no way in which an app or
+# a server in front knows its visitors (cookies, REMOTE_USER, certificates, addresses) is missed.
+_OF_THE_REQUEST = frozenset(
+    {
+        "CONTENT_LENGTH",
+        "CONTENT_TYPE",
+        "HTTP_ACCEPT",
+        "HTTP_ACCEPT_ENCODING",
+        "HTTP_CACHE_CONTROL",
+        "HTTP_CONNECTION",
+        "HTTP_CONTENT_LENGTH",
+        "HTTP_CONTENT_TYPE",
+        "HTTP_EXPECT",
+        "HTTP_KEEP_ALIVE",
+        "HTTP_ORIGIN",
+        "HTTP_PRAGMA",
+        "HTTP_PRIORITY",
+        "HTTP_PURPOSE",
+        "HTTP_RANGE",
+        "HTTP_REFERER",
+        "HTTP_SERVICE_WORKER",
+        "HTTP_TE",
+        "HTTP_TRANSFER_ENCODING",
+        "HTTP_UPGRADE",
+        "HTTP_UPGRADE_INSECURE_REQUESTS",
+        "HTTP_X_REQUESTED_WITH",
+        "PATH_INFO",
+        "QUERY_STRING",
+        "RAW_URI",
+        "REMOTE_PORT",
+        "REQUEST_METHOD",
+        "REQUEST_URI",
+    }
+)
+_OF_THE_REQUEST_PREFIXES = ("HTTP_IF_", "HTTP_SEC_", "HTTP_X_CSRF", "HTTP_X_XSRF")
+# The visitor's connection and what a server offers on it are not the wrapped app's to use here.
+_OF_THE_CONNECTION = frozenset({"wsgi.early_hints", "wsgi.file_wrapper", "wsgi.input_terminated"})
+_OF_THE_CONNECTION_PREFIXES = ("gunicorn.", "werkzeug.", "waitress.", "uwsgi.", "x-wsgiorg.")
+
+
+class AskApp:
+    """An authorizer that asks the wrapped app itself, in any framework.
+
+    The question is an internal GET of the mount's page (`/alice/vision/`) with the visitor's
+    cookies and all else that identifies them, without a body. 2xx lets the visitor through; 401,
+    403, 404 or a redirect (to the login page) is sent to the visitor as it is; anything else counts
+    as no answer (503). The body of a 2xx is not read.
+
+    page: another page to ask, with the mount's parameters: `"/api/projects/{username}/{project}"`.
+    seconds: how long a yes is remembered, per visitor, mount and port; 0 to ask each time. A page
+        of a service is many requests, and the app should not render its own page for each; what
+        somebody may no longer see stays open for this long.
+    entries: how many are remembered per process.
+    """
+
+    def __init__(
+        self, *, page: str | None = None, seconds: float = 5.0, entries: int = 1024
+    ) -> None:
+        if page is not None and not page.startswith("/"):
+            raise ValueError(f"page must start with '/': {page!r}")
+        self._page = page
+        self._seconds = seconds
+        self._entries = entries
+        self._app: WSGIApplication | None = None
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def bind(self, app: WSGIApplication, mount: str) -> None:
+        """Called by `PortProxy` with the app it wraps. Raises `ValueError` on a second app."""
+        if self._app is not None and self._app is not app:
+            raise ValueError("an AskApp belongs to one wrapped app; make another")
+        self._app = app
+        self._page = self._page or mount.rstrip("/") + "/"
+
+    def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
+        """The verdict. Raises RuntimeError for an answer that says neither yes nor no."""
+        assert self._app is not None, "AskApp works as the authorizer of a PortProxy only"
+        assert self._page is not None
+        path = self._page.format_map(target.params)
+        question = _question(request.environ, path)
+        key = _key(question, target.port)
+        if self._is_known(key):
+            return True
+        answer = CapturedResponse(self._app, question)
+        if 200 <= answer.status < 300:
+            answer.close()
+            self._remember(key)
+            return True
+        if 300 <= answer.status < 400 or answer.status in (401, 403, 404):
+            return answer
+        answer.close()
+        raise RuntimeError(f"the wrapped app answered {answer.status} when asked")
+
+    def _is_known(self, key: bytes) -> bool:
+        with self._lock:
+            until = self._until.get(key, 0.0)
+            if until > time.monotonic():
+                return True
+            self._until.pop(key, None)
+            return False
+
+    def _remember(self, key: bytes) -> None:
+        if self._seconds <= 0:
+            return
+        with self._lock:
+            self._until[key] = time.monotonic() + self._seconds
+            while len(self._until) > self._entries:
+                self._until.popitem(last=False)
+
+
+def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
+    """The environ of the internal request."""
+    question = {
+        key: value
+        for key, value in environ.items()
+        if key not in _OF_THE_REQUEST
+        and key not in _OF_THE_CONNECTION
+        and not key.startswith(_OF_THE_REQUEST_PREFIXES)
+        and not key.startswith(_OF_THE_CONNECTION_PREFIXES)
+    }
+    question.update(
+        {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": path.encode("utf-8").decode("latin-1"),
+            "QUERY_STRING": "",
+            "HTTP_ACCEPT": "text/html,*/*;q=0.8",
+            "CONTENT_LENGTH": "",
+            "wsgi.input": io.BytesIO(),
+            "wsgi.input_terminated": True,
+        }
+    )
+    return question
+
+
+def _key(question: WSGIEnvironment, port: int) -> bytes:
+    """What a verdict depends on, as a digest, so that long cookies cost no memory."""
+    digest = hashlib.blake2b(str(port).encode("ascii"), digest_size=24)
+    for key, value in question.items():
+        if isinstance(value, str):
+            digest.update(f"\0{key}\0{value}".encode("utf-8", "surrogateescape"))
+    return digest.digest()

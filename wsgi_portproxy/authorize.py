@@ -1,0 +1,81 @@
+"""Step 3: ask the deployment's authorizer whether this visitor may use this port.
+
+Owns the contract and that it fails closed: whatever is not a plain yes sends nothing to a service.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from webob import Request
+
+from .captured import CapturedResponse, NotAnApplication
+from .errors import AuthorizerFailed, AuthorizerMisused, Refused
+from .locate import Target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+#: `authorizer(request, target)`: True lets the request through, False answers 403, a WSGI
+#: application is the refusal to send. Called exactly once a request, for every method and for
+#: WebSocket handshakes, before any connection is made. If it raises, the answer is 503 and the
+#: exception is logged; anything else returned is 500 and logged. `request` is a `webob.Request`
+#: without a body (that belongs to the service) over a copy of the environ.
+Authorizer: TypeAlias = Callable[[Request, Target], Union[bool, "WSGIApplication"]]
+
+_REFUSED = "You do not have access to port {port} here."
+
+
+def authorize(
+    authorizer: Authorizer, environ: WSGIEnvironment, target: Target
+) -> CapturedResponse | None:
+    """None if the visitor may use the target, else the answer to give (a WSGI application).
+
+    Raises `Refused` (False), `AuthorizerFailed` (it raised), `AuthorizerMisused` (neither a bool
+    nor a WSGI application was returned).
+    """
+    try:
+        verdict = authorizer(Request(without_body(environ)), target)
+    except Exception as error:
+        raise AuthorizerFailed("the authorizer raised") from error
+    if verdict is True:
+        return None
+    if verdict is False:
+        raise Refused(_REFUSED.format(port=target.port))
+    refusal = _as_response(verdict, environ)
+    if target.websocket:
+        # A WebSocket client can follow no login redirect and show no page: 403 is all it can read.
+        refusal.close()
+        raise Refused(_REFUSED.format(port=target.port))
+    return refusal
+
+
+def _as_response(verdict: object, environ: WSGIEnvironment) -> CapturedResponse:
+    """The refusal that an authorizer returned, begun: a mock or a class must not pass for one."""
+    if isinstance(verdict, CapturedResponse):
+        return verdict
+    problem = f"the authorizer returned {type(verdict).__name__}, not True, False or a WSGI app"
+    if not callable(verdict) or isinstance(verdict, type):
+        raise AuthorizerMisused(problem)
+    try:
+        return CapturedResponse(verdict, without_body(environ))
+    except NotAnApplication as error:
+        raise AuthorizerMisused(problem) from error
+    except Exception as error:
+        raise AuthorizerFailed("the authorizer's refusal raised") from error
+
+
+def without_body(environ: WSGIEnvironment) -> WSGIEnvironment:
+    """A copy of `environ` whose body is empty.
+
+    Frameworks read the body as soon as a form is asked for; what they took would be missing at the
+    service.
+    """
+    copied = dict(environ)
+    copied["wsgi.input"] = io.BytesIO()
+    copied["wsgi.input_terminated"] = True
+    copied["CONTENT_LENGTH"] = "0"
+    copied.pop("HTTP_TRANSFER_ENCODING", None)
+    return copied

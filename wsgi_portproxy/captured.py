@@ -1,0 +1,67 @@
+"""A WSGI application's answer, taken up to the point where its head is known.
+
+The authorizers need it: `AskApp` to read the wrapped app's status without its body, and the
+contract to make sure that what an authorizer returned as an application is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class NotAnApplication(TypeError):
+    """What was called did not behave as a WSGI application (PEP 3333)."""
+
+
+class CapturedResponse:
+    """Status, headers and the rest of an answer; itself an application that gives it out, once.
+
+    `status` is the code, `status_line` as the application gave it. Raises `NotAnApplication`, and
+    what the application raises. `close` must be called if the answer is not given out.
+    """
+
+    def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
+        self.status_line = ""
+        self.headers: list[tuple[str, str]] = []
+        self._written: list[bytes] = []
+        body: Any = app(environ, self._start_response)
+        self._body = body
+        try:
+            self._blocks: Iterator[bytes] = iter(body)
+            if not self.status_line:
+                # A generator calls start_response with its first block, which may be empty.
+                self._written.extend(block for block in [next(self._blocks, None)] if block)
+            self.status = int(self.status_line[:3])
+        except (TypeError, ValueError) as error:
+            self.close()
+            raise NotAnApplication("no response was started") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response(self.status_line, self.headers)
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return self._written.pop(0) if self._written else next(self._blocks)
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
+
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Any:
+        if not isinstance(status, str):
+            raise NotAnApplication("the status is not a string")
+        self.status_line, self.headers = status, list(headers)
+        return self._written.append

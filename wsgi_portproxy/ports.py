@@ -1,0 +1,128 @@
+"""Step 2: whether this deployment opens a port at all, before anybody is asked who may use it.
+
+Owns the allowed ports and the rule that nobody is ever connected to the wrapped app itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Callable, Container, Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from .errors import AuthorizerFailed, Loop, MethodNotAllowed, PortNotAllowed
+from .locate import Target
+from .servers import client_socket
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+#: Ports that may be opened: a container of ints (`range(10000, 20001)`, `{6006, 8888}`), or a
+#: callable that is given the `Target` and returns one (ranges per user or project). The callable
+#: is asked once a request, before the authorizer; if it raises, the answer is 503.
+AllowedPorts: TypeAlias = "Container[int] | Callable[[Target], Container[int]]"
+
+DEFAULT_PORTS = range(10000, 20001)  # 10000 to 20000; no well-known service of a system is there
+_LAST_PORT = 65535
+_LISTED = 8  # the refusal names single ports up to this many; more would not help a person
+# CONNECT names another target than the URL; TRACE would show a page the visitor's cookies.
+_NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
+
+
+class PortPolicy:
+    """Decides on ports. Raises `TypeError` for `allowed` that is neither container nor callable."""
+
+    def __init__(self, allowed: AllowedPorts) -> None:
+        if not callable(allowed) and not hasattr(allowed, "__contains__"):
+            raise TypeError("ports must be a container of ints, or a callable that returns one")
+        self._allowed = allowed
+
+    def check(self, target: Target, environ: WSGIEnvironment) -> None:
+        """Return if the request may go on.
+
+        Raises `MethodNotAllowed`, `PortNotAllowed`, `Loop` for our own port, and
+        `AuthorizerFailed` if the callable raised.
+        """
+        if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
+            raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} is not forwarded to a service.")
+        allowed = self._allowed_for(target)
+        if not 0 < target.port <= _LAST_PORT or target.port not in allowed:
+            raise PortNotAllowed(f"Port {target.port} is outside allowed range{describe(allowed)}")
+        if pseudonym(environ) in environ.get("HTTP_VIA", ""):
+            raise Loop(
+                f"The service on port {target.port} sends requests back to this application.",
+                "It forwards to the address it was asked through.",
+            )
+        if target.port in own_ports(environ):
+            raise Loop(
+                f"Port {target.port} is the one that this application itself listens on.",
+                "Start your service on another port.",
+            )
+
+    def _allowed_for(self, target: Target) -> Container[int]:
+        # A container that is also callable is a container: its meaning is the plainer one.
+        if hasattr(self._allowed, "__contains__"):
+            return self._allowed
+        assert callable(self._allowed)
+        try:
+            allowed = self._allowed(target)
+        except Exception as error:
+            raise AuthorizerFailed("the ports callable raised") from error
+        if not hasattr(allowed, "__contains__"):
+            raise AuthorizerFailed(f"the ports callable returned {type(allowed).__name__}")
+        return allowed
+
+
+def own_ports(environ: WSGIEnvironment) -> set[int]:
+    """The ports that the server took this request on, as far as it tells.
+
+    The socket's own address where it can be seen, since SERVER_PORT may be a front-end's.
+    """
+    ports = set()
+    server_port = environ.get("SERVER_PORT", "")
+    if server_port.isdecimal():
+        ports.add(int(server_port))
+    sock = client_socket(environ)
+    if sock is not None:
+        try:
+            name = sock.getsockname()
+        except OSError:  # the visitor is gone already
+            return ports
+        if isinstance(name, tuple):  # a str or bytes: a Unix socket
+            ports.add(name[1])
+    return ports
+
+
+def via(environ: WSGIEnvironment) -> tuple[str, str]:
+    """The Via field for the service: what came, and us (RFC 9110 section 7.6.3)."""
+    received = environ.get("HTTP_VIA")
+    ours = f"1.1 {pseudonym(environ)}"
+    return "Via", f"{received}, {ours}" if received else ours
+
+
+def pseudonym(environ: WSGIEnvironment) -> str:
+    """Our name in Via: the same in all workers of a server, another for another machine's.
+
+    From the host name, which is not told, and the port that the server listens on.
+    """
+    return f"portproxy-{_digest(environ.get('SERVER_PORT', ''))}"
+
+
+@lru_cache(maxsize=16)
+def _digest(server_port: str) -> str:
+    name = f"{socket.gethostname()}:{server_port}"
+    return hashlib.sha256(name.encode("utf-8")).hexdigest()[:12]
+
+
+def describe(allowed: Container[int]) -> str:
+    """The allowed ports in parentheses for the refusal, or nothing where they have no short name."""
+    if isinstance(allowed, range) and allowed and abs(allowed.step) == 1:
+        return f" ({min(allowed)}-{max(allowed)})"
+    if isinstance(allowed, (set, frozenset, list, tuple)) and 0 < len(allowed) <= _LISTED:
+        return f" ({_list(allowed)})"
+    return ""
+
+
+def _list(ports: Iterable[int]) -> str:
+    return ", ".join(str(port) for port in sorted(ports))
