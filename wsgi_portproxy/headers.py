@@ -1,0 +1,231 @@
+"""Which header fields pass, in both directions, as tables with the reason beside each row.
+
+Owns names and what becomes of each; URLs inside values are `rewrite`'s, cookies are `cookies`'s.
+Names are compared in lower case with every odd character read as `-`: `X_Forwarded_User` and
+`X.Forwarded.User` reach CGI-like services as the same variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from .cookies import MAX_SET_COOKIES, CookiePolicy
+from .origin import normal_origin
+from .rewrite import View
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Headers = list[tuple[str, str]]
+
+# RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2: they speak of one connection, not of the
+# message. `proxy-*` is covered by the prefixes below.
+HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"}
+)
+
+NOT_TO_SERVICE = HOP_BY_HOP | {
+    "host",  # ours, by identity
+    "content-length",  # ours, by what is read
+    "content-type",  # WSGI has it outside HTTP_*
+    "expect",  # answered by the server; a 100 from the service would come too late
+    "forwarded",  # RFC 7239; only we know who is in front of the service
+    "via",  # ours, with what came
+    "remote-user",  # who the visitor is, for services that trust a proxy; likewise the next eight
+    "remote-groups",
+    "remote-name",
+    "remote-email",
+    "x-remote-user",
+    "x-remote-group",
+    "x-remote-groups",
+    "x-authenticated-user",
+    "x-webauth-user",
+    "x-real-ip",  # where the visitor is; likewise the next five
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-original-url",  # what is asked for; would bypass what was judged. Likewise the next three
+    "x-original-uri",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-http-method-override",  # another method than was judged; likewise the next two
+    "x-http-method",
+    "x-method-override",
+    "x-script-name",  # where the service is mounted; X-Forwarded-Prefix says it
+    "proxy",  # CGI's HTTP_PROXY (CVE-2016-5385)
+}
+NOT_TO_SERVICE_PREFIXES = ("x-forwarded-", "x-portproxy-", "proxy-", "x-auth-request-", "x-ssl-")
+
+# Fields that a `Connection` of the visitor's may name without effect: ours, and what we filter.
+_KEPT_THOUGH_NAMED = frozenset({"cookie", "origin", "referer"})
+
+NOT_TO_VISITOR = HOP_BY_HOP | {
+    "date",  # the WSGI server's to say; werkzeug would send two. Likewise the next
+    "server",
+    "x-sendfile",  # tells a front-end server to send a file of its own
+    "clear-site-data",  # logs the visitor out of the wrapped app; all below act on the whole origin
+    "strict-transport-security",
+    "expect-ct",
+    "alt-svc",
+    "nel",
+    "report-to",
+    "reporting-endpoints",
+    "accept-ch",
+    "critical-ch",
+    "origin-agent-cluster",
+    "set-login",
+    "surrogate-control",  # instructions to shared caches, against `private`; likewise the next
+    "cdn-cache-control",
+    "cache-control",  # ours, made private
+}
+NOT_TO_VISITOR_PREFIXES = (
+    "x-accel-",  # nginx: internal redirects to the app's protected files
+    "x-sendfile",
+    "x-lighttpd-",
+    "x-litespeed-",
+    "x-reproxy-",
+    "public-key-pins",
+    "proxy-",  # between a proxy and its client
+    "x-portproxy-",
+)
+
+_ODD = re.compile(r"[^a-z0-9]")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
+
+
+def request_headers(
+    environ: WSGIEnvironment, view: View, cookies: CookiePolicy, *, withhold_authorization: bool
+) -> Headers:
+    """The fields for the service but those that announce the body. Nothing is added for show.
+
+    Host first, then the visitor's in the server's order, then X-Forwarded-*.
+    """
+    named = _connection_options(environ.get("HTTP_CONNECTION", ""))
+    headers = [("Host", view.authority)]
+    if content_type := environ.get("CONTENT_TYPE"):
+        headers.append(("Content-Type", content_type))
+    for key, value in environ.items():
+        if not key.startswith("HTTP_"):
+            continue
+        name, canonical = _name_to_service(key)
+        if not name or (canonical in named and canonical not in _KEPT_THOUGH_NAMED):
+            continue
+        if canonical == "cookie":
+            value = cookies.for_service(value)
+            if not value.strip():
+                continue
+        elif canonical == "origin" and normal_origin(value) == view.origin:
+            value = f"http://{view.authority}"
+        elif canonical == "referer":
+            value = view.referer_to_service(value)
+        elif canonical == "authorization" and withhold_authorization:
+            continue
+        headers.append((name, value))
+    if remote := environ.get("REMOTE_ADDR"):
+        headers.append(("X-Forwarded-For", remote))
+    headers.append(("X-Forwarded-Proto", environ["wsgi.url_scheme"]))
+    if view.target.prefix:
+        headers.append(("X-Forwarded-Prefix", view.target.prefix))
+    return headers
+
+
+def response_headers(
+    fields: Iterable[tuple[str, str]], view: View, cookies: CookiePolicy, *, needs_path: bool
+) -> Headers:
+    """The fields for the visitor: the service's, mapped, without what speaks to others than this
+    page. `needs_path` as in `CookiePolicy.for_visitor`. Content-Length is kept once."""
+    fields = list(fields)
+    named = _connection_options(
+        ",".join(value for name, value in fields if name.lower() == "connection")
+    )
+    headers: Headers = []
+    cache_control, lengths, set_cookies = [], [], 0
+    for name, value in fields:
+        canonical = _ODD.sub("-", name.lower())
+        if canonical == "content-length":
+            lengths.append((name, value.partition(",")[0].strip(" \t")))
+        elif canonical == "cache-control":
+            cache_control.append(value)
+        elif canonical in NOT_TO_VISITOR or canonical.startswith(NOT_TO_VISITOR_PREFIXES):
+            continue
+        elif canonical in named or canonical.endswith("-cdn-cache-control"):
+            continue
+        elif canonical == "set-cookie":
+            scoped = cookies.for_visitor(value, view.target.prefix, needs_path=needs_path)
+            if scoped is not None and set_cookies < MAX_SET_COOKIES:
+                headers.append((name, scoped))
+                set_cookies += 1
+        elif canonical in _MAPPED:
+            headers.append((name, _MAPPED[canonical](view, value)))
+        elif canonical not in _KEPT_IF or _KEPT_IF[canonical](view, value):
+            headers.append((name, value))
+    return [*headers, *lengths[:1], ("Cache-Control", private(cache_control))]
+
+
+def _names_no_ambient_login(view: View, value: str) -> bool:
+    """Negotiate and NTLM would send the visitor's desktop login, unasked, to the service."""
+    schemes = value.lower().replace(",", " ").split()
+    return "negotiate" not in schemes and "ntlm" not in schemes
+
+
+def _scope_is_under_prefix(view: View, value: str) -> bool:
+    return value.startswith(view.target.prefix + "/") and ".." not in value
+
+
+_MAPPED: dict[str, Callable[[View, str], str]] = {
+    "location": View.to_visitor,
+    "content-location": View.to_visitor,
+    "refresh": View.refresh_to_visitor,
+    "link": View.link_to_visitor,
+}
+_KEPT_IF: dict[str, Callable[[View, str], bool]] = {
+    "www-authenticate": _names_no_ambient_login,
+    "service-worker-allowed": _scope_is_under_prefix,
+}
+
+
+def early_hint_headers(fields: Iterable[tuple[str, str]], view: View) -> Headers:
+    """What of a 103 may reach the visitor: Link (RFC 8297), which is what browsers act on."""
+    return [(name, view.link_to_visitor(value)) for name, value in fields if name.lower() == "link"]
+
+
+def private(values: Iterable[str]) -> str:
+    """A Cache-Control that keeps an answer to the visitor who was authorized for it.
+
+    Without it a shared cache in front of the app may keep the answer and serve it to everybody
+    (RFC 9111 sections 3 and 4.2.2). What the service says to the visitor's own cache stays.
+    """
+    directives = [
+        directive.strip() for value in values for directive in value.split(",") if directive.strip()
+    ]
+    kept = [d for d in directives if _directive(d) not in _SHARED_DIRECTIVES]
+    if not any(_directive(d) in ("private", "no-store") for d in kept):
+        kept.insert(0, "private")
+    return ", ".join(kept)
+
+
+def _directive(text: str) -> str:
+    return text.partition("=")[0].strip().lower()
+
+
+def _connection_options(value: str) -> frozenset[str]:
+    """The fields that a Connection field declares hop-by-hop, in the form used for comparing."""
+    return frozenset(_ODD.sub("-", option.strip().lower()) for option in value.split(","))
+
+
+@lru_cache(maxsize=512)
+def _name_to_service(key: str) -> tuple[str, str]:
+    """The field name for a WSGI key such as HTTP_ACCEPT ("" if it may not pass), and its form for
+    comparing. Names are the usual spelling, since WSGI does not hand over the visitor's."""
+    name = "-".join(part.capitalize() for part in key[5:].split("_"))
+    canonical = _ODD.sub("-", name.lower())
+    dropped = canonical in NOT_TO_SERVICE or canonical.startswith(NOT_TO_SERVICE_PREFIXES)
+    if dropped or _TOKEN.fullmatch(name) is None:
+        return "", canonical
+    return name.replace("Sec-Websocket-", "Sec-WebSocket-"), canonical

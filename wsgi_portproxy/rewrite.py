@@ -1,0 +1,134 @@
+"""URLs between the two views: the service's, which begins at its own root, and the visitor's.
+
+Owns Location, Content-Location, Refresh and Link on the way out and Referer on the way in. Mapping
+is idempotent: what carries the prefix already (services that honour X-Forwarded-Prefix) stays, and
+so do relative and foreign URLs. Bodies are never touched.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import urljoin
+
+from .locate import Target, cut_port, visible
+
+# Names by which a service may call its own address (0.0.0.0: what it was told to bind).
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0"})  # noqa: S104
+# Browsers read `\` as `/` in http URLs (WHATWG URL standard), so both must be seen here.
+_ABSOLUTE = re.compile(r"(?:https?:)?[/\\]{2}([^/\\?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+_REFRESH = re.compile(
+    r"""([\t ]*[0-9.]*[\t ]*[;,]?[\t ]*url[\t ]*=[\t ]*)(["']?)(.*?)(\2[\t ]*)""", re.I
+)
+_LINK = re.compile(r"<([^<>]*)>")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one request's URLs look from both sides.
+
+    target: where the request went.
+    authority: the Host that the service was sent (`localhost:16006`).
+    origin: the wrapped app's own origin as the visitor sees it (`https://app.example.com`).
+    """
+
+    target: Target
+    authority: str
+    origin: str
+
+    def to_visitor(self, url: str) -> str:
+        """The visitor's URL for one that the service gave in a header."""
+        path = self.service_path(url)
+        if path is None:
+            return url
+        prefix = self.target.prefix
+        if self._has_prefix(path):
+            path = path[len(prefix) :]
+        if self.target.form != "query":
+            return url if _is_relative(url) else prefix + path
+        # The query form has the port in every URL, relative ones included.
+        resource, hash_mark, fragment = path.partition("#")
+        resource, _, query = resource.partition("?")
+        _, query = cut_port(query)
+        query = f"{query}&port={self.target.port}" if query else f"port={self.target.port}"
+        return f"{prefix}{resource}?{query}{hash_mark}{fragment}"
+
+    def at(self, path: str) -> View:
+        """The same view of another path of the service."""
+        return replace(self, target=replace(self.target, path=path))
+
+    def redirect_target(self, location: str) -> str | None:
+        """The request target for a Location at this service, or None if it leads elsewhere."""
+        path = self.service_path(location)
+        if path is None:
+            return None
+        if self._has_prefix(path):
+            path = path[len(self.target.prefix) :]
+        path = visible(path.partition("#")[0])
+        return path if path.startswith("/") else f"/{path}"
+
+    def service_path(self, url: str) -> str | None:
+        """The path (with query and fragment) at this service that `url` means, or None if foreign.
+
+        A relative URL is resolved against the request's path. The result may still carry the
+        visitor's prefix, where the service put it.
+        """
+        absolute = _ABSOLUTE.fullmatch(url)
+        if absolute is not None:
+            authority, path = absolute.groups()
+            if not self._is_service(authority.lower()):
+                return None
+            return path if path.startswith("/") else f"/{path}"
+        if _SCHEME.match(url):
+            return None
+        return urljoin(self.target.path, url) if _is_relative(url) else url
+
+    def _is_service(self, authority: str) -> bool:
+        host, _, port = authority.rpartition(":")
+        if authority == self.authority.lower():
+            return True
+        return host in _LOCAL_HOSTS and port == str(self.target.port)
+
+    def _has_prefix(self, path: str) -> bool:
+        prefix = self.target.prefix
+        return bool(prefix) and path.startswith(prefix) and path[len(prefix) :][:1] in "/?#"
+
+    def referer_to_service(self, referer: str) -> str:
+        """The Referer that the service is sent: our own origin becomes the service's.
+
+        Of pages outside the service only the origin is told: their paths and queries are the app's.
+        Foreign ones stay as they are.
+        """
+        own = self.origin + "/"
+        if referer != self.origin and not referer.startswith(own):
+            return referer
+        path = referer[len(self.origin) :]
+        prefix = self.target.prefix
+        if not self._has_prefix(path):
+            return f"http://{self.authority}/"
+        path = path[len(prefix) :]
+        if self.target.form == "query":
+            resource, _, query = path.partition("?")
+            ports, query = cut_port(query)
+            if ports != [str(self.target.port)]:
+                return f"http://{self.authority}/"
+            path = f"{resource}?{query}" if query else resource
+        return f"http://{self.authority}{path if path.startswith('/') else '/' + path}"
+
+    def refresh_to_visitor(self, value: str) -> str:
+        """A Refresh field (`5; url=/next`) with its URL mapped."""
+        refresh = _REFRESH.fullmatch(value)
+        if refresh is None:
+            return value
+        before, quote, url, after = refresh.groups()
+        return f"{before}{quote}{self.to_visitor(url)}{after}"
+
+    def link_to_visitor(self, value: str) -> str:
+        """A Link field (RFC 8288) with the targets between its angle brackets mapped."""
+        return _LINK.sub(lambda link: f"<{self.to_visitor(link[1])}>", value)
+
+
+def _is_relative(url: str) -> bool:
+    """Neither absolute nor beginning at the root: resolved against the present URL."""
+    return not url.startswith(("/", "\\")) and _SCHEME.match(url) is None
