@@ -1,0 +1,95 @@
+"""The request's body on its way to the service: framed anew, in blocks, and never cut short unseen.
+
+Owns how a body is announced (RFC 9112 section 6) and that its length comes out as announced. The
+visitor's framing is never copied: what a server decoded is encoded again from what was read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .errors import BadRequest, ClientGone, LengthRequired, NotImplementedHere
+from .servers import BodyReader, body_reader
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# Blocks grow from the first to the last size, in bytes: small ones reach the service early, large
+# ones cost less each (gunicorn hands over 150 MB/s in 16 KiB blocks, 930 MB/s in 1 MiB).
+FIRST_BLOCK = 16384
+LAST_BLOCK = 1048576
+_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+# Methods for which a Content-Length of 0 says nothing; servers and clients add it idly.
+_BODY_IS_UNUSUAL = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class Upload:
+    """A body of `length` bytes, or a chunked one (`length` None), read from the visitor once.
+
+    `complete`: all of it has been given out by `next_block`.
+    """
+
+    def __init__(self, reader: BodyReader, length: int | None) -> None:
+        self.reader = reader
+        self.length = length
+        self.complete = length == 0
+        self._remaining = length
+        self._block = FIRST_BLOCK
+
+    @property
+    def header(self) -> tuple[str, str]:
+        """The field that announces this body."""
+        if self.length is None:
+            return "Transfer-Encoding", "chunked"
+        return "Content-Length", str(self.length)
+
+    def next_block(self) -> bytes:
+        """The next piece as it goes onto the wire; may wait for the visitor.
+
+        Raises `ClientGone` if the body ends before its length or the connection breaks, and the
+        server's own error for a malformed one: the service then never sees a complete request.
+        """
+        limit = self._block
+        if self._remaining is not None:
+            limit = min(limit, self._remaining)
+        try:
+            data = self.reader.read(limit)
+        except OSError as error:
+            raise ClientGone("reading the request body failed") from error
+        if len(data) == self._block < LAST_BLOCK:
+            self._block *= 2
+        if self._remaining is not None:
+            if not data:
+                raise ClientGone("request body shorter than its Content-Length")
+            self._remaining -= len(data)
+            self.complete = not self._remaining
+            return data
+        self.complete = not data
+        return b"%x\r\n%b\r\n" % (len(data), data)  # of no data: the last chunk
+
+
+def upload_of(environ: WSGIEnvironment) -> Upload | None:
+    """The body of a request, or None if it has none.
+
+    Neither Content-Length nor Transfer-Encoding means no body (RFC 9112 section 6.3). Raises
+    `BadRequest`, `NotImplementedHere` for a coding other than chunked, and `LengthRequired` for a
+    chunked body that the server does not decode (`wsgi.input_terminated` not set).
+    """
+    coding = environ.get("HTTP_TRANSFER_ENCODING", "").strip().lower()
+    length = environ.get("CONTENT_LENGTH") or ""
+    if coding:
+        if coding != "chunked":
+            raise NotImplementedHere("This Transfer-Encoding is not supported.")
+        if not environ.get("wsgi.input_terminated"):
+            raise LengthRequired(
+                "This server takes no chunked request bodies.", "Send a Content-Length."
+            )
+        return Upload(body_reader(environ), None)
+    if not length:
+        return None
+    if _LENGTH.fullmatch(length) is None:
+        raise BadRequest("The Content-Length is not a number.")
+    if not int(length) and environ["REQUEST_METHOD"] in _BODY_IS_UNUSUAL:
+        return None
+    return Upload(body_reader(environ), int(length))
