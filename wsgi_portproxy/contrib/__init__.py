@@ -1,0 +1,1 @@
+"""Authorizers that run with a framework's own request, session and user in place."""

@@ -1,0 +1,110 @@
+"""An authorizer with Django's request, session and user.
+
+from wsgi_portproxy.contrib.django import authorizer
+
+def may_view(request, target):
+    project = get_object_or_404(Project, owner__username=target.params["username"], ...)
+    return project.is_visible_to(request.user)
+
+application = PortProxy(get_wsgi_application(), authorizer=authorizer(may_view), mount=...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import close_old_connections
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.module_loading import import_string
+from webob import Request
+
+from ..locate import Target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+#: `check(request, target)`: the same verdicts as an `Authorizer`'s, and Django's own: an
+#: HttpResponse is the refusal to send, `PermissionDenied` and `Http404` count as 403 and 404.
+Check: TypeAlias = Callable[[HttpRequest, Target], "bool | HttpResponseBase | WSGIApplication"]
+
+
+def authorizer(check: Check) -> DjangoAuthorizer:
+    """An authorizer that calls `check(request, target)` with `request.session` and `request.user`.
+
+    The session and authentication middlewares of `settings.MIDDLEWARE` are applied, subclasses of
+    them too; no others. The session is for reading: changes are not saved. Raises
+    `ImproperlyConfigured` if the settings lack one of them.
+    """
+    return DjangoAuthorizer(check)
+
+
+class DjangoAuthorizer:
+    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, by its settings."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._middlewares = [
+            middleware(_unused_get_response) for middleware in _session_and_auth_middlewares()
+        ]
+        self.withhold_cookies = frozenset(
+            {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, "messages"}
+        )
+
+    def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
+        # As Django's request signals do: a connection that the database closed must not be used,
+        # and none is kept longer than CONN_MAX_AGE.
+        close_old_connections()
+        try:
+            django_request = WSGIRequest(request.environ)
+            for middleware in self._middlewares:
+                middleware.process_request(django_request)
+            try:
+                verdict = self._check(django_request, target)
+            except PermissionDenied:
+                return False
+            except Http404:
+                verdict = HttpResponse("Not Found\n", status=404, content_type="text/plain")
+            return as_wsgi(verdict) if isinstance(verdict, HttpResponseBase) else verdict
+        finally:
+            close_old_connections()
+
+
+def as_wsgi(response: HttpResponseBase) -> WSGIApplication:
+    """A Django response as a WSGI application, its cookies included."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        headers = list(response.items())
+        headers += [("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()]
+        start_response(f"{response.status_code} {response.reason_phrase}", headers)
+        return response
+
+    return application
+
+
+def _session_and_auth_middlewares() -> list[type]:
+    # Imported here because they need the settings and the app registry, which a wsgi.py has only
+    # after get_wsgi_application(), while its imports stand at the top.
+    from django.contrib.auth.middleware import AuthenticationMiddleware
+    from django.contrib.sessions.middleware import SessionMiddleware
+
+    found = [
+        middleware
+        for middleware in map(import_string, settings.MIDDLEWARE)
+        if isinstance(middleware, type)
+        and issubclass(middleware, (SessionMiddleware, AuthenticationMiddleware))
+    ]
+    for needed in (SessionMiddleware, AuthenticationMiddleware):
+        if not any(issubclass(middleware, needed) for middleware in found):
+            raise ImproperlyConfigured(
+                f"wsgi_portproxy's authorizer needs {needed.__name__} in settings.MIDDLEWARE"
+            )
+    return found
+
+
+def _unused_get_response(request: HttpRequest) -> HttpResponse:
+    raise AssertionError("only process_request of these middlewares is called")

@@ -1,0 +1,57 @@
+"""An authorizer that runs inside a Flask app's request context.
+
+from wsgi_portproxy.contrib.flask import authorizer
+
+def may_view(target):
+    return session.get("user") == target.params["username"] or redirect(url_for("login"))
+
+app.wsgi_app = PortProxy(app.wsgi_app, authorizer=authorizer(app, may_view), mount=...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from flask import Flask
+from webob import Request
+from werkzeug.exceptions import HTTPException
+
+from ..locate import Target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+#: `check(target)`: the same verdicts as an `Authorizer`'s; what `flask.abort` raises is the refusal
+#: to send. `flask.request`, `flask.session` and extensions such as Flask-Login's `current_user`
+#: are in place.
+Check: TypeAlias = Callable[[Target], "bool | WSGIApplication"]
+
+
+def authorizer(app: Flask, check: Check) -> FlaskAuthorizer:
+    """An authorizer that calls `check(target)` inside a request context of `app`.
+
+    `before_request` functions do not run, and changes to the session are not saved.
+    """
+    return FlaskAuthorizer(app, check)
+
+
+class FlaskAuthorizer:
+    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, by its config."""
+
+    def __init__(self, app: Flask, check: Check) -> None:
+        self._app = app
+        self._check = check
+        names: list[Any] = [
+            app.config["SESSION_COOKIE_NAME"],
+            app.config.get("REMEMBER_COOKIE_NAME", "remember_token"),  # Flask-Login
+        ]
+        self.withhold_cookies = frozenset(str(name) for name in names)
+
+    def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
+        with self._app.request_context(request.environ):
+            try:
+                return self._check(target)
+            except HTTPException as error:
+                # With a response made now: later there is no request context to make it in.
+                return error.get_response(request.environ)

@@ -1,0 +1,185 @@
+"""What a visitor reads when there is no answer of a service to read: HTML, JSON or plain text.
+
+Owns the negotiation and the looks. The words come from `errors`; every value is escaped here once
+more, and a Content-Security-Policy lets the page run nothing but what stands in this file.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from webob import Response
+
+from .errors import PortProxyError, ServiceUnreachable
+from .locate import prefers_html
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+#: On the 502 of a service that is not running; the waiting page reloads when it is gone.
+MARKER = ("X-Portproxy-Error", "unreachable")
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1d2430; --soft: #566072; --line: #dde2ea;
+  --paper: #f5f7fa; --card: #fff; --code: #f0f3f7; --accent: #2563eb; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #9aa4b5; --line: #2c3442;
+  --paper: #11151c; --card: #191f29; --code: #222a36; --accent: #7aa5ff; } }
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem;
+  background: var(--paper); color: var(--ink);
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
+main { width: 100%; max-width: 42rem; padding: 2rem 2.25rem; background: var(--card);
+  border: 1px solid var(--line); border-radius: .75rem; }
+h1 { margin: 0 0 .75rem; font-size: 1.4rem; line-height: 1.3; font-weight: 650; }
+p { margin: 0 0 1rem; }
+.soft { color: var(--soft); }
+.live { display: flex; align-items: center; gap: .6rem; margin: 1.5rem 0 0; padding-top: 1.25rem;
+  border-top: 1px solid var(--line); color: var(--soft); font-size: .925rem; }
+.dot { flex: none; width: .65rem; height: .65rem; border-radius: 50%; background: var(--accent);
+  animation: pulse 1.6s ease-in-out infinite; }
+@keyframes pulse { 50% { opacity: .25; } }
+@media (prefers-reduced-motion: reduce) { .dot { animation: none; } }
+code { font: .875rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+dl { margin: 0; display: grid; grid-template-columns: max-content 1fr; gap: .5rem 1rem;
+  align-items: baseline; }
+dt { color: var(--soft); font-size: .925rem; }
+dd { margin: 0; min-width: 0; }
+dd code { display: block; padding: .35rem .6rem; border-radius: .375rem; background: var(--code);
+  overflow-wrap: anywhere; }
+@media (max-width: 34rem) { main { padding: 1.5rem; } dl { grid-template-columns: 1fr;
+  gap: .25rem; } dd { margin-bottom: .5rem; } }
+"""
+
+# A HEAD of the same URL, seen by the same authorizer. Anything but our own 502 ends the waiting: the
+# service, or a login page because the session ended meanwhile.
+_SCRIPT = """
+(function () {
+  var text = document.getElementById("live");
+  var since = Date.now();
+  function later() {
+    setTimeout(look, Date.now() - since < 60000 ? 1000 : 4000);
+  }
+  function look() {
+    if (document.hidden) { return later(); }
+    fetch(location.href, { method: "HEAD", cache: "no-store", redirect: "manual",
+      headers: { "Accept": "text/plain" } }).then(function (answer) {
+      if (answer.headers.get("X-Portproxy-Error") !== "unreachable") {
+        text.textContent = "It is up. Opening it\\u2026";
+        location.reload();
+        return;
+      }
+      text.textContent = "Waiting. This page opens the service as soon as it answers.";
+      later();
+    }, function () {
+      text.textContent = "This application does not answer at the moment. Still trying.";
+      later();
+    });
+  }
+  later();
+})();
+"""
+
+_EXAMPLES = (
+    ("TensorBoard", "tensorboard --logdir=./logs --port={port}"),
+    ("JupyterLab", "jupyter lab --port={port} --ip=127.0.0.1 --no-browser"),
+    ("MLflow", "mlflow ui --port={port} --host=127.0.0.1"),
+    ("Streamlit", "streamlit run app.py --server.port={port}"),
+    ("Your own", "uvicorn main:app --host 127.0.0.1 --port {port}"),
+    ("Files", "python3 -m http.server {port}"),
+)
+
+
+def error_response(
+    error: PortProxyError, environ: WSGIEnvironment, port: int | None
+) -> WSGIApplication:
+    """`error` as a WSGI application, in the form that the request's Accept asks for."""
+    status = HTTPStatus(error.status)
+    response = Response(status=f"{status.value} {status.phrase}")
+    accept = environ.get("HTTP_ACCEPT", "")
+    if prefers_html(accept):
+        waits = isinstance(error, ServiceUnreachable) and environ["REQUEST_METHOD"] == "GET"
+        response.text = _waiting_page(error, port or 0) if waits else _plain_page(error, status)
+        response.headers["Content-Security-Policy"] = _POLICY
+    elif "json" in accept.lower():
+        response.content_type, response.charset = "application/json", None
+        response.body = json.dumps(_as_dict(error, port)).encode("utf-8")
+    else:
+        response.content_type = "text/plain"
+        response.text = "\n".join(filter(None, [error.message, error.hint])) + "\n"
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Accept"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(error.headers)
+    if isinstance(error, ServiceUnreachable):
+        response.headers[MARKER[0]] = MARKER[1]
+    application: WSGIApplication = response
+    return application
+
+
+def _as_dict(error: PortProxyError, port: int | None) -> dict[str, object]:
+    return {"status": error.status, "error": error.message, "hint": error.hint, "port": port}
+
+
+def _waiting_page(error: PortProxyError, port: int) -> str:
+    rows = "\n".join(
+        f"<dt>{html.escape(name)}</dt><dd><code>{html.escape(command.format(port=port))}</code></dd>"
+        for name, command in _EXAMPLES
+    )
+    return _page(
+        f"Waiting for port {port}",
+        f"Nothing is running on port {port} yet",
+        f"""<p>{html.escape(error.message)}<br>{html.escape(error.hint)}</p>
+<p class="soft">Start a service on this port, on the same machine as this application:</p>
+<dl>
+{rows}
+</dl>
+<p class="live" role="status"><span class="dot"></span><span id="live">Waiting. This page opens the
+service as soon as it answers.</span></p>
+<noscript><meta http-equiv="refresh" content="5"></noscript>
+<script>{_SCRIPT}</script>""",
+    )
+
+
+def _plain_page(error: PortProxyError, status: HTTPStatus) -> str:
+    hint = f'\n<p class="soft">{html.escape(error.hint)}</p>' if error.hint else ""
+    return _page(
+        status.phrase,
+        status.phrase,
+        f"<p>{html.escape(error.message)}</p>{hint}",
+    )
+
+
+def _page(title: str, heading: str, content: str) -> str:
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{html.escape(heading)}</h1>
+{content}
+</main>
+</body>
+</html>
+"""
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+_POLICY = (
+    f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)

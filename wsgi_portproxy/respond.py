@@ -1,0 +1,106 @@
+"""Step 5: the answer on its way to the visitor, as a WSGI application.
+
+Owns the last look at what a WSGI server is handed (no body where none may be, one start_response,
+after everything is decided), the iterable that passes each block on as it arrives, and that a body
+which breaks looks broken: ended quietly, a short body would leave the visitor's connection open on
+several servers, and the next answer would be read as the rest of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from urllib3.exceptions import ProtocolError
+
+from .cookies import CookiePolicy
+from .errors import ClientGone
+from .headers import Headers, response_headers
+from .rewrite import View
+from .servers import fails_on_304_with_length
+from .upstream import UpstreamResponse
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_BLOCK = 65536  # bytes; what a read of a loopback socket yields at most
+log = logging.getLogger("wsgi_portproxy")
+
+
+def respond(response: UpstreamResponse, view: View, cookies: CookiePolicy) -> WSGIApplication:
+    """The service's answer as a WSGI application, to be called once. It closes `response`."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            write = start_response(
+                f"{response.status} {response.reason or ''}",
+                _headers(response, view, cookies, environ),
+            )
+            body = StreamedBody(response, view.target.port)
+            if response.body_is_due():
+                write(b"")  # the head is news by itself: an event stream may stay silent for long
+        except BaseException:
+            response.close()
+            raise
+        return body
+
+    return application
+
+
+def moved(status: int, location: str) -> WSGIApplication:
+    """A redirect to another URL of the same service, for the visitor's browser to follow."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        headers = [("Location", location), ("Content-Length", "0"), ("Cache-Control", "no-store")]
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [b""]
+
+    return application
+
+
+def _headers(
+    response: UpstreamResponse, view: View, cookies: CookiePolicy, environ: WSGIEnvironment
+) -> Headers:
+    target = view.target
+    # The visitor's URL is the mount without a slash: browsers would scope cookies above it.
+    above = target.form == "query" and target.path.partition("?")[0] == "/"
+    needs_path = above and not environ.get("PATH_INFO", "").endswith("/")
+    headers = response_headers(response.headers.iteritems(), view, cookies, needs_path=needs_path)
+    # RFC 9110 section 8.6: never on a 204.
+    if response.status == 204 or (response.status == 304 and fails_on_304_with_length(environ)):
+        headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    return headers
+
+
+class StreamedBody:
+    """The body of an answer, block by block as it arrives. No `__len__`: servers would use it.
+
+    Raises ConnectionResetError where the service broke off, so that the server cuts the connection
+    and the visitor can tell.
+    """
+
+    def __init__(self, response: UpstreamResponse, port: int) -> None:
+        self._response = response
+        self._port = port
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            block = self._response.read1(_BLOCK)
+        except ProtocolError as error:
+            log.warning("port %d: the answer broke off: %s", self._port, error.args[0])
+            raise ConnectionResetError(errno.ECONNRESET, "the service broke off") from error
+        except ClientGone as error:
+            log.debug("port %d: the visitor left: %s", self._port, error.detail)
+            raise ConnectionResetError(errno.ECONNRESET, "the visitor left") from error
+        if not block:
+            raise StopIteration
+        return block
+
+    def close(self) -> None:
+        self._response.close()
