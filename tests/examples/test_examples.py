@@ -1,0 +1,295 @@
+"""Every example keeps the same promises: its ports open to whom its project pages open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_port
+
+from .conftest import EXAMPLES, Service, Visitor, gunicorn, until
+
+
+@dataclass(frozen=True)
+class Example:
+    folder: str
+    app: str
+    login: str
+    session_cookie: str
+
+
+PLAIN = Example("plain", "app:application", "/login", "session")
+FLASK = Example("flask_app", "app:app", "/login", "session")
+DJANGO = Example("django_project", "workbench.wsgi:application", "/login/", "workbench_session")
+
+
+class Site:
+    """An example that runs."""
+
+    def __init__(self, url: str, example: Example) -> None:
+        self.url = url
+        self.example = example
+
+    def anonymous(self) -> Visitor:
+        return Visitor(self.url)
+
+    def signed_in(self, user: str) -> Visitor:
+        visitor = self.anonymous()
+        assert sign_in(visitor, self.example.login, user) == "/"
+        return visitor
+
+
+def sign_in(visitor: Visitor, login: str, user: str) -> str:
+    """Where the login sends the visitor."""
+    answer = visitor.submit(login, {"username": user, "password": f"{user}-demo"})
+    assert answer.status in (302, 303)
+    return answer.location
+
+
+@contextlib.contextmanager
+def running_site(example: Example, folder: Path) -> Iterator[Site]:
+    env = {"SECRET_KEY": "for the tests only", "WORKBENCH_DATA": str(folder)}
+    path = EXAMPLES / example.folder
+    if example is DJANGO:
+        for arguments in (["migrate", "--verbosity=0"], ["seed"]):
+            subprocess.run(
+                [sys.executable, "manage.py", *arguments],
+                cwd=path,
+                env={**os.environ, **env},
+                check=True,
+            )
+    with gunicorn(path, example.app, env) as url:
+        yield Site(url, example)
+
+
+@pytest.fixture(scope="module", params=[PLAIN, FLASK, DJANGO], ids=lambda example: example.folder)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    example: Example = request.param
+    with running_site(example, tmp_path_factory.mktemp(example.folder)) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def django_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(DJANGO, tmp_path_factory.mktemp("django")) as site:
+        yield site
+
+
+@pytest.mark.parametrize("user", ["alice", "carol"], ids=["owner", "viewer"])
+def test_who_may_view_the_project_may_use_its_ports(
+    site: Site, service: Service, user: str
+) -> None:
+    answer = site.signed_in(user).get(f"/alice/vision/?port={service.port}")
+    assert answer.status == 200
+    assert answer.text == f"service on {service.port}: GET /"
+
+
+def test_a_foreign_user_gets_404_and_nothing_reaches_the_service(
+    site: Site, service: Service
+) -> None:
+    bob = site.signed_in("bob")
+    for path in (f"?port={service.port}", f"proxy/{service.port}/", ""):
+        assert bob.get(f"/alice/vision/{path}").status == 404
+    assert service.received == []
+
+
+def test_an_anonymous_visitor_signs_in_and_is_back_at_the_port(
+    site: Site, service: Service
+) -> None:
+    visitor = site.anonymous()
+    refused = visitor.get(f"/alice/vision/?port={service.port}&x=1")
+    assert refused.status in (302, 303)
+    assert refused.location.startswith(site.example.login + "?next=")
+    assert service.received == []
+
+    back = sign_in(visitor, refused.location, "alice")
+    assert visitor.get(back).text == f"service on {service.port}: GET /?x=1"
+
+
+def test_a_browser_is_sent_to_the_path_form_and_stays_there(site: Site, service: Service) -> None:
+    alice = site.signed_in("alice")
+    moved = alice.get(f"/alice/vision/?port={service.port}", {"Sec-Fetch-Mode": "navigate"})
+    assert (moved.status, moved.location) == (307, f"/alice/vision/proxy/{service.port}/")
+    answer = alice.get(f"{moved.location}static/app.js?v=2", {"Sec-Fetch-Mode": "no-cors"})
+    assert answer.text == f"service on {service.port}: GET /static/app.js?v=2"
+
+
+def test_a_post_reaches_the_service_with_its_body(site: Site, service: Service) -> None:
+    alice = site.signed_in("alice")
+    answer = alice.send("POST", f"/alice/vision/proxy/{service.port}/api", b"a=1&b=%2B")
+    assert answer.status == 200
+    assert service.received[-1].body == b"a=1&b=%2B"
+
+
+def test_the_session_cookie_never_reaches_the_service(site: Site, service: Service) -> None:
+    alice = site.signed_in("alice")
+    assert site.example.session_cookie in {cookie.name for cookie in alice.cookies}
+    assert alice.get(f"/alice/vision/?port={service.port}").status == 200
+    assert site.example.session_cookie not in service.received[-1].headers.get("Cookie", "")
+
+
+def test_the_project_page_is_the_apps_own_and_offers_to_open_a_port(site: Site) -> None:
+    page = site.signed_in("carol").get("/alice/vision/")
+    assert page.status == 200
+    assert 'name="port"' in page.text
+
+
+def test_a_service_that_is_not_running_is_named(site: Site) -> None:
+    port = free_port()
+    answer = site.signed_in("alice").get(f"/alice/vision/?port={port}")
+    assert answer.status == 502
+    assert f"Failed to connect to service on port {port}." in answer.text
+
+
+def test_a_port_out_of_range_is_refused(site: Site) -> None:
+    answer = site.signed_in("alice").get("/alice/vision/?port=5000")
+    assert answer.status == 403
+    assert "Port 5000 is outside allowed range (10000-20000)" in answer.text
+
+
+def test_streams_run_side_by_side_and_leave_threads_for_others(
+    site: Site, service: Service
+) -> None:
+    alice = site.signed_in("alice")
+    answers: list[int] = []
+    streams = [
+        threading.Thread(
+            target=lambda: answers.append(
+                alice.get(f"/alice/vision/proxy/{service.port}/held").status
+            )
+        )
+        for _ in range(8)
+    ]
+    for stream in streams:
+        stream.start()
+    try:
+        until(lambda: len(service.received) == len(streams), "all streams are open")
+        assert alice.get("/alice/vision/").status == 200
+        assert answers == []
+    finally:
+        service.release.set()
+        for stream in streams:
+            stream.join()
+    assert answers == [200] * len(streams)
+
+
+def test_a_wrong_password_does_not_sign_in(site: Site) -> None:
+    visitor = site.anonymous()
+    answer = visitor.submit(site.example.login, {"username": "alice", "password": "wrong"})
+    assert "not right" in answer.text
+    assert visitor.get("/alice/vision/").status in (302, 303)
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["//evil.example/", "/%5Cevil.example/", "https://evil.example/"]
+)
+def test_the_login_sends_nobody_to_another_site(site: Site, elsewhere: str) -> None:
+    assert sign_in(site.anonymous(), f"{site.example.login}?next={elsewhere}", "alice") == "/"
+
+
+@pytest.mark.parametrize("example", [PLAIN, FLASK], ids=lambda example: example.folder)
+def test_without_a_secret_key_it_does_not_start_and_says_so(example: Example) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import app"],
+        cwd=EXAMPLES / example.folder,
+        env={**os.environ, "SECRET_KEY": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Set SECRET_KEY" in done.stderr
+
+
+# --- The Django project has more to it -----------------------------------------------------------
+
+
+def test_signing_out_closes_the_ports(django_site: Site, service: Service) -> None:
+    alice = django_site.signed_in("alice")
+    assert alice.get(f"/alice/vision/?port={service.port}").status == 200
+    alice.submit("/logout/", {}, page="/")
+    assert alice.get(f"/alice/vision/?port={service.port}").status == 302
+
+
+def test_the_start_page_lists_what_the_visitor_may_view(django_site: Site) -> None:
+    listed = {user: django_site.signed_in(user).get("/").text for user in ("alice", "bob", "carol")}
+    assert ["alice/vision" in listed[user] for user in listed] == [True, False, True]
+    assert ["bob/audio" in listed[user] for user in listed] == [False, True, False]
+    assert all("alice/handbook" in text for text in listed.values())
+
+
+def test_a_public_project_opens_its_ports_to_everybody_who_is_signed_in(
+    django_site: Site, service: Service
+) -> None:
+    path = f"/alice/handbook/?port={service.port}"
+    assert django_site.signed_in("bob").get(path).status == 200
+    assert django_site.anonymous().get(path).status == 302
+
+
+def test_a_reserved_port_opens_from_its_own_project_only(
+    django_site: Site, service: Service
+) -> None:
+    alice, bob = django_site.signed_in("alice"), django_site.signed_in("bob")
+    assert bob.get(f"/bob/audio/?port={service.port}").status == 200
+
+    reserve = {"number": str(service.port), "label": "My service"}
+    assert alice.submit("/alice/vision/ports/", reserve, page="/alice/vision/").status == 302
+    assert f"?port={service.port}" in alice.get("/alice/vision/").text
+    refused = bob.get(f"/bob/audio/?port={service.port}")
+    assert refused.status == 403
+    assert f"Port {service.port} belongs to another project" in refused.text
+    assert "<form" not in refused.text, "made without the CSRF middleware: it could not be sent"
+    assert alice.get(f"/alice/vision/?port={service.port}").status == 200
+
+    again = bob.submit("/bob/audio/ports/", reserve, page="/bob/audio/")
+    assert (again.status, "reserved already" in again.text) == (422, True)
+    release = f"/alice/vision/ports/{service.port}/release/"
+    assert alice.submit(release, {}, page="/alice/vision/").status == 302
+    assert bob.get(f"/bob/audio/?port={service.port}").status == 200
+
+
+def test_only_the_owner_reserves_and_releases_ports(django_site: Site) -> None:
+    carol = django_site.signed_in("carol")
+    for path in ("/alice/vision/ports/", "/alice/vision/ports/16006/release/"):
+        answer = carol.submit(path, {"number": "12345"}, page="/")
+        assert answer.status == 403
+        assert "Only the owner may do this" in answer.text
+
+
+def test_a_form_of_another_site_is_refused(django_site: Site) -> None:
+    alice = django_site.signed_in("alice")
+    answer = alice.send("POST", "/alice/vision/ports/", b"number=12345")
+    assert answer.status == 403
+    assert "12345" not in alice.get("/alice/vision/").text
+
+
+def test_the_secret_key_is_made_once_and_for_its_owner_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES / "django_project")
+    from workbench import secret_key
+
+    path = tmp_path / "data" / "secret-key"
+    keys: list[str] = []
+    workers = [
+        threading.Thread(target=lambda: keys.append(secret_key.load_or_create(path)))
+        for _ in range(8)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(keys) == 8
+    assert len(set(keys)) == 1
+    assert len(keys[0]) > 50
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path], "no drafts are left behind"

@@ -1,0 +1,49 @@
+"""The wrapped app of the tests: plain WSGI, many users, one cookie that says who it is.
+
+`application` and its variants are what the test servers are told to serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from webob import Request
+
+from wsgi_portproxy import AskApp, PortProxy, Target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+MOUNT = "/{username}/{project}"
+
+
+def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Alice may see /alice/...; anonymous visitors are sent to /login; others get 403."""
+    user = Request(dict(environ)).cookies.get("user")
+    parts = environ["PATH_INFO"].split("/")
+    if len(parts) >= 3 and parts[1] in ("alice", "bob"):
+        if user is None:
+            start_response("302 Found", [("Location", "/login"), ("Content-Type", "text/plain")])
+            return [b"sign in\n"]
+        if user != parts[1]:
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"not yours\n"]
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"the app: {environ['PATH_INFO']}?{environ['QUERY_STRING']}\n".encode()]
+    if environ["PATH_INFO"] in ("/", "/login"):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"the app: {environ['PATH_INFO']}?{environ['QUERY_STRING']}\n".encode()]
+    start_response("404 Not Found", [("Content-Type", "text/plain")])
+    return [b"the app has no such page\n"]
+
+
+def may_view(request: Request, target: Target) -> bool:
+    return bool(request.cookies.get("user") == target.params.get("username", "alice"))
+
+
+application = PortProxy(
+    app, authorizer=may_view, mount=MOUNT, connect_timeout=1.0, head_timeout=2.0
+)
+asking = PortProxy(app, authorizer=AskApp(), mount=MOUNT, head_timeout=2.0)
+whole = PortProxy(app, authorizer=may_view, head_timeout=2.0)
