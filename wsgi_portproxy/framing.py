@@ -19,6 +19,8 @@ MAX_TRAILERS = 16384  # bytes of a trailer section, which is read and dropped
 
 # RFC 9112 section 4. The reason phrase may be empty and may hold obs-text, never CR or LF.
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+# RFC 9112 section 2.2: the only line end is CRLF. The last byte may be a CR whose LF is to come.
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 # RFC 9110 section 5.5 and RFC 9112 section 5: a token, no space before the colon, no line folding,
 # no control characters (section 5.5 calls CR, LF and NUL dangerous and the others invalid).
 _FIELD = re.compile(
@@ -60,14 +62,16 @@ def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
     """The index just past the empty line that ends a head, or -1 if it has not arrived.
 
     `searched` is how much of the buffer an earlier call has looked at already. Raises `Malformed`
-    as soon as the bytes cannot become a head of HTTP/1 (another protocol's greeting, or too long),
-    so that a peer which then says nothing more is not waited for.
+    as soon as the bytes cannot become a head of HTTP/1 (another protocol's greeting, other line
+    ends, or too long), so that a peer which then says nothing more is not waited for.
     """
     if not b"HTTP/1.".startswith(bytes(buffer[:7])):
         raise Malformed("not an HTTP/1 status line")
     end = buffer.find(b"\r\n\r\n", max(0, searched - 3))
     if end > MAX_HEAD - 4 or (end < 0 and len(buffer) >= MAX_HEAD):
         raise Malformed("head too long")
+    if end < 0 and _BARE_LINE_END.search(buffer, max(0, searched - 1)):
+        raise Malformed("line of a head not ended by CRLF")
     return end + 4 if end >= 0 else -1
 
 
