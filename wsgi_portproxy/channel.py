@@ -12,6 +12,7 @@ import socket
 import time
 
 from .errors import ClientGone
+from .servers import VisitorSocket
 from .upload import FIRST_BLOCK, Upload
 
 # Seconds of silence after which the visitor's socket is looked at too. Long enough that a quick
@@ -36,7 +37,7 @@ class Channel:
         sock: socket.socket,
         upload: Upload | None,
         *,
-        visitor: socket.socket | None,
+        visitor: VisitorSocket | None,
         timeout: float,
         deadline: float,
     ) -> None:
@@ -153,7 +154,7 @@ def _as_broken(error: OSError) -> ConnectionError:
 def _poll(
     sock: socket.socket,
     events: int,
-    other: socket.socket | None,
+    other: VisitorSocket | None,
     timeout: float | None,
     *,
     other_events: int = 0,

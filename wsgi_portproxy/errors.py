@@ -9,8 +9,10 @@
     │   ├── ForeignOrigin        403  sent by another site's page
     │   ├── NotFound             404  the path leaves the mount
     │   ├── MethodNotAllowed     405  CONNECT, TRACE
+    │   ├── UpgradeRequired      426  another version of the WebSocket protocol
     │   ├── LengthRequired       411  a chunked body that the server does not decode
     │   ├── NotImplementedHere   501  something this release or server cannot do
+    │   ├── TooManyTunnels       503  no more WebSockets at the moment
     │   ├── Loop                 508  the request came round to us again
     │   └── ClientGone           400  the visitor left before the end
     ├── AuthorizerFailed         503  the authorizer raised: the answer is no
@@ -86,6 +88,18 @@ class MethodNotAllowed(RequestError):
 
 class LengthRequired(RequestError):
     status = 411
+
+
+class UpgradeRequired(RequestError):
+    """RFC 6455 section 4.4: the answer names the version that would do."""
+
+    status = 426
+    headers = (("Sec-WebSocket-Version", "13"),)
+
+
+class TooManyTunnels(RequestError):
+    status = 503
+    headers = (("Retry-After", "30"),)
 
 
 class NotImplementedHere(RequestError):

@@ -218,6 +218,8 @@ def body_decoder(head: Head, method: str) -> Decoder:
     """
     codings = head.values("transfer-encoding")
     lengths = [part.strip(" \t") for v in head.values("content-length") for part in v.split(",")]
+    if head.status == 101:
+        return CloseDecoder()  # another protocol from here on, until the end
     if codings and (lengths or head.minor == 0):
         raise Malformed("Transfer-Encoding beside Content-Length or in HTTP/1.0")
     if codings and (len(codings) > 1 or codings[0].lower() != "chunked"):

@@ -218,9 +218,9 @@ def parse_port(raw: str) -> int:
 
 
 def is_websocket(environ: WSGIEnvironment) -> bool:
-    """Whether the request asks for a WebSocket (RFC 6455 section 4.2.1, items 1, 3 and 4)."""
+    """Whether the request asks for a WebSocket (RFC 6455 section 4.2.1, items 3 and 4)."""
     upgrade = environ.get("HTTP_UPGRADE")
-    if upgrade is None or environ.get("REQUEST_METHOD") != "GET":
+    if upgrade is None:
         return False
     options = environ.get("HTTP_CONNECTION", "").lower().split(",")
     return (

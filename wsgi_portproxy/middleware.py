@@ -14,7 +14,7 @@ from .askapp import AskApp
 from .authorize import Authorizer, authorize
 from .cookies import DEFAULT_WITHHELD, CookiePolicy
 from .error_page import error_response
-from .errors import NotImplementedHere, PortProxyError
+from .errors import PortProxyError
 from .headers import early_hint_headers, request_headers
 from .locate import Locator, Target
 from .mount import Mount
@@ -24,6 +24,8 @@ from .redirects import follow_redirects
 from .respond import moved, respond
 from .rewrite import View
 from .servers import client_socket
+from .tunnel.handshake import UPGRADE_FIELDS
+from .tunnel.tunnels import Tunnels
 from .upload import upload_of
 from .upstream import Upstream, UpstreamRequest, UpstreamResponse
 
@@ -48,6 +50,9 @@ class PortProxy:
     withhold_authorization: whether the Authorization field is the app's own too.
     connect_timeout: seconds for a service to accept a connection.
     head_timeout: seconds for the head of its answer to come. Bodies have no limit.
+    max_tunnels: WebSockets open at a time, per process; None: half of its descriptors, less some.
+    tunnel_idle_timeout: seconds of silence after which a WebSocket is cut.
+    tunnels_require_origin: whether a WebSocket handshake must name its Origin, as all browsers do.
 
     Raises `TypeError` or `ValueError` for settings that could never work.
     """
@@ -65,6 +70,9 @@ class PortProxy:
         withhold_authorization: bool = False,
         connect_timeout: float = 3.0,
         head_timeout: float = 60.0,
+        max_tunnels: int | None = None,
+        tunnel_idle_timeout: float = 3600.0,
+        tunnels_require_origin: bool = False,
     ) -> None:
         if not callable(authorizer):
             raise TypeError("authorizer must be a callable: authorizer(request, target)")
@@ -79,6 +87,11 @@ class PortProxy:
             getattr(authorizer, "withhold_cookies", ())
         )
         self._withhold_authorization = withhold_authorization
+        self._tunnels = Tunnels(
+            max_tunnels=max_tunnels,
+            idle_timeout=tunnel_idle_timeout,
+            require_origin=tunnels_require_origin,
+        )
         self._upstream = Upstream(connect_timeout=connect_timeout, head_timeout=head_timeout)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -95,19 +108,17 @@ class PortProxy:
         """The answer to a request for a port. Raises `PortProxyError`."""
         self._ports.check(target, environ)  # 2
         check_same_origin(environ, target)
+        self._tunnels.check(environ, target)
         refusal = authorize(self._authorizer, environ, target)  # 3
         if refusal is not None:
             return refusal
         location = self._locator.canonical_location(target, environ, promote=self._promote)
         if location is not None:
             return moved(*location)
-        if target.websocket:
-            raise NotImplementedHere(
-                "WebSockets are not supported yet.",
-                "Tunnels for them come with a later release; plain HTTP works.",
-            )
         view = View(target, authority=f"localhost:{target.port}", origin=own_origin(environ))
         response, view = self._forward(view, environ)  # 4
+        if response.status == 101:
+            return self._tunnels.carry(response, view, self._cookies, environ)  # 5, for ever
         return respond(response, view, self._cookies)  # 5
 
     def _forward(self, view: View, environ: WSGIEnvironment) -> tuple[UpstreamResponse, View]:
@@ -120,7 +131,11 @@ class PortProxy:
         headers.append(via(environ))
         if upload is not None:
             headers.append(upload.header)
-        request = UpstreamRequest(target.port, environ["REQUEST_METHOD"], target.path, headers)
+        if target.websocket:
+            headers += UPGRADE_FIELDS
+        request = UpstreamRequest(
+            target.port, environ["REQUEST_METHOD"], target.path, headers, target.websocket
+        )
         visitor = client_socket(environ)
         hints = environ.get("wsgi.early_hints")
 
@@ -130,7 +145,7 @@ class PortProxy:
                 hints(links)
 
         response = self._upstream.send(request, upload, visitor=visitor, early_hints=early_hints)
-        if target.form != "query":
+        if target.form != "query" or target.websocket:
             return response, view
 
         def send(again: UpstreamRequest) -> UpstreamResponse:

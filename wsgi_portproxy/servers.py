@@ -9,30 +9,22 @@ from __future__ import annotations
 
 import array
 import fcntl
-import socket
-import ssl
+import io
+import sys
 import termios
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# Where servers put the visitor's socket in the environ (gunicorn's workers; werkzeug's server).
-_SOCKET_KEYS = ("gunicorn.socket", "werkzeug.socket")
 
+class VisitorSocket(Protocol):
+    """What we use of a server's socket; gevent's is no subclass of the standard one."""
 
-def client_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """The socket of the visitor's connection, if the server shows it and it is open."""
-    for key in _SOCKET_KEYS:
-        sock = environ.get(key)
-        if isinstance(sock, socket.socket) and sock.fileno() >= 0:
-            return sock
-    return None
-
-
-def fails_on_304_with_length(environ: WSGIEnvironment) -> bool:
-    """Whether the server answers 500 to a 304 that has a Content-Length (gevent.pywsgi does)."""
-    return str(environ.get("SERVER_SOFTWARE", "")).startswith("gevent")
+    def fileno(self) -> int: ...
+    def getsockname(self) -> Any: ...
 
 
 class BodyReader:
@@ -42,7 +34,7 @@ class BodyReader:
     """
 
     #: Becomes readable when `read` has something new; None where only a read can tell.
-    socket: socket.socket | None = None
+    socket: VisitorSocket | None = None
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         source = environ["wsgi.input"]
@@ -65,7 +57,7 @@ class GunicornLengthReader(BodyReader):
     read ahead already, nor for what the kernel holds.
     """
 
-    def __init__(self, reader: Any, sock: socket.socket) -> None:
+    def __init__(self, reader: Any, sock: VisitorSocket) -> None:
         self._reader = reader
         self.socket = sock
 
@@ -104,14 +96,153 @@ def body_reader(environ: WSGIEnvironment) -> BodyReader:
     if kind == "ChunkedReader" and hasattr(reader, "buf"):
         return GunicornChunkedReader(reader)
     # What the kernel holds of a TLS connection says nothing of what can be read from it.
-    readable = isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket)
-    if kind == "LengthReader" and readable and hasattr(reader.unreader, "buf"):
+    if kind == "LengthReader" and not is_tls(sock) and hasattr(reader.unreader, "buf"):
         return GunicornLengthReader(reader, sock)
     return BodyReader(environ)
 
 
-def _readable_bytes(sock: socket.socket | None) -> int:
+def _readable_bytes(sock: VisitorSocket | None) -> int:
     """How many bytes a recv would return at once."""
     count = array.array("i", [0])
     fcntl.ioctl(sock.fileno() if sock else -1, termios.FIONREAD, count)
     return count[0]
+
+
+def _gunicorn_socket(environ: WSGIEnvironment) -> Any:
+    return environ.get("gunicorn.socket")
+
+
+def _gunicorn_read_ahead(environ: WSGIEnvironment) -> bytes:
+    unreader = environ["wsgi.input"].reader.unreader
+    take = getattr(unreader, "take_buffered", None)  # since gunicorn 27
+    if take is not None:
+        data: bytes = take()
+    else:
+        data = unreader.buf.getvalue()
+        unreader.buf = io.BytesIO()
+    return data
+
+
+def _werkzeug_socket(environ: WSGIEnvironment) -> Any:
+    return environ.get("werkzeug.socket")
+
+
+def _waitress_channel(environ: WSGIEnvironment) -> Any:
+    return getattr(environ.get("waitress.client_disconnected"), "__self__", None)
+
+
+def _waitress_socket(environ: WSGIEnvironment) -> Any:
+    return getattr(_waitress_channel(environ), "socket", None)
+
+
+def _waitress_read_ahead(environ: WSGIEnvironment) -> bytes:
+    # What came behind the request was taken for the beginning of the next one.
+    request = getattr(_waitress_channel(environ), "request", None)
+    return bytes(getattr(request, "header_plus", b""))
+
+
+def _buffered_reader(environ: WSGIEnvironment) -> Any:
+    """The io.BufferedReader over the visitor's socket, bare or within a server's limited one."""
+    source = environ.get("wsgi.input")
+    for reader in (source, getattr(source, "rfile", None)):
+        if hasattr(reader, "read1") and hasattr(getattr(reader, "raw", None), "_sock"):
+            return reader
+    return None
+
+
+def _buffered_socket(environ: WSGIEnvironment) -> Any:
+    return getattr(getattr(_buffered_reader(environ), "raw", None), "_sock", None)
+
+
+def _buffered_read_ahead(environ: WSGIEnvironment) -> bytes:
+    """What a BufferedReader holds, without waiting for the socket behind it."""
+    reader = _buffered_reader(environ)
+    sock = _werkzeug_socket(environ) or _buffered_socket(environ)
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        return reader.read1(65536) or b"" if reader is not None else b""
+    except BlockingIOError:
+        return b""
+    finally:
+        sock.settimeout(timeout)
+
+
+class _UwsgiConnection:
+    """uWSGI tells the descriptor of the visitor's connection and no more."""
+
+    def fileno(self) -> int:
+        fd: int = sys.modules["uwsgi"].connection_fd()
+        return fd
+
+    def getsockname(self) -> Any:
+        raise OSError("uWSGI tells no address")
+
+
+def _uwsgi_socket(environ: WSGIEnvironment) -> Any:
+    return _UwsgiConnection() if "uwsgi.version" in environ and "uwsgi" in sys.modules else None
+
+
+def _uwsgi_runs_threads(environ: WSGIEnvironment) -> bool:
+    # Without them nothing of Python runs between two requests, a relay neither.
+    options = getattr(sys.modules["uwsgi"], "opt", {})
+    return "enable-threads" in options or "threads" in options
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """How to get at the visitor's connection on one server.
+
+    socket: the server's socket object, or None if the request came through another server.
+    read_ahead: takes what the server has read of the connection past the request's head.
+    runs_threads: whether threads of ours run while the server waits for requests.
+    """
+
+    name: str
+    socket: Callable[[WSGIEnvironment], Any]
+    read_ahead: Callable[[WSGIEnvironment], bytes]
+    runs_threads: Callable[[WSGIEnvironment], bool] = lambda environ: True
+
+
+#: The table: a server is added by one entry. That of the file object serves all servers that read
+#: through the standard library's: cheroot, gevent.pywsgi, wsgiref. What uWSGI has read past the
+#: head cannot be had; clients of WebSockets wait for the answer before they send (RFC 6455 4.1).
+ADAPTERS = (
+    Adapter("gunicorn", _gunicorn_socket, _gunicorn_read_ahead),
+    Adapter("werkzeug", _werkzeug_socket, _buffered_read_ahead),
+    Adapter("waitress", _waitress_socket, _waitress_read_ahead),
+    Adapter("file object", _buffered_socket, _buffered_read_ahead),
+    Adapter("uwsgi", _uwsgi_socket, lambda environ: b"", _uwsgi_runs_threads),
+)
+
+
+def adapter_of(environ: WSGIEnvironment) -> Adapter | None:
+    """The adapter of the server that this request came through, or None."""
+    for adapter in ADAPTERS:
+        if _is_open(adapter.socket(environ)):
+            return adapter
+    return None
+
+
+def client_socket(environ: WSGIEnvironment) -> VisitorSocket | None:
+    """The socket of the visitor's connection, if the server shows it and it is open."""
+    adapter = adapter_of(environ)
+    sock: VisitorSocket | None = adapter.socket(environ) if adapter is not None else None
+    return sock
+
+
+def is_tls(sock: object) -> bool:
+    """Whether Python itself encrypts on this socket, so that its descriptor is of no use alone."""
+    return hasattr(sock, "getpeercert")
+
+
+def _is_open(sock: Any) -> bool:
+    try:
+        return bool(sock is not None and sock.fileno() >= 0)
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def fails_on_304_with_length(environ: WSGIEnvironment) -> bool:
+    """Whether the server answers 500 to a 304 that has a Content-Length (gevent.pywsgi does)."""
+    return str(environ.get("SERVER_SOFTWARE", "")).startswith("gevent")

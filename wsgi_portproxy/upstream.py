@@ -8,6 +8,7 @@ head as an empty 200. What leaves here is a `urllib3.BaseHTTPResponse`.
 
 from __future__ import annotations
 
+import _socket
 import io
 import os
 import socket
@@ -40,6 +41,7 @@ from .framing import (
     keeps_alive,
     parse_head,
 )
+from .servers import VisitorSocket
 from .upload import Upload
 
 _ADDRESS = "127.0.0.1"  # never a name: another user of the machine may hold [::1]:port
@@ -57,12 +59,16 @@ EarlyHints = Callable[[list[tuple[str, str]]], None]
 
 
 class UpstreamRequest(NamedTuple):
-    """A request as it goes onto the wire: `target` in origin-form, `headers` with Host."""
+    """A request as it goes onto the wire: `target` in origin-form, `headers` with Host.
+
+    `websocket`: it asks for an upgrade, so that a 101 is an answer to it.
+    """
 
     port: int
     method: str
     target: str
     headers: list[tuple[str, str]]
+    websocket: bool = False
 
     def head(self) -> bytes:
         """The bytes up to the empty line. Raises `BadRequest` rather than write a second request."""
@@ -111,6 +117,15 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
     def body_is_due(self) -> bool:
         """Whether body bytes will come, but none has come yet: the head is news by itself."""
         return not (self._ready or self._framing.complete or self._channel.readable())
+
+    def detach(self) -> tuple[_socket.socket, bytes]:
+        """After a 101: the service's connection, ours to close, and what came behind the head."""
+        connection, self._connection = self._connection, None
+        assert connection is not None, "the connection was given back"
+        sock = _socket.socket(fileno=connection.sock.detach())
+        connection.close()
+        ready, self._ready = self._ready, b""
+        return sock, ready
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """The bytes that are there, at most `amt`, after waiting for the first; b"" at the end."""
@@ -239,7 +254,7 @@ class UpstreamConnection(HTTPConnection):
         self,
         request: UpstreamRequest,
         upload: Upload | None,
-        visitor: socket.socket | None,
+        visitor: VisitorSocket | None,
         *,
         head_timeout: float,
         early_hints: EarlyHints | None,
@@ -257,7 +272,7 @@ class UpstreamConnection(HTTPConnection):
                 self.sock, upload, visitor=visitor, timeout=head_timeout, deadline=deadline
             )
             channel.send_head(request.head())
-            head, rest = self._read_head(channel, early_hints)
+            head, rest = self._read_head(channel, early_hints, switches=request.websocket)
             decoder = body_decoder(head, request.method)
             channel.deadline = None
             ready = decoder.feed(rest) if rest else b""
@@ -275,8 +290,11 @@ class UpstreamConnection(HTTPConnection):
             raise
         return UpstreamResponse(head, decoder, ready, channel, self, request_url=request.target)
 
-    def _read_head(self, channel: Channel, early_hints: EarlyHints | None) -> tuple[Head, bytes]:
-        """The final response head, and what came behind it. Interim heads are skipped."""
+    def _read_head(
+        self, channel: Channel, early_hints: EarlyHints | None, *, switches: bool
+    ) -> tuple[Head, bytes]:
+        """The final response head, and what came behind it. Interim heads are skipped; a 101 is
+        final where `switches`, and refused elsewhere."""
         buffer = bytearray()
         searched = interim = 0
         while True:
@@ -286,7 +304,7 @@ class UpstreamConnection(HTTPConnection):
                 buffer += self._receive_head_bytes(channel, started=bool(searched or interim))
                 continue
             head = parse_head(buffer[:end])
-            if 200 <= head.status <= 599:
+            if 200 <= head.status <= 599 or (switches and head.status == 101):
                 return head, bytes(buffer[end:])
             interim += 1
             if not 100 <= head.status < 200 or head.status == 101 or interim > MAX_INTERIM:
@@ -334,9 +352,10 @@ class UpstreamPool(urllib3.HTTPConnectionPool):
 
     ConnectionCls = UpstreamConnection
 
-    def get(self, *, only_trusted: bool) -> UpstreamConnection:
+    def get(self, *, only_trusted: bool, fresh: bool) -> UpstreamConnection:
         """An idle connection with nothing unread on it, or one that is not connected yet."""
-        connection = self._get_conn()  # urllib3 closes one whose socket is readable
+        # urllib3 closes one whose socket is readable.
+        connection = self._new_conn() if fresh else self._get_conn()
         assert isinstance(connection, UpstreamConnection)
         connection.pool = self
         if only_trusted and not connection.is_trusted:
@@ -368,7 +387,7 @@ class Upstream:
         request: UpstreamRequest,
         upload: Upload | None = None,
         *,
-        visitor: socket.socket | None = None,
+        visitor: VisitorSocket | None = None,
         early_hints: EarlyHints | None = None,
     ) -> UpstreamResponse:
         """Send a request and return its answer as soon as the head is there.
@@ -378,7 +397,8 @@ class Upstream:
         `UpstreamConnection.exchange` does.
         """
         repeatable = upload is None and request.method in _IDEMPOTENT
-        connection = self._pool(request.port).get(only_trusted=not repeatable)
+        pool = self._pool(request.port)
+        connection = pool.get(only_trusted=not repeatable, fresh=request.websocket)
         reused = connection.sock is not None
         try:
             return self._exchange(connection, request, upload, visitor, early_hints)
@@ -392,7 +412,7 @@ class Upstream:
         connection: UpstreamConnection,
         request: UpstreamRequest,
         upload: Upload | None,
-        visitor: socket.socket | None,
+        visitor: VisitorSocket | None,
         early_hints: EarlyHints | None,
     ) -> UpstreamResponse:
         return connection.exchange(

@@ -1,0 +1,68 @@
+"""The WebSocket handshake, judged on both sides (RFC 6455 section 4).
+
+The service's answer decides: only a 101 that accepts this visitor's key becomes a tunnel, and no
+101 is ever sent before it. Opens nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import TYPE_CHECKING
+
+from urllib3 import HTTPHeaderDict
+
+from ..errors import BadRequest, BadResponse, ForeignOrigin, UpgradeRequired
+from ..locate import Target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+_VERSION = "13"
+
+#: What asks the service for the upgrade; the rest of the handshake is the visitor's own fields.
+UPGRADE_FIELDS = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+
+
+def check_request(environ: WSGIEnvironment, target: Target, *, require_origin: bool) -> None:
+    """Return if the handshake is one (section 4.2.1).
+
+    Raises `UpgradeRequired` for another version, `BadRequest` for a bad key or method, and
+    `ForeignOrigin` for a missing Origin where the deployment wants one.
+    """
+    if not target.websocket:
+        return
+    if environ["REQUEST_METHOD"] != "GET":
+        raise BadRequest("A WebSocket handshake is a GET request.")
+    if environ.get("HTTP_SEC_WEBSOCKET_VERSION", "").strip() != _VERSION:
+        raise UpgradeRequired("Only version 13 of the WebSocket protocol is supported.")
+    if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
+        raise BadRequest("The Sec-WebSocket-Key is not 16 bytes in base64.")
+    if require_origin and "HTTP_ORIGIN" not in environ:
+        raise ForeignOrigin("A WebSocket handshake needs an Origin here.")
+
+
+def check_response(headers: HTTPHeaderDict, environ: WSGIEnvironment, port: int) -> None:
+    """Return if a 101 accepts the handshake (section 4.1). Raises `BadResponse`."""
+    upgrade = headers.get("Upgrade", "").strip().lower()
+    options = [option.strip() for option in headers.get("Connection", "").lower().split(",")]
+    accept = headers.getlist("Sec-WebSocket-Accept")
+    if upgrade != "websocket" or "upgrade" not in options:
+        raise BadResponse(port, detail="101 without an upgrade to websocket")
+    if accept != [accept_value(environ["HTTP_SEC_WEBSOCKET_KEY"].strip())]:
+        raise BadResponse(port, detail="101 with a wrong Sec-WebSocket-Accept")
+
+
+def accept_value(key: str) -> str:
+    """The Sec-WebSocket-Accept that belongs to a Sec-WebSocket-Key (section 4.2.2, item 5.4)."""
+    digest = hashlib.sha1((key + _GUID).encode("latin-1"), usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode("ascii")
+
+
+def _is_key(value: str) -> bool:
+    try:
+        return len(base64.b64decode(value.strip(), validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False

@@ -1,0 +1,395 @@
+"""The relay: one thread per process that carries the bytes of all tunnels, with epoll.
+
+Owns the sockets it is given and all that can happen to them: slow readers, half-closes, resets,
+silence, the end of the process. Of what the bytes mean it knows only where the service's frames
+end, so that a closing process can say goodbye at such a place. Nobody but the relay thread touches
+its maps; others put into a queue and wake it. It uses the plain socket type and a native thread
+even where gevent has replaced both, for it waits for nothing but epoll.
+"""
+
+from __future__ import annotations
+
+import _socket
+import atexit
+import os
+import select
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .frames import CLOSE_GOING_AWAY, FrameTracker
+
+MAX_PENDING = 262144  # bytes kept in each direction for a reader slower than the sender
+# Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455
+# section 7.1.1) needs one answer, and a visitor who vanished gives none.
+LINGER = 10.0
+DRAIN = 2.0  # seconds for open tunnels to end when the process does
+_SWEEP = 1.0  # seconds between looks at tunnels that are silent or lingering
+_IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
+_NO_SIGNAL = _socket.MSG_NOSIGNAL if hasattr(_socket, "MSG_NOSIGNAL") else 0
+
+
+class NewTunnel(NamedTuple):
+    """Two connections to be joined; their sockets belong to the relay from then on.
+
+    client, service: the visitor's and the service's socket. to_client, to_service: bytes that go
+    out first. dummy: what keeps the server's replacement socket writable until the server closed
+    it. idle_timeout: seconds of silence in both directions after which the tunnel is cut.
+    """
+
+    client: _socket.socket
+    service: _socket.socket
+    to_client: bytes
+    to_service: bytes
+    dummy: _socket.socket
+    idle_timeout: float
+
+
+class _End:
+    """One of a tunnel's two sockets. `pending` waits to be written to it."""
+
+    __slots__ = ("ended", "fd", "mask", "peer", "pending", "sock", "tunnel")
+
+    def __init__(self, sock: _socket.socket, tunnel: _Tunnel, pending: bytes) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.tunnel = tunnel
+        self.peer: _End = self  # set to the other one at once
+        self.pending = bytearray(pending) if pending else None
+        self.mask = 0  # what epoll watches; 0: not registered, so that a hang-up cannot spin
+        self.ended = False  # nothing more will be read from it
+
+
+class _Tunnel:
+    __slots__ = ("client", "frames", "half_closed", "idle_timeout", "last", "service")
+
+    def __init__(self, new: NewTunnel, now: float) -> None:
+        self.client = _End(new.client, self, new.to_client)
+        self.service = _End(new.service, self, new.to_service)
+        self.client.peer, self.service.peer = self.service, self.client
+        self.frames: FrameTracker | None = FrameTracker()
+        self.idle_timeout = new.idle_timeout
+        self.last = now  # when bytes last went through, monotonic
+        self.half_closed = 0.0  # since when one side has ended; 0: neither has
+
+
+class Relay:
+    """Carries tunnels until they end. Its thread starts with the first tunnel.
+
+    `reserve` and `give_back` count; the relay itself counts those that have ended.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # never taken by the relay thread
+        self._reserved = 0
+        self._given_back = 0
+        self._over = 0  # tunnels ended; written by the relay thread only
+        self._new: deque[NewTunnel] = deque()
+        self._ends: dict[int, _End] = {}
+        self._dummies: dict[int, _socket.socket] = {}
+        self._tunnels: dict[int, _Tunnel] = {}  # by the client's descriptor
+        self._epoll: Any = None
+        self._wake_fd = -1
+        self._draining = False
+        self._buffer = memoryview(bytearray(MAX_PENDING))
+
+    @property
+    def open_tunnels(self) -> int:
+        """Tunnels that are open or about to be."""
+        return self._reserved - self._given_back - self._over
+
+    def reserve(self, limit: int) -> bool:
+        """Take a place for a tunnel, if fewer than `limit` are open. To be given back, or used."""
+        with self._lock:
+            if self.open_tunnels >= limit:
+                return False
+            self._reserved += 1
+            return True
+
+    def give_back(self) -> None:
+        """Give up a place that did not become a tunnel."""
+        with self._lock:
+            self._given_back += 1
+
+    def add(self, tunnel: NewTunnel) -> None:
+        """Begin to carry a tunnel whose place was reserved."""
+        self._new.append(tunnel)
+        self._start()
+        os.eventfd_write(self._wake_fd, 1)
+
+    def drain(self) -> None:
+        """Say goodbye on all tunnels and wait until they ended, for `DRAIN` seconds at most."""
+        if self._epoll is None:
+            return
+        self._draining = True
+        os.eventfd_write(self._wake_fd, 1)
+        sleep = native("time", "sleep")
+        deadline = time.monotonic() + DRAIN
+        while self._tunnels and time.monotonic() < deadline:
+            sleep(0.005)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's connections, without a word to their peers."""
+        for end in self._ends.values():
+            end.sock.close()
+        for dummy in self._dummies.values():
+            dummy.close()
+        if self._epoll is not None:
+            self._epoll.close()
+            os.close(self._wake_fd)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._epoll is not None:
+                return
+            self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._epoll = native("select", "epoll")()
+            self._epoll.register(self._wake_fd, _IN)
+            native("_thread", "start_new_thread")(self._run, ())
+            # A raw thread is a daemon: the interpreter does not wait for it, hence the drain.
+            atexit.register(self.drain)
+
+    def _run(self) -> None:
+        next_sweep = time.monotonic() + _SWEEP
+        while True:
+            events = self._epoll.poll(_SWEEP if self._tunnels else -1)
+            now = time.monotonic()
+            for fd, event in events:
+                end = self._ends.get(fd)
+                if end is not None:
+                    try:
+                        self._on_event(end, event, now)
+                    except Exception:
+                        # One tunnel must not take the others with it. Not logged: under gevent
+                        # this thread may not take the locks that logging takes.
+                        sys.excepthook(*sys.exc_info())
+                        self._close(end.tunnel)
+                elif fd == self._wake_fd:
+                    os.eventfd_read(fd)
+                    self._take_new(now)
+                elif fd in self._dummies:
+                    self._epoll.unregister(fd)
+                    self._dummies.pop(fd).close()  # the server has closed its side
+            if now >= next_sweep:
+                next_sweep = now + _SWEEP
+                self._sweep(now)
+
+    def _take_new(self, now: float) -> None:
+        while self._new:
+            new = self._new.popleft()
+            tunnel = _Tunnel(new, now)
+            for end in (tunnel.client, tunnel.service):
+                end.sock.setblocking(False)
+                self._ends[end.fd] = end
+            self._tunnels[tunnel.client.fd] = tunnel
+            self._dummies[new.dummy.fileno()] = new.dummy
+            self._epoll.register(new.dummy.fileno(), 0)  # a hang-up is always told
+            for end in (tunnel.client, tunnel.service):
+                if end.pending:
+                    self._flush(end)
+                self._watch(end)
+        if self._draining:
+            self._say_goodbye(now)
+
+    def _on_event(self, end: _End, event: int, now: float) -> None:
+        if event & (_OUT | _ERR | _HUP) and end.pending:
+            end.tunnel.last = now
+            self._flush(end)
+        if event & (_IN | _ERR | _HUP) and not end.ended and end.mask & _IN:
+            end.tunnel.last = now
+            self._pull(end, now)
+
+    def _pull(self, end: _End, now: float) -> None:
+        """Read once from an end, and write what came to its peer, or keep it for later."""
+        peer = end.peer
+        room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
+        try:
+            size = end.sock.recv_into(self._buffer, room)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._lose(end, now)
+            return
+        if not size:
+            self._end(end, now)
+            return
+        data = self._buffer[:size]
+        frames = end.tunnel.frames
+        if frames is not None and end is end.tunnel.service:
+            frames.feed(data)
+        if peer.pending:
+            peer.pending += data
+        else:
+            try:
+                sent = peer.sock.send(data, _NO_SIGNAL)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._deafen(peer, now)
+                return
+            if sent == size:
+                return
+            peer.pending = bytearray(data[sent:])
+        self._watch(peer)
+        self._watch(end)
+
+    def _flush(self, end: _End) -> None:
+        """Write what waits for an end; when all is written, pass on that its peer has ended."""
+        pending = end.pending
+        assert pending is not None
+        try:
+            sent = end.sock.send(pending, _NO_SIGNAL)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._deafen(end, end.tunnel.last)
+            return
+        if sent < len(pending):
+            del pending[:sent]
+        else:
+            end.pending = None
+            if end.peer.ended:
+                self._shut(end)
+        self._watch(end)
+        self._watch(end.peer)
+
+    def _end(self, end: _End, now: float) -> None:
+        """An end has sent its last byte: flush, then tell its peer the same."""
+        end.ended = True
+        end.tunnel.half_closed = end.tunnel.half_closed or now
+        self._watch(end)
+        if not end.peer.pending:
+            self._shut(end.peer)
+
+    def _shut(self, end: _End) -> None:
+        """Nothing more will be written to `end`. Over, if nothing more will be read either."""
+        if end.ended and not end.peer.pending:
+            self._close(end.tunnel)
+            return
+        try:
+            end.sock.shutdown(_socket.SHUT_WR)
+        except OSError:
+            self._deafen(end, end.tunnel.last)
+
+    def _deafen(self, end: _End, now: float) -> None:
+        """An end takes nothing more. What it sent before, a close frame perhaps, may still come."""
+        end.pending = None
+        end.peer.ended = True
+        end.tunnel.half_closed = end.tunnel.half_closed or now
+        self._watch(end)
+        self._watch(end.peer)
+        if end.ended and not end.peer.pending:
+            self._close(end.tunnel)
+
+    def _lose(self, end: _End, now: float) -> None:
+        """An end is gone without a word. What it had sent still goes to its peer."""
+        end.pending = None
+        end.ended = end.peer.ended = True
+        end.tunnel.half_closed = end.tunnel.half_closed or now
+        if not end.peer.pending:
+            self._close(end.tunnel)
+            return
+        self._watch(end)
+        self._watch(end.peer)
+
+    def _watch(self, end: _End) -> None:
+        """Have epoll watch for what an end can do now; leave it out where that is nothing."""
+        waiting = end.peer.pending
+        # Reading goes on below the limit, and once stopped begins again at half of it.
+        limit = MAX_PENDING if end.mask & _IN else MAX_PENDING // 2
+        mask = 0
+        if not end.ended and (waiting is None or len(waiting) < limit):
+            mask = _IN
+        if end.pending:
+            mask |= _OUT
+        if mask == end.mask or end.fd not in self._ends:
+            return
+        if not end.mask:
+            self._epoll.register(end.fd, mask)
+        elif mask:
+            self._epoll.modify(end.fd, mask)
+        else:
+            self._epoll.unregister(end.fd)
+        end.mask = mask
+
+    def _close(self, tunnel: _Tunnel) -> None:
+        if self._tunnels.pop(tunnel.client.fd, None) is None:
+            return
+        for end in (tunnel.client, tunnel.service):
+            if end.mask:
+                self._epoll.unregister(end.fd)
+            del self._ends[end.fd]
+            end.ended, end.mask, end.pending = True, 0, None
+            try:
+                # A child that the app forked may hold copies, which would keep the peer waiting.
+                end.sock.shutdown(_socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is gone already
+            end.sock.close()
+        self._over += 1
+
+    def _sweep(self, now: float) -> None:
+        over = [
+            tunnel
+            for tunnel in self._tunnels.values()
+            if now - tunnel.last > tunnel.idle_timeout
+            or (tunnel.half_closed and now - max(tunnel.half_closed, tunnel.last) > LINGER)
+        ]
+        for tunnel in over:
+            self._close(tunnel)
+
+    def _say_goodbye(self, now: float) -> None:
+        for tunnel in list(self._tunnels.values()):
+            client, service = tunnel.client, tunnel.service
+            if client.pending or client.ended or not (tunnel.frames and tunnel.frames.at_boundary):
+                self._close(tunnel)
+                continue
+            client.pending = bytearray(CLOSE_GOING_AWAY)
+            service.pending, service.ended = None, True
+            self._watch(service)
+            tunnel.half_closed = now
+            self._flush(client)
+
+
+def native(module: str, name: str) -> Callable[..., Any]:
+    """A function of the standard library as it was before gevent replaced it, if it did."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None:
+        original: Callable[..., Any] = monkey.get_original(module, name)
+        return original
+    found: Callable[..., Any] = getattr(sys.modules.get(module) or __import__(module), name)
+    return found
+
+
+def is_available() -> bool:
+    """Whether this system has what the relay is made of (Linux)."""
+    return hasattr(os, "eventfd") and (hasattr(select, "epoll") or "gevent.monkey" in sys.modules)
+
+
+def relay() -> Relay:
+    """The relay of this process."""
+    global _relay  # noqa: PLW0603
+    with _relay_lock:
+        if _relay is None:
+            _relay = Relay()
+        return _relay
+
+
+_relay: Relay | None = None
+_relay_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A child has none of the parent's threads, and must not hold its connections open."""
+    global _relay, _relay_lock  # noqa: PLW0603
+    _relay_lock = threading.Lock()
+    if _relay is not None:
+        atexit.unregister(_relay.drain)
+        _relay.abandon()
+        _relay = None
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,168 @@
+"""What a deployment's tunnels are allowed, and the hand-over of one to the relay.
+
+Owns the caps and what the visitor's side of a 101 looks like on the wire.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..cookies import CookiePolicy
+from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
+from ..headers import Headers, response_headers
+from ..locate import Target
+from ..rewrite import View
+from ..servers import Adapter, adapter_of, is_tls
+from ..upstream import UpstreamResponse
+from .handover import take_over
+from .handshake import UPGRADE_FIELDS, check_request, check_response
+from .pump import pump
+from .relay import NewTunnel, is_available, relay
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Descriptors left to the server and the app when the cap is made from the limit, and how many a
+# tunnel takes (the dummy's is closed at once).
+_DESCRIPTORS_FOR_OTHERS = 256
+_DESCRIPTORS_PER_TUNNEL = 2
+_NO_LIMIT = 1 << 20  # tunnels, where the system sets no limit on descriptors
+
+
+class Tunnels:
+    """The WebSockets of one `PortProxy`. Settings as there."""
+
+    def __init__(
+        self, *, max_tunnels: int | None, idle_timeout: float, require_origin: bool
+    ) -> None:
+        self._max_tunnels = max_tunnels
+        self._idle_timeout = idle_timeout
+        self._require_origin = require_origin
+
+    def check(self, environ: WSGIEnvironment, target: Target) -> None:
+        """Return if a handshake may go on, or if the request is none.
+
+        Raises `BadRequest`, `UpgradeRequired`, `ForeignOrigin`, `NotImplementedHere` where this
+        server cannot give away its connections, and `TooManyTunnels`.
+        """
+        if not target.websocket:
+            return
+        check_request(environ, target, require_origin=self._require_origin)
+        if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
+            # Under HTTP/2 the socket is shared by all of the visitor's requests.
+            raise NotImplementedHere(
+                "WebSockets need HTTP/1.1 here.",
+                "Switch HTTP/2 off in the server, or for this path.",
+            )
+        adapter = adapter_of(environ)
+        if not is_available() or adapter is None or not adapter.runs_threads(environ):
+            raise NotImplementedHere(
+                "This server cannot hand over a connection, so WebSockets do not work.",
+                "Run the application on gunicorn, waitress, cheroot, gevent or uWSGI (with --enable-threads), "
+                "on Linux.",
+            )
+        if relay().open_tunnels >= self._limit():
+            raise self._too_many(target.port)
+
+    def carry(
+        self,
+        response: UpstreamResponse,
+        view: View,
+        cookies: CookiePolicy,
+        environ: WSGIEnvironment,
+    ) -> WSGIApplication:
+        """Make a tunnel of the service's 101. The application returned ends the server's part.
+
+        Raises `BadResponse` for a 101 that does not accept the handshake, and `TooManyTunnels` or
+        `Overloaded` where there is no room after all; `response` is closed then.
+        """
+        port = view.target.port
+        try:
+            check_response(response.headers, environ, port)
+            adapter = adapter_of(environ)
+            assert adapter is not None, "checked before the handshake went out"
+            headers = _headers(response, view, cookies)
+            if is_tls(adapter.socket(environ)):
+                return self._in_this_thread(response, headers, adapter)
+            if not relay().reserve(self._limit()):
+                raise self._too_many(port)
+            try:
+                taken = take_over(adapter, environ)
+            except OSError as error:
+                relay().give_back()
+                raise Overloaded(port, detail=f"hand-over: {error}") from error
+        except BaseException:
+            response.close()
+            raise
+        service, ready = response.detach()
+        relay().add(
+            NewTunnel(
+                client=taken.sock,
+                service=service,
+                to_client=_head(headers) + ready,
+                to_service=taken.read_ahead,
+                dummy=taken.dummy,
+                idle_timeout=self._idle_timeout,
+            )
+        )
+        return _switched
+
+    def _in_this_thread(
+        self, response: UpstreamResponse, headers: Headers, adapter: Adapter
+    ) -> WSGIApplication:
+        def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            try:
+                write = start_response("101 Switching Protocols", headers)
+                write(b"")  # the head, through the server's TLS
+                read_ahead = adapter.read_ahead(environ)
+                client = adapter.socket(environ)
+            except BaseException:
+                response.close()
+                raise
+            service, ready = response.detach()
+            pump(
+                client,
+                service,
+                to_client=ready,
+                to_service=read_ahead,
+                idle_timeout=self._idle_timeout,
+            )
+            return []
+
+        return application
+
+    def _limit(self) -> int:
+        if self._max_tunnels is not None:
+            return self._max_tunnels
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == resource.RLIM_INFINITY:
+            return _NO_LIMIT
+        return max(0, soft - _DESCRIPTORS_FOR_OTHERS) // _DESCRIPTORS_PER_TUNNEL
+
+    def _too_many(self, port: int) -> TooManyTunnels:
+        return TooManyTunnels(
+            f"There are too many open WebSockets to open another one to port {port}.",
+            "Close some pages, or try again later.",
+            detail=f"{self._limit()} tunnels are open",
+        )
+
+
+def _headers(response: UpstreamResponse, view: View, cookies: CookiePolicy) -> Headers:
+    """The 101's fields for the visitor: filtered as any answer's, with the upgrade they lost."""
+    fields = response_headers(
+        response.headers.iteritems(), view, cookies, needs_path=view.target.form == "query"
+    )
+    return [*UPGRADE_FIELDS, *fields]
+
+
+def _head(headers: Headers) -> bytes:
+    lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in headers)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _switched(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """What the server is left with: an empty answer, which goes into the dummy and into its log."""
+    start_response("101 Switching Protocols", [])
+    return []
