@@ -1,0 +1,82 @@
+# Everything that a person or a CI job runs. It needs python3, pip and make; the rest goes into
+# virtual environments in this folder. `make help` lists the targets.
+
+# For the command line: make demo PORT=8001, make test PYTHON=/path/to/python3.12
+PYTHON = python3
+PORT = 8000
+TENSORBOARD_PORT = 16006
+
+VENV = .venv
+VENV_PYTHON = $(VENV)/bin/python
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# With -j the checks would write over one another's output, and the venv be made twice.
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/demo-installed ## A multi-user Django app with TensorBoard behind it, to try in a browser
+	@$(VENV_PYTHON) examples/demo.py --port $(PORT) --tensorboard-port $(TENSORBOARD_PORT)
+
+.PHONY: test
+test: $(VENV)/test-installed chromium lint types suite unit wheel-test browser-test ## All checks below, as CI runs them
+	@echo
+	@echo "All checks passed."
+
+.PHONY: lint
+lint: $(VENV)/test-installed ## Style and formatting (ruff)
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+
+.PHONY: types
+types: $(VENV)/test-installed ## Types (mypy --strict)
+	$(VENV_PYTHON) -m mypy --strict wsgi_portproxy examples tests scripts
+
+.PHONY: suite
+suite: $(VENV)/test-installed ## The tests, without those in a browser
+	$(VENV_PYTHON) -m pytest --ignore=tests/browser
+
+.PHONY: unit
+unit: $(VENV)/test-installed ## The unit tables on every other CPython >= 3.10 of this machine
+	$(VENV_PYTHON) scripts/unit_elsewhere.py
+
+.PHONY: wheel-test
+wheel-test: $(VENV)/test-installed ## Build the wheel and install it into an empty environment
+	$(VENV_PYTHON) scripts/check_wheel.py
+
+.PHONY: browser-test
+browser-test: $(VENV)/test-installed chromium ## The demo in headless Chromium
+	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser
+
+# First of the checks, so that a missing browser is said before ten minutes of tests.
+.PHONY: chromium
+chromium:
+	@scripts/chromium.sh >/dev/null
+
+.PHONY: clean
+clean: ## Remove the environments, caches, builds and the demo's data
+	rm -rf $(VENV) .venv-3.* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf examples/django_project/data
+	find wsgi_portproxy tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment is made anew when pyproject.toml changes, so that it never holds a package that
+# is no longer asked for. Each set of packages has its own stamp: the demo needs no test tools.
+$(VENV)/made: pyproject.toml scripts/venv.sh
+	@scripts/venv.sh $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/demo-installed: $(VENV)/made
+	@echo "Installing what the demo needs (a minute or two, the first time only)"
+	@$(VENV_PYTHON) -m pip install --editable '.[demo]'
+	@touch $@
+
+$(VENV)/test-installed: $(VENV)/made
+	@echo "Installing what the tests need (a few minutes, the first time only)"
+	@$(VENV_PYTHON) -m pip install --editable '.[test]'
+	@touch $@

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Prints the path of a Chromium for the browser tests. If there is none, root on Debian gets it
+# installed; everybody else is told what to install.
+set -eu
+
+find_chromium() {
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        # Ubuntu has a chromium-browser that only says to install a snap: ask for its version.
+        if command -v "$name" >/dev/null && "$name" --version >/dev/null 2>&1; then
+            command -v "$name"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# The browser to use may also be named: CHROMIUM=/path/to/chromium make browser-test
+if [ -n "${CHROMIUM:-}" ]; then
+    echo "$CHROMIUM"
+    exit 0
+fi
+
+find_chromium && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "No Chromium was found: installing Debian's with apt-get." >&2
+    {
+        apt-get update -q
+        # The font is for the pages' text; a bare server has none.
+        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+            chromium fonts-dejavu-core
+    } >&2
+    find_chromium && exit 0
+fi
+
+echo "The browser tests need Chromium, and none was found." >&2
+echo "Install it (Debian: apt-get install chromium) or name one you have:" >&2
+echo "    make browser-test CHROMIUM=/path/to/chromium" >&2
+exit 1
