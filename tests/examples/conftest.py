@@ -1,6 +1,6 @@
 """Starts the examples as their users do, gunicorn with the shipped configuration, and visits them.
 
-Nothing here waits for a fixed time: `until` polls, and fails after a bound.
+The service behind a port is the standard library's server: what people start first.
 """
 
 from __future__ import annotations
@@ -12,36 +12,20 @@ import http.server
 import re
 import sys
 import threading
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from tests.support.ports import free_port
+from tests.support.received import Received
 from tests.support.servers import ROOT, running
+from tests.support.waiting import PATIENCE
 
 EXAMPLES = ROOT / "examples"
-
-START_SECONDS = 60.0  # generous: the machine may be busy with other work
-
-T = TypeVar("T")
-
-
-def until(condition: Callable[[], T], what: str, seconds: float = START_SECONDS) -> T:
-    """The first true value of `condition`; fails the test if there is none in time."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds:.0f} seconds: {what}")
-        time.sleep(0.05)
-    return value
-
 
 # --- A visitor -----------------------------------------------------------------------------------
 
@@ -107,14 +91,6 @@ class Visitor:
 # --- A service behind a port ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Received:
-    method: str
-    path: str
-    headers: Message
-    body: bytes
-
-
 class Service(http.server.ThreadingHTTPServer):
     """A small service that tells which request it got, and remembers it.
 
@@ -140,7 +116,8 @@ class ServiceHandler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.received.append(Received(self.command, self.path, self.headers, body))
+        fields = list(self.headers.items())
+        self.server.received.append(Received(self.command, self.path, fields, body))
         answer = f"service on {self.server.port}: {self.command} {self.path}".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
@@ -148,7 +125,7 @@ class ServiceHandler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.path == "/held":
             self.wfile.write(answer[:1])
-            self.server.release.wait(START_SECONDS)
+            self.server.release.wait(PATIENCE)
             answer = answer[1:]
         self.wfile.write(answer)
 
@@ -178,8 +155,10 @@ def service() -> Iterator[Service]:
 def gunicorn(folder: Path, app: str, env: Mapping[str, str]) -> Iterator[str]:
     """The address of an example that gunicorn serves with the shipped configuration."""
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn"]
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "gunicorn"]
     command += ["--config", str(EXAMPLES / "gunicorn" / "gunicorn.conf.py")]
     command += ["--chdir", str(folder), "--bind", f"127.0.0.1:{port}", app]
-    with running(command, port, env=dict(env)):
+    with running(command, port, env=dict(env)) as server:
         yield f"http://127.0.0.1:{port}"
+        assert "Traceback" not in server.output()
+        assert "ResourceWarning" not in server.output()

@@ -1,0 +1,76 @@
+"""gunicorn settings for an app wrapped with PortProxy, each with its reason.
+
+    gunicorn --config examples/gunicorn/gunicorn.conf.py mysite.wsgi:application
+
+Options on the command line win over this file. The one number to think about is `threads`.
+"""
+
+# Loopback only. Put nginx, Caddy or a load balancer in front for TLS and for slow clients; that
+# front-end needs `proxy_buffering off` (nginx) for the app, or event streams arrive in lumps.
+bind = "127.0.0.1:8000"
+
+# A thread per running request. The sync worker would let one open stream stop everybody else.
+worker_class = "gthread"
+
+# One process per core is the usual start. Every process has its own connections to the services
+# and its own threads, so the numbers below count once for each.
+workers = 2
+
+# In this release every running response holds a thread until it ends: an event stream, a long
+# download, a page of TensorBoard while it loads. A browser opens up to six connections to one host
+# (HTTP/1.1). So reckon with six for each visitor who is loading a page, and with one for each
+# stream that stays open, all divided by `workers`. When every thread is taken, requests wait in
+# line, those for the app's own pages too. A waiting thread costs little: be generous.
+threads = 32
+
+# Connections that one worker holds, running and idle together; beyond it nobody new is let in.
+# Idle ones need no thread, only a descriptor.
+worker_connections = 1000
+
+# Seconds in which a worker must show that it is alive. A gthread worker does so from its main
+# thread, so this does not limit requests: a stream may run for hours.
+timeout = 30
+
+# Seconds that running requests get to end when a worker is told to stop (SIGTERM, a reload).
+# Then they are cut. Streams do not end by themselves, so more would only delay every restart.
+graceful_timeout = 10
+
+# Seconds that an idle connection stays open for the next request. Notebooks and dashboards ask
+# every few seconds; behind a front-end, keep this above the front-end's own idle time.
+keepalive = 15
+
+# Off: a worker that reaches this many requests restarts, and cuts the streams that it carries.
+# Turn it on only against a leak in your app, with `max_requests_jitter` so that the workers do not
+# restart all at once.
+max_requests = 0
+max_requests_jitter = 0
+
+# Bytes of the request line. Dashboards put their whole state into the query; the default 4094 is
+# short for that. 8190 is the most that gunicorn allows, short of no limit.
+limit_request_line = 8190
+
+# Bytes of one header. The app and the services share one host name, hence one Cookie header; when
+# it is longer than this, gunicorn answers 431.
+limit_request_field_size = 16380
+
+# Who may set X-Forwarded-Proto and the like: the front-end on this machine, nobody else.
+forwarded_allow_ips = "127.0.0.1,::1"
+
+# "drop" (the default, stated since it matters here): X_Forwarded_For with underscores reaches
+# WSGI under the same name as the real header and could replace it.
+header_map = "drop"
+
+# Each worker imports the app itself. Nothing that the proxy opens exists before the fork either
+# way; turn it on to share memory, if your app opens no connection while it is imported.
+preload_app = False
+
+# A socket for an administration tool in the home folder; two gunicorns of one user would share it.
+control_socket_disable = True
+
+# Errors go to the terminal or the journal.
+errorlog = "-"
+
+# Without the query and the Referer: services carry tokens there (`?token=...` of Jupyter), and
+# logs are read by more people than may open the service. Switch it on with --access-logfile -
+accesslog = None
+access_log_format = '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(L)ss'
