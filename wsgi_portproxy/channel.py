@@ -90,6 +90,17 @@ class Channel:
             data = self._receive_now(size)
         return data
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for bytes of the service, or its end; False if none came. Raises `ClientGone`."""
+        self.deadline = time.monotonic() + seconds
+        try:
+            self._wait(select.POLLIN)
+        except TimeoutError:
+            return False
+        finally:
+            self.deadline = None
+        return True
+
     def readable(self) -> bool:
         """Whether bytes of the service, or its end, are there now."""
         return bool(_poll(self.sock, select.POLLIN, None, 0))

@@ -50,8 +50,11 @@ class PortProxy:
     withhold_authorization: whether the Authorization field is the app's own too.
     connect_timeout: seconds for a service to accept a connection.
     head_timeout: seconds for the head of its answer to come. Bodies have no limit.
-    max_tunnels: WebSockets open at a time, per process; None: half of its descriptors, less some.
+    max_tunnels: WebSockets, and streams that left their thread, open at a time in a process; None:
+        half of its descriptors, less some.
     tunnel_idle_timeout: seconds of silence after which a WebSocket is cut.
+    handover_after: seconds after which a response that still streams leaves its thread (an event
+        stream at its first block); None: never. Where the server allows it, else it stays.
     tunnels_require_origin: whether a WebSocket handshake must name its Origin, as all browsers do.
 
     Raises `TypeError` or `ValueError` for settings that could never work.
@@ -73,6 +76,7 @@ class PortProxy:
         max_tunnels: int | None = None,
         tunnel_idle_timeout: float = 3600.0,
         tunnels_require_origin: bool = False,
+        handover_after: float | None = 1.0,
     ) -> None:
         if not callable(authorizer):
             raise TypeError("authorizer must be a callable: authorizer(request, target)")
@@ -91,6 +95,7 @@ class PortProxy:
             max_tunnels=max_tunnels,
             idle_timeout=tunnel_idle_timeout,
             require_origin=tunnels_require_origin,
+            handover_after=handover_after,
         )
         self._upstream = Upstream(connect_timeout=connect_timeout, head_timeout=head_timeout)
 
@@ -119,7 +124,7 @@ class PortProxy:
         response, view = self._forward(view, environ)  # 4
         if response.status == 101:
             return self._tunnels.carry(response, view, self._cookies, environ)  # 5, for ever
-        return respond(response, view, self._cookies)  # 5
+        return respond(response, view, self._cookies, self._tunnels)  # 5
 
     def _forward(self, view: View, environ: WSGIEnvironment) -> tuple[UpstreamResponse, View]:
         """Send the request to the service; its answer, and the view in which its URLs are."""

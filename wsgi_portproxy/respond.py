@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from .errors import ClientGone
 from .headers import Headers, response_headers
 from .rewrite import View
 from .servers import fails_on_304_with_length
+from .tunnel.streams import Departure, departure
+from .tunnel.tunnels import Tunnels
 from .upstream import UpstreamResponse
 
 if TYPE_CHECKING:
@@ -30,18 +32,19 @@ _BLOCK = 65536  # bytes; what a read of a loopback socket yields at most
 log = logging.getLogger("wsgi_portproxy")
 
 
-def respond(response: UpstreamResponse, view: View, cookies: CookiePolicy) -> WSGIApplication:
+def respond(
+    response: UpstreamResponse, view: View, cookies: CookiePolicy, tunnels: Tunnels
+) -> WSGIApplication:
     """The service's answer as a WSGI application, to be called once. It closes `response`."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            write = start_response(
-                f"{response.status} {response.reason or ''}",
-                _headers(response, view, cookies, environ),
-            )
-            body = StreamedBody(response, view.target.port)
+            headers = _headers(response, view, cookies, environ)
+            write = start_response(f"{response.status} {response.reason or ''}", headers)
+            leaving = departure(environ, start_response, response, tunnels)
+            body = StreamedBody(response, view.target.port, write, leaving)
             if response.body_is_due():
-                write(b"")  # the head is news by itself: an event stream may stay silent for long
+                body.send_head()  # it is news by itself: an event stream may stay silent for long
         except BaseException:
             response.close()
             raise
@@ -78,29 +81,57 @@ def _headers(
 class StreamedBody:
     """The body of an answer, block by block as it arrives. No `__len__`: servers would use it.
 
-    Raises ConnectionResetError where the service broke off, so that the server cuts the connection
-    and the visitor can tell.
+    Ends early where the rest of the body leaves the thread (`leaving`). Raises ConnectionResetError
+    where the service broke off, so that the server cuts the connection and the visitor can tell.
     """
 
-    def __init__(self, response: UpstreamResponse, port: int) -> None:
+    def __init__(
+        self,
+        response: UpstreamResponse,
+        port: int,
+        write: Callable[[bytes], object],
+        leaving: Departure | None,
+    ) -> None:
         self._response = response
         self._port = port
+        self._write = write
+        self._leaving = leaving
+        self._began = False
+        self._passed = 0  # bytes given out so far
+
+    def send_head(self) -> None:
+        """Let the server send the head now: by itself it waits for the first byte of the body."""
+        self._began = True
+        self._write(b"")
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         try:
+            if self._leaves():
+                raise StopIteration
             block = self._response.read1(_BLOCK)
         except ProtocolError as error:
             log.warning("port %d: the answer broke off: %s", self._port, error.args[0])
+            if not self._began:
+                self.send_head()  # else the server would answer 500, or nothing, on our behalf
             raise ConnectionResetError(errno.ECONNRESET, "the service broke off") from error
         except ClientGone as error:
             log.debug("port %d: the visitor left: %s", self._port, error.detail)
             raise ConnectionResetError(errno.ECONNRESET, "the visitor left") from error
         if not block:
             raise StopIteration
+        self._began = True
+        self._passed += len(block)
         return block
+
+    def _leaves(self) -> bool:
+        """Whether the relay has taken over the rest of the body."""
+        if self._leaving is None or not self._leaving.is_due(self._response, self._passed):
+            return False
+        leaving, self._leaving = self._leaving, None  # there is one chance: now
+        return leaving.leave(self._response, self._port, self._passed)
 
     def close(self) -> None:
         self._response.close()

@@ -32,6 +32,7 @@ from .errors import (
 )
 from .framing import (
     MAX_INTERIM,
+    CloseDecoder,
     Decoder,
     Head,
     Malformed,
@@ -71,7 +72,7 @@ class UpstreamRequest(NamedTuple):
     websocket: bool = False
 
     def head(self) -> bytes:
-        """The bytes up to the empty line. Raises `BadRequest` rather than write a second request."""
+        """The bytes up to the empty line. Raises `BadRequest` rather than write two requests."""
         lines = [f"{self.method} {self.target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         text = "\r\n".join(lines)
@@ -100,9 +101,9 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         request_url: str,
     ) -> None:
         self._channel = channel
-        self._framing = decoder
+        self.framing = decoder
         self._connection: UpstreamConnection | None = connection
-        self._keeps_alive = keeps_alive(head)
+        self._keeps_alive = keeps_alive(head) and not isinstance(decoder, CloseDecoder)
         self._ready = ready  # decoded bytes that came together with the head
         super().__init__(
             headers=urllib3.HTTPHeaderDict(head.headers),
@@ -116,10 +117,24 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
 
     def body_is_due(self) -> bool:
         """Whether body bytes will come, but none has come yet: the head is news by itself."""
-        return not (self._ready or self._framing.complete or self._channel.readable())
+        return not (self._ready or self.framing.complete or self._channel.readable())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether reading would return at once: with bytes that have come, or at the end."""
+        return bool(self._ready) or self.framing.complete
+
+    @property
+    def request_is_sent(self) -> bool:
+        """Whether the service has taken the whole request."""
+        return self._channel.sent_whole
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for more of the body; False if none came within `seconds`. Raises `ClientGone`."""
+        return self._channel.wait(seconds)
 
     def detach(self) -> tuple[_socket.socket, bytes]:
-        """After a 101: the service's connection, ours to close, and what came behind the head."""
+        """The service's connection, ours to close, and the decoded bytes not read from it yet."""
         connection, self._connection = self._connection, None
         assert connection is not None, "the connection was given back"
         sock = _socket.socket(fileno=connection.sock.detach())
@@ -134,19 +149,19 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
             data, self._ready = self._ready[:size], self._ready[size:]
         else:
             data = self._next_bytes(size)
-        if self._framing.complete and not self._ready:
+        if self.framing.complete and not self._ready:
             self.release_conn()
         return data
 
     def _next_bytes(self, size: int) -> bytes:
-        while not self._framing.complete and self._connection is not None:
+        while not self.framing.complete and self._connection is not None:
             try:
                 received = self._channel.receive(size)
                 if received:
-                    data = self._framing.feed(received)
+                    data = self.framing.feed(received)
                 else:
                     data = b""
-                    self._framing.eof()
+                    self.framing.eof()
             except (Malformed, Truncated, ConnectionError) as error:
                 self.close()
                 raise ProtocolError(f"Response broken: {error}", error) from error
@@ -204,7 +219,7 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        clean = self._framing.complete and not self._framing.surplus and not self._ready
+        clean = self.framing.complete and not self.framing.surplus and not self._ready
         connection.end_exchange(reusable=clean and self._keeps_alive and self._channel.sent_whole)
 
     def drain_conn(self) -> None:

@@ -7,6 +7,7 @@ stays with the server's socket object. The thread is held as long as the WebSock
 from __future__ import annotations
 
 import _socket
+import contextlib
 import select
 import socket
 import ssl
@@ -104,10 +105,8 @@ def _wait(near: _Side, far: _Side, idle_timeout: float) -> bool:
 
 
 def _shut_down(sock: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):  # the visitor may have been first
         sock.shutdown(_socket.SHUT_RDWR)
-    except OSError:
-        pass  # the visitor was first
 
 
 def _is_tls(sock: object) -> bool:

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import _socket
 import atexit
+import contextlib
 import os
-import select
+import struct
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from .frames import CLOSE_GOING_AWAY, FrameTracker
+from ..framing import Malformed, Truncated
+from .frames import CLOSE_GOING_AWAY
+from .joined import End, NewTunnel, Tunnel
 
 MAX_PENDING = 262144  # bytes kept in each direction for a reader slower than the sender
 # Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455
@@ -29,51 +32,8 @@ LINGER = 10.0
 DRAIN = 2.0  # seconds for open tunnels to end when the process does
 _SWEEP = 1.0  # seconds between looks at tunnels that are silent or lingering
 _IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
+_RESET = struct.pack("ii", 1, 0)  # struct linger: closing resets the connection (socket(7))
 _NO_SIGNAL = _socket.MSG_NOSIGNAL if hasattr(_socket, "MSG_NOSIGNAL") else 0
-
-
-class NewTunnel(NamedTuple):
-    """Two connections to be joined; their sockets belong to the relay from then on.
-
-    client, service: the visitor's and the service's socket. to_client, to_service: bytes that go
-    out first. dummy: what keeps the server's replacement socket writable until the server closed
-    it. idle_timeout: seconds of silence in both directions after which the tunnel is cut.
-    """
-
-    client: _socket.socket
-    service: _socket.socket
-    to_client: bytes
-    to_service: bytes
-    dummy: _socket.socket
-    idle_timeout: float
-
-
-class _End:
-    """One of a tunnel's two sockets. `pending` waits to be written to it."""
-
-    __slots__ = ("ended", "fd", "mask", "peer", "pending", "sock", "tunnel")
-
-    def __init__(self, sock: _socket.socket, tunnel: _Tunnel, pending: bytes) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.tunnel = tunnel
-        self.peer: _End = self  # set to the other one at once
-        self.pending = bytearray(pending) if pending else None
-        self.mask = 0  # what epoll watches; 0: not registered, so that a hang-up cannot spin
-        self.ended = False  # nothing more will be read from it
-
-
-class _Tunnel:
-    __slots__ = ("client", "frames", "half_closed", "idle_timeout", "last", "service")
-
-    def __init__(self, new: NewTunnel, now: float) -> None:
-        self.client = _End(new.client, self, new.to_client)
-        self.service = _End(new.service, self, new.to_service)
-        self.client.peer, self.service.peer = self.service, self.client
-        self.frames: FrameTracker | None = FrameTracker()
-        self.idle_timeout = new.idle_timeout
-        self.last = now  # when bytes last went through, monotonic
-        self.half_closed = 0.0  # since when one side has ended; 0: neither has
 
 
 class Relay:
@@ -88,9 +48,9 @@ class Relay:
         self._given_back = 0
         self._over = 0  # tunnels ended; written by the relay thread only
         self._new: deque[NewTunnel] = deque()
-        self._ends: dict[int, _End] = {}
+        self._ends: dict[int, End] = {}
         self._dummies: dict[int, _socket.socket] = {}
-        self._tunnels: dict[int, _Tunnel] = {}  # by the client's descriptor
+        self._tunnels: dict[int, Tunnel] = {}  # by the client's descriptor
         self._epoll: Any = None
         self._wake_fd = -1
         self._draining = False
@@ -130,9 +90,12 @@ class Relay:
         deadline = time.monotonic() + DRAIN
         while self._tunnels and time.monotonic() < deadline:
             sleep(0.005)
+        for tunnel in list(self._tunnels.values()):
+            self._spoil(tunnel.client)
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's connections, without a word to their peers."""
+        atexit.unregister(self.drain)
         for end in self._ends.values():
             end.sock.close()
         for dummy in self._dummies.values():
@@ -180,7 +143,7 @@ class Relay:
     def _take_new(self, now: float) -> None:
         while self._new:
             new = self._new.popleft()
-            tunnel = _Tunnel(new, now)
+            tunnel = Tunnel(new, now)
             for end in (tunnel.client, tunnel.service):
                 end.sock.setblocking(False)
                 self._ends[end.fd] = end
@@ -194,15 +157,17 @@ class Relay:
         if self._draining:
             self._say_goodbye(now)
 
-    def _on_event(self, end: _End, event: int, now: float) -> None:
+    def _on_event(self, end: End, event: int, now: float) -> None:
+        tunnel = end.tunnel
+        # What a visitor sends behind a request keeps no response alive.
+        if tunnel.stream is None or end is tunnel.service or end.pending:
+            tunnel.last = now
         if event & (_OUT | _ERR | _HUP) and end.pending:
-            end.tunnel.last = now
             self._flush(end)
         if event & (_IN | _ERR | _HUP) and not end.ended and end.mask & _IN:
-            end.tunnel.last = now
             self._pull(end, now)
 
-    def _pull(self, end: _End, now: float) -> None:
+    def _pull(self, end: End, now: float) -> None:
         """Read once from an end, and write what came to its peer, or keep it for later."""
         peer = end.peer
         room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
@@ -214,29 +179,58 @@ class Relay:
             self._lose(end, now)
             return
         if not size:
-            self._end(end, now)
+            if end.tunnel.stream is None:
+                self._end(end, now)
+            else:
+                self._pass_stream(end, b"", now)
             return
         data = self._buffer[:size]
-        frames = end.tunnel.frames
-        if frames is not None and end is end.tunnel.service:
-            frames.feed(data)
-        if peer.pending:
-            peer.pending += data
+        tunnel = end.tunnel
+        if tunnel.frames is None:
+            self._pass_stream(end, bytes(data), now)
+            return
+        if end is tunnel.service:
+            tunnel.frames.feed(data)
+        self._write(peer, data, now)
+
+    def _write(self, end: End, data: bytes | memoryview, now: float) -> None:
+        """Write to an end, or keep for later what it does not take."""
+        if end.pending:
+            end.pending += data
         else:
             try:
-                sent = peer.sock.send(data, _NO_SIGNAL)
+                sent = end.sock.send(data, _NO_SIGNAL)
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self._deafen(peer, now)
+                self._deafen(end, now)
                 return
-            if sent == size:
+            if sent == len(data):
                 return
-            peer.pending = bytearray(data[sent:])
-        self._watch(peer)
+            end.pending = bytearray(data[sent:])
         self._watch(end)
+        self._watch(end.peer)
 
-    def _flush(self, end: _End) -> None:
+    def _pass_stream(self, end: End, data: bytes, now: float) -> None:
+        """Pass on a response's bytes, b"" for the end of them. The visitor's are dropped: they can
+        only be another request, and the connection closes after this answer."""
+        tunnel = end.tunnel
+        assert tunnel.stream is not None
+        if end is tunnel.client:
+            if not data:
+                self._close(tunnel)  # it left
+            return
+        try:
+            framed = tunnel.stream.feed(data) if data else tunnel.stream.eof()
+        except (Malformed, Truncated):
+            self._lose(end, now)
+            return
+        if framed:
+            self._write(tunnel.client, framed, now)
+        if tunnel.stream.complete and not end.ended:
+            self._end(end, now)
+
+    def _flush(self, end: End) -> None:
         """Write what waits for an end; when all is written, pass on that its peer has ended."""
         pending = end.pending
         assert pending is not None
@@ -256,7 +250,7 @@ class Relay:
         self._watch(end)
         self._watch(end.peer)
 
-    def _end(self, end: _End, now: float) -> None:
+    def _end(self, end: End, now: float) -> None:
         """An end has sent its last byte: flush, then tell its peer the same."""
         end.ended = True
         end.tunnel.half_closed = end.tunnel.half_closed or now
@@ -264,7 +258,7 @@ class Relay:
         if not end.peer.pending:
             self._shut(end.peer)
 
-    def _shut(self, end: _End) -> None:
+    def _shut(self, end: End) -> None:
         """Nothing more will be written to `end`. Over, if nothing more will be read either."""
         if end.ended and not end.peer.pending:
             self._close(end.tunnel)
@@ -274,8 +268,11 @@ class Relay:
         except OSError:
             self._deafen(end, end.tunnel.last)
 
-    def _deafen(self, end: _End, now: float) -> None:
+    def _deafen(self, end: End, now: float) -> None:
         """An end takes nothing more. What it sent before, a close frame perhaps, may still come."""
+        if end.tunnel.stream is not None:
+            self._close(end.tunnel)
+            return
         end.pending = None
         end.peer.ended = True
         end.tunnel.half_closed = end.tunnel.half_closed or now
@@ -284,7 +281,7 @@ class Relay:
         if end.ended and not end.peer.pending:
             self._close(end.tunnel)
 
-    def _lose(self, end: _End, now: float) -> None:
+    def _lose(self, end: End, now: float) -> None:
         """An end is gone without a word. What it had sent still goes to its peer."""
         end.pending = None
         end.ended = end.peer.ended = True
@@ -295,7 +292,7 @@ class Relay:
         self._watch(end)
         self._watch(end.peer)
 
-    def _watch(self, end: _End) -> None:
+    def _watch(self, end: End) -> None:
         """Have epoll watch for what an end can do now; leave it out where that is nothing."""
         waiting = end.peer.pending
         # Reading goes on below the limit, and once stopped begins again at half of it.
@@ -315,7 +312,7 @@ class Relay:
             self._epoll.unregister(end.fd)
         end.mask = mask
 
-    def _close(self, tunnel: _Tunnel) -> None:
+    def _close(self, tunnel: Tunnel) -> None:
         if self._tunnels.pop(tunnel.client.fd, None) is None:
             return
         for end in (tunnel.client, tunnel.service):
@@ -323,20 +320,32 @@ class Relay:
                 self._epoll.unregister(end.fd)
             del self._ends[end.fd]
             end.ended, end.mask, end.pending = True, 0, None
-            try:
-                # A child that the app forked may hold copies, which would keep the peer waiting.
-                end.sock.shutdown(_socket.SHUT_RDWR)
-            except OSError:
-                pass  # it is gone already
+            # A child that the app forked may hold copies, which would keep the peer waiting.
+            if not self._spoil(end):
+                with contextlib.suppress(OSError):  # it is gone already
+                    end.sock.shutdown(_socket.SHUT_RDWR)
             end.sock.close()
         self._over += 1
+        if tunnel.on_end is not None:
+            tunnel.on_end(tunnel.stream is None or tunnel.stream.complete)
+
+    def _spoil(self, end: End) -> bool:
+        """Whether closing this end resets it now: so that the visitor sees a response that was cut
+        as cut, where nothing else would tell."""
+        stream = end.tunnel.stream
+        if stream is None or not stream.needs_reset or stream.complete:
+            return False
+        if end is end.tunnel.client:
+            end.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET)
+            return True
+        return False
 
     def _sweep(self, now: float) -> None:
         over = [
             tunnel
             for tunnel in self._tunnels.values()
             if now - tunnel.last > tunnel.idle_timeout
-            or (tunnel.half_closed and now - max(tunnel.half_closed, tunnel.last) > LINGER)
+            or (tunnel.half_closed and now - tunnel.last > LINGER)
         ]
         for tunnel in over:
             self._close(tunnel)
@@ -344,6 +353,8 @@ class Relay:
     def _say_goodbye(self, now: float) -> None:
         for tunnel in list(self._tunnels.values()):
             client, service = tunnel.client, tunnel.service
+            if tunnel.stream is not None:
+                continue  # it may end in time
             if client.pending or client.ended or not (tunnel.frames and tunnel.frames.at_boundary):
                 self._close(tunnel)
                 continue
@@ -362,34 +373,3 @@ def native(module: str, name: str) -> Callable[..., Any]:
         return original
     found: Callable[..., Any] = getattr(sys.modules.get(module) or __import__(module), name)
     return found
-
-
-def is_available() -> bool:
-    """Whether this system has what the relay is made of (Linux)."""
-    return hasattr(os, "eventfd") and (hasattr(select, "epoll") or "gevent.monkey" in sys.modules)
-
-
-def relay() -> Relay:
-    """The relay of this process."""
-    global _relay  # noqa: PLW0603
-    with _relay_lock:
-        if _relay is None:
-            _relay = Relay()
-        return _relay
-
-
-_relay: Relay | None = None
-_relay_lock = threading.Lock()
-
-
-def _after_fork() -> None:
-    """A child has none of the parent's threads, and must not hold its connections open."""
-    global _relay, _relay_lock  # noqa: PLW0603
-    _relay_lock = threading.Lock()
-    if _relay is not None:
-        atexit.unregister(_relay.drain)
-        _relay.abandon()
-        _relay = None
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -18,8 +18,9 @@ from ..servers import Adapter, adapter_of, is_tls
 from ..upstream import UpstreamResponse
 from .handover import take_over
 from .handshake import UPGRADE_FIELDS, check_request, check_response
+from .joined import NewTunnel
+from .process import is_available, relay
 from .pump import pump
-from .relay import NewTunnel, is_available, relay
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,11 +33,17 @@ _NO_LIMIT = 1 << 20  # tunnels, where the system sets no limit on descriptors
 
 
 class Tunnels:
-    """The WebSockets of one `PortProxy`. Settings as there."""
+    """The WebSockets, and the streams that left, of one `PortProxy`. Settings as there."""
 
     def __init__(
-        self, *, max_tunnels: int | None, idle_timeout: float, require_origin: bool
+        self,
+        *,
+        max_tunnels: int | None,
+        idle_timeout: float,
+        require_origin: bool,
+        handover_after: float | None,
     ) -> None:
+        self.handover_after = handover_after
         self._max_tunnels = max_tunnels
         self._idle_timeout = idle_timeout
         self._require_origin = require_origin
@@ -60,8 +67,8 @@ class Tunnels:
         if not is_available() or adapter is None or not adapter.runs_threads(environ):
             raise NotImplementedHere(
                 "This server cannot hand over a connection, so WebSockets do not work.",
-                "Run the application on gunicorn, waitress, cheroot, gevent or uWSGI (with --enable-threads), "
-                "on Linux.",
+                "Run the application on gunicorn, waitress, cheroot, gevent or uWSGI (with "
+                "--enable-threads), on Linux.",
             )
         if relay().open_tunnels >= self._limit():
             raise self._too_many(target.port)
@@ -86,7 +93,7 @@ class Tunnels:
             headers = _headers(response, view, cookies)
             if is_tls(adapter.socket(environ)):
                 return self._in_this_thread(response, headers, adapter)
-            if not relay().reserve(self._limit()):
+            if not self.reserve():
                 raise self._too_many(port)
             try:
                 taken = take_over(adapter, environ)
@@ -132,6 +139,10 @@ class Tunnels:
             return []
 
         return application
+
+    def reserve(self) -> bool:
+        """Take a place in the relay, if there is one; to be used or given back."""
+        return relay().reserve(self._limit())
 
     def _limit(self) -> int:
         if self._max_tunnels is not None:

@@ -1,0 +1,74 @@
+"""The relay's records: two joined connections, and what is known of each.
+
+Plain data with slots, since there may be ten thousand of them.
+"""
+
+from __future__ import annotations
+
+import _socket
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .frames import FrameTracker
+from .transcode import Transcoder
+
+
+class NewTunnel(NamedTuple):
+    """Two connections to be joined; their sockets belong to the relay from then on.
+
+    client, service: the visitor's and the service's socket. to_client, to_service: bytes that go
+    out first. dummy: what keeps the server's replacement socket writable until the server closed
+    it. idle_timeout: seconds of silence in both directions after which the tunnel is cut. stream:
+    for the rest of a response instead of a WebSocket. on_end: called with True if it ended as it
+    should, in the relay's thread.
+    """
+
+    client: _socket.socket
+    service: _socket.socket
+    to_client: bytes
+    to_service: bytes
+    dummy: _socket.socket
+    idle_timeout: float
+    stream: Transcoder | None = None
+    on_end: Callable[[bool], None] | None = None
+
+
+class End:
+    """One of a tunnel's two sockets. `pending` waits to be written to it."""
+
+    __slots__ = ("ended", "fd", "mask", "peer", "pending", "sock", "tunnel")
+
+    def __init__(self, sock: _socket.socket, tunnel: Tunnel, pending: bytes) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.tunnel = tunnel
+        self.peer: End = self  # set to the other one at once
+        self.pending = bytearray(pending) if pending else None
+        self.mask = 0  # what epoll watches; 0: not registered, so that a hang-up cannot spin
+        self.ended = False  # nothing more will be read from it
+
+
+class Tunnel:
+    """Two ends, and either the service's `frames` to follow or its `stream` to frame on."""
+
+    __slots__ = (
+        "client",
+        "frames",
+        "half_closed",
+        "idle_timeout",
+        "last",
+        "on_end",
+        "service",
+        "stream",
+    )
+
+    def __init__(self, new: NewTunnel, now: float) -> None:
+        self.client = End(new.client, self, new.to_client)
+        self.service = End(new.service, self, new.to_service)
+        self.client.peer, self.service.peer = self.service, self.client
+        self.stream = new.stream
+        self.frames = FrameTracker() if new.stream is None else None
+        self.on_end = new.on_end
+        self.idle_timeout = new.idle_timeout
+        self.last = now  # when bytes last went through, monotonic
+        self.half_closed = 0.0  # since when one side has ended; 0: neither has

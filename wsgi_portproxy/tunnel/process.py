@@ -1,0 +1,40 @@
+"""The one relay of each process: made when first needed, never shared by a fork."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+
+from .relay import Relay
+
+
+def is_available() -> bool:
+    """Whether this system has what the relay is made of (Linux)."""
+    return hasattr(os, "eventfd") and (hasattr(select, "epoll") or "gevent.monkey" in sys.modules)
+
+
+def relay() -> Relay:
+    """The relay of this process."""
+    global _relay
+    with _lock:
+        if _relay is None:
+            _relay = Relay()
+        return _relay
+
+
+_relay: Relay | None = None
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A child has none of the parent's threads, and must not hold its connections open."""
+    global _relay, _lock
+    _lock = threading.Lock()
+    if _relay is not None:
+        _relay.abandon()
+        _relay = None
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,149 @@
+"""Responses that go on streaming leave their thread in mid-body, as tunnels leave theirs.
+
+Owns when and whether. Only where the framing that the server began is known for sure: gunicorn's
+own response object, reached by nothing between it and us, on a plain socket. Everywhere else a
+response stays in its thread and works as ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..servers import adapter_of, is_tls
+from .handover import take_over
+from .joined import NewTunnel
+from .process import is_available, relay
+from .transcode import Transcoder
+from .tunnels import Tunnels
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from ..upstream import UpstreamResponse
+
+log = logging.getLogger("wsgi_portproxy")
+
+
+class Departure:
+    """The chance of one response to leave its thread.
+
+    after: seconds from the head on; an event stream leaves at its first block already.
+    """
+
+    def __init__(
+        self,
+        environ: WSGIEnvironment,
+        gunicorn_response: Any,
+        tunnels: Tunnels,
+        *,
+        after: float,
+        is_event_stream: bool,
+    ) -> None:
+        self._environ = environ
+        self._gunicorn = gunicorn_response
+        self._tunnels = tunnels
+        self._started = time.monotonic()
+        self._due = self._started + after
+        self._is_event_stream = is_event_stream
+
+    def is_due(self, response: UpstreamResponse, passed: int) -> bool:
+        """Whether `response`, of whose body `passed` bytes went out, is to leave now.
+
+        Waits for its next block, or until it is time. Raises as reading it does.
+        """
+        if response.is_ready or not response.request_is_sent:
+            return False
+        if self._is_event_stream and passed:
+            return True
+        remaining = self._due - time.monotonic()
+        return remaining <= 0 or not response.wait(remaining)
+
+    def leave(self, response: UpstreamResponse, port: int, passed: int) -> bool:
+        """Hand the rest of the body to the relay; False where there is no room for another.
+
+        `passed`: bytes of the body that went out before. From then on the server's own connection
+        is a dummy, which takes the end of the response as the server frames it.
+        """
+        adapter = adapter_of(self._environ)
+        if adapter is None or not self._tunnels.reserve():
+            return False
+        if not self._gunicorn.headers_sent:
+            self._gunicorn.write(b"")
+        try:
+            taken = take_over(adapter, self._environ)
+        except OSError:
+            relay().give_back()
+            return False
+        chunked = bool(self._gunicorn.chunked)
+        status, started = response.status, self._started
+        stream = Transcoder(
+            response.framing,
+            chunked=chunked,
+            needs_reset=not chunked and self._gunicorn.response_length is None,
+        )
+        service, ready = response.detach()
+
+        def on_end(complete: bool) -> None:
+            _log_end(port, status, complete, started, passed + stream.passed)
+
+        relay().add(
+            NewTunnel(
+                client=taken.sock,
+                service=service,
+                to_client=stream.encode(ready),
+                to_service=b"",
+                dummy=taken.dummy,
+                idle_timeout=float("inf"),
+                stream=stream,
+                on_end=on_end,
+            )
+        )
+        return True
+
+
+def departure(
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    response: UpstreamResponse,
+    tunnels: Tunnels,
+) -> Departure | None:
+    """The chance of a response to leave, or None where it has to stay.
+
+    A middleware that puts its own start_response between the server and us may change the body on
+    its way, and is taken as if it did.
+    """
+    gunicorn_response = getattr(start_response, "__self__", None)
+    if tunnels.handover_after is None or response.framing.complete:
+        return None  # most answers are complete with what came with their head
+    if type(gunicorn_response).__module__ != "gunicorn.http.wsgi":
+        return None
+    if not is_available() or any(not hasattr(gunicorn_response, name) for name in _USED):
+        return None
+    sock = environ.get("gunicorn.socket")
+    # gevent's and eventlet's sockets have their own readers; their greenlets cost little anyway.
+    if sock is None or is_tls(sock) or type(sock).__module__ != "socket":
+        return None
+    if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
+        return None
+    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return Departure(
+        environ,
+        gunicorn_response,
+        tunnels,
+        after=tunnels.handover_after,
+        is_event_stream=content_type == "text/event-stream",
+    )
+
+
+# What is read of gunicorn's response object; a release without one of them keeps its responses.
+_USED = ("chunked", "headers_sent", "response_length", "write")
+
+
+def _log_end(port: int, status: int, complete: bool, started: float, size: int) -> None:
+    seconds = time.monotonic() - started
+    ending = "ended" if complete else "was cut"
+    log.info(
+        "port %d: the stream (%d) %s after %.3f s, %d bytes", port, status, ending, seconds, size
+    )
