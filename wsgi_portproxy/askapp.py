@@ -10,12 +10,14 @@ import io
 import threading
 import time
 from collections import OrderedDict
+from string import Formatter
 from typing import TYPE_CHECKING
 
 from webob import Request
 
 from .captured import CapturedResponse
 from .locate import Target
+from .mount import Mount
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -27,6 +29,7 @@ _OF_THE_REQUEST = frozenset(
     {
         "CONTENT_LENGTH",
         "CONTENT_TYPE",
+        "DOCUMENT_URI",
         "HTTP_ACCEPT",
         "HTTP_ACCEPT_ENCODING",
         "HTTP_CACHE_CONTROL",
@@ -46,19 +49,46 @@ _OF_THE_REQUEST = frozenset(
         "HTTP_TRANSFER_ENCODING",
         "HTTP_UPGRADE",
         "HTTP_UPGRADE_INSECURE_REQUESTS",
+        "HTTP_X_CORRELATION_ID",
         "HTTP_X_REQUESTED_WITH",
+        "HTTP_X_REQUEST_ID",
         "PATH_INFO",
+        "PATH_TRANSLATED",
         "QUERY_STRING",
         "RAW_URI",
         "REMOTE_PORT",
         "REQUEST_METHOD",
         "REQUEST_URI",
+        "SCRIPT_URI",
+        "SCRIPT_URL",
+        "UNIQUE_ID",
     }
 )
-_OF_THE_REQUEST_PREFIXES = ("HTTP_IF_", "HTTP_SEC_", "HTTP_X_CSRF", "HTTP_X_XSRF")
+_OF_THE_REQUEST_PREFIXES = (
+    "HTTP_IF_",
+    "HTTP_SEC_",
+    "HTTP_X_CSRF",
+    "HTTP_X_XSRF",
+    # By these some apps would act on, or show, another page than the one that is asked for: a
+    # visitor could have a page judged that is open to everybody, or cause a DELETE.
+    "HTTP_X_HTTP_METHOD",
+    "HTTP_X_METHOD_OVERRIDE",
+    "HTTP_X_ORIGINAL_",
+    "HTTP_X_REWRITE_",
+    "HTTP_X_SCRIPT_NAME",
+)
+# Types whose values say the same about the visitor whenever they are equal.
+_COMPARABLE = (str, bytes, int, float, type(None))
 # The visitor's connection and what a server offers on it are not the wrapped app's to use here.
 _OF_THE_CONNECTION = frozenset({"wsgi.early_hints", "wsgi.file_wrapper", "wsgi.input_terminated"})
-_OF_THE_CONNECTION_PREFIXES = ("gunicorn.", "werkzeug.", "waitress.", "uwsgi.", "x-wsgiorg.")
+_OF_THE_CONNECTION_PREFIXES = (
+    "gunicorn.",
+    "werkzeug.",
+    "waitress.",
+    "uwsgi.",
+    "x-wsgiorg.",
+    "webob.",  # our own request's notes
+)
 
 
 class AskApp:
@@ -69,7 +99,8 @@ class AskApp:
     403, 404 or a redirect (to the login page) is sent to the visitor as it is; anything else counts
     as no answer (503). The body of a 2xx is not read.
 
-    page: another page to ask, with the mount's parameters: `"/api/projects/{username}/{project}"`.
+    page: the path of another page to ask, with the mount's parameters:
+        `"/api/projects/{username}/{project}"`.
     seconds: how long a yes is remembered, per visitor, mount and port; 0 to ask each time. A page
         of a service is many requests, and the app should not render its own page for each; what
         somebody may no longer see stays open for this long.
@@ -79,21 +110,30 @@ class AskApp:
     def __init__(
         self, *, page: str | None = None, seconds: float = 5.0, entries: int = 1024
     ) -> None:
-        if page is not None and not page.startswith("/"):
-            raise ValueError(f"page must start with '/': {page!r}")
+        if page is not None and (not page.startswith("/") or "?" in page or "#" in page):
+            raise ValueError(f"page must be a path that starts with '/': {page!r}")
+        if entries < 0:
+            raise ValueError(f"entries must not be negative: {entries}")
         self._page = page
         self._seconds = seconds
         self._entries = entries
         self._app: WSGIApplication | None = None
+        self._mount = ""
         self._until: OrderedDict[bytes, float] = OrderedDict()
         self._lock = threading.Lock()
 
     def bind(self, app: WSGIApplication, mount: str) -> None:
-        """Called by `PortProxy` with the app it wraps. Raises `ValueError` on a second app."""
-        if self._app is not None and self._app is not app:
-            raise ValueError("an AskApp belongs to one wrapped app; make another")
-        self._app = app
-        self._page = self._page or mount.rstrip("/") + "/"
+        """Called by `PortProxy` with the app it wraps.
+
+        Raises `ValueError` on a second app or mount, and if the mount lacks a parameter of `page`.
+        """
+        if self._app is not None and (self._app != app or self._mount != mount):
+            raise ValueError("an AskApp belongs to one app and mount; make another")
+        page = self._page or mount.rstrip("/") + "/"
+        names = {name for _, name, _, _ in Formatter().parse(page) if name is not None}
+        if not names <= Mount(mount).names:
+            raise ValueError(f"page names a parameter that the mount does not have: {page!r}")
+        self._app, self._mount, self._page = app, mount, page
 
     def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
         """The verdict. Raises RuntimeError for an answer that says neither yes nor no."""
@@ -102,7 +142,7 @@ class AskApp:
         path = self._page.format_map(target.params)
         question = _question(request.environ, path)
         key = _key(question, target.port)
-        if self._is_known(key):
+        if key is not None and self._is_known(key):
             return True
         answer = CapturedResponse(self._app, question)
         if 200 <= answer.status < 300:
@@ -122,8 +162,8 @@ class AskApp:
             self._until.pop(key, None)
             return False
 
-    def _remember(self, key: bytes) -> None:
-        if self._seconds <= 0:
+    def _remember(self, key: bytes | None) -> None:
+        if key is None or self._seconds <= 0:
             return
         with self._lock:
             self._until[key] = time.monotonic() + self._seconds
@@ -155,10 +195,16 @@ def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
     return question
 
 
-def _key(question: WSGIEnvironment, port: int) -> bytes:
-    """What a verdict depends on, as a digest, so that long cookies cost no memory."""
+def _key(question: WSGIEnvironment, port: int) -> bytes | None:
+    """What a verdict depends on, as a digest, so that long cookies cost no memory.
+
+    None if the verdict may depend on what cannot be compared, such as a session object that a
+    middleware around us put into the environ: then each request is asked for.
+    """
     digest = hashlib.blake2b(str(port).encode("ascii"), digest_size=24)
     for key, value in question.items():
-        if isinstance(value, str):
-            digest.update(f"\0{key}\0{value}".encode("utf-8", "surrogateescape"))
+        if isinstance(value, _COMPARABLE):
+            digest.update(repr((key, value)).encode("utf-8"))
+        elif not key.startswith("wsgi."):
+            return None
     return digest.digest()

@@ -5,13 +5,14 @@ Owns the contract and that it fails closed: whatever is not a plain yes sends no
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 from webob import Request
 
-from .captured import CapturedResponse, NotAnApplication
+from .captured import CapturedResponse
 from .errors import AuthorizerFailed, AuthorizerMisused, Refused
 from .locate import Target
 
@@ -34,7 +35,7 @@ def authorize(
     """None if the visitor may use the target, else the answer to give (a WSGI application).
 
     Raises `Refused` (False), `AuthorizerFailed` (it raised), `AuthorizerMisused` (neither a bool
-    nor a WSGI application was returned).
+    nor a WSGI application that works was returned).
     """
     try:
         verdict = authorizer(Request(without_body(environ)), target)
@@ -57,14 +58,15 @@ def _as_response(verdict: object, environ: WSGIEnvironment) -> CapturedResponse:
     if isinstance(verdict, CapturedResponse):
         return verdict
     problem = f"the authorizer returned {type(verdict).__name__}, not True, False or a WSGI app"
+    if inspect.iscoroutine(verdict):
+        verdict.close()  # this message is clearer than the warning that nobody awaited it
     if not callable(verdict) or isinstance(verdict, type):
         raise AuthorizerMisused(problem)
     try:
         return CapturedResponse(verdict, without_body(environ))
-    except NotAnApplication as error:
-        raise AuthorizerMisused(problem) from error
     except Exception as error:
-        raise AuthorizerFailed("the authorizer's refusal raised") from error
+        # A method that the authorizer forgot to call ends here too.
+        raise AuthorizerMisused(problem) from error
 
 
 def without_body(environ: WSGIEnvironment) -> WSGIEnvironment:

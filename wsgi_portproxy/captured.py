@@ -45,13 +45,19 @@ class CapturedResponse:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response(self.status_line, self.headers)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            # The question may have been a GET, and several servers send what they are given.
+            self._written, self._blocks = [], iter(())
         return self
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        return self._written.pop(0) if self._written else next(self._blocks)
+        if not self._written:
+            block = next(self._blocks)
+            self._written.append(block)  # behind what the application wrote meanwhile
+        return self._written.pop(0)
 
     def close(self) -> None:
         close = getattr(self._body, "close", None)

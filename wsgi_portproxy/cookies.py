@@ -7,7 +7,7 @@ uploads check a cookie against a header byte for byte).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 #: Cookies by which common frameworks know a visitor; withheld unless told otherwise.
 DEFAULT_WITHHELD = frozenset(
@@ -26,18 +26,26 @@ DEFAULT_WITHHELD = frozenset(
 # Browsers keep about 180 cookies of a site and evict the oldest: more than a few from a service
 # would throw out the app's.
 MAX_SET_COOKIES = 50
-MAX_COOKIE_BYTES = 4096  # RFC 6265 section 6.1; browsers ignore longer ones
+MAX_COOKIE_BYTES = 4096  # of name and value; RFC 6265 section 6.1, browsers ignore longer ones
 
-_NOT_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
-# A comma that may join two Cookie lines (gunicorn joins them so): a name and `=` follow.
-_JOINED = re.compile(r",(?=[^,;=]*=)")
+# Between two cookies: `;`, a comma that may join two Cookie lines (gunicorn joins them so), and
+# white space before what looks like a name, where Python's http.cookies sees another cookie.
+_BETWEEN = re.compile(
+    r"(;[\t-\r ]*|,(?=[^,;=]*=)[\t-\r ]*|(?<![\t-\r ,;=])[\t-\r ]+(?=[^\t-\r ,;=]+[\t-\r ]*=))"
+)
+_QUOTED = re.compile(r'[\t-\r ]*"(?:[^"\\]|\\.)*"')  # a quoted-string may hold all of these
+_IN_NAMES = r"!#$%&'*+\-.^_`|~0-9A-Za-z"  # RFC 6265 section 4.1.1, RFC 9110 section 5.6.2
+_NOT_TOKEN = re.compile(rf"[^{_IN_NAMES}]")
+# Whatever a parser could take for a name: the last token before a `=`.
+_NAME = re.compile(rf"(?<![{_IN_NAMES}])([{_IN_NAMES}]+)[^{_IN_NAMES}=]*=")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_PATH = re.compile(r";[ \t]*path[ \t]*(?:=[ \t]*([^;]*?)[ \t]*)?(?=;|$)", re.IGNORECASE)
-_DOMAIN = re.compile(r";[ \t]*domain[ \t]*(?:=[^;]*)?(?=;|$)", re.IGNORECASE)
+# What apps may put before their usual names (RFC 6265bis section 4.1.3).
+_NAME_PREFIX = re.compile(r"^__(?:secure-|http-|host-(?:http-)?)")
 
 
 class CookiePolicy:
-    """Knows the withheld names. Names are compared in lower case and without odd characters.
+    """Knows the withheld names. They are compared in lower case, without odd characters, and with
+    and without a prefix that means something to browsers (`__Host-`).
 
     Parsers differ on what they strip from a name (white space, NBSP, quotes), so all of it is.
     """
@@ -45,83 +53,96 @@ class CookiePolicy:
     def __init__(self, withheld: Iterable[str]) -> None:
         if isinstance(withheld, str):
             raise TypeError("withhold_cookies must be a collection of names, not one string")
-        self.withheld = frozenset(_bare(name) for name in withheld)
+        self.withheld = frozenset(_bare(name) for name in withheld) - {""}
 
-    def adding(self, names: Iterable[str]) -> CookiePolicy:
-        """The same policy with more names withheld."""
-        return CookiePolicy([*self.withheld, *names])
+    def adding(self, names: object) -> CookiePolicy:
+        """The same policy with more names withheld: what an authorizer says of itself.
+
+        Anything but a collection of names counts as none: any callable may be an authorizer.
+        """
+        more = names if isinstance(names, (set, frozenset, list, tuple)) else ()
+        return CookiePolicy([*self.withheld, *more])
 
     def for_service(self, cookie_header: str) -> str:
         """A Cookie header without the withheld cookies; all other bytes and their order unchanged.
 
-        A withheld name counts wherever a parser could see one: also within another cookie's quotes
-        and behind a comma.
+        A withheld name counts wherever a parser could see one: also within another cookie's quotes,
+        behind a comma and behind a space.
         """
-        pairs = cookie_header.split(";")
         kept = []
-        in_quotes = False  # within the quoted value of a withheld cookie
-        for pair in pairs:
-            if in_quotes:
-                in_quotes = '"' not in pair
+        lost = None  # the separator before the first of those dropped since the last that was kept
+        for separator, pair, is_withheld in self._pairs(cookie_header):
+            if is_withheld:
+                lost = separator if lost is None else lost
                 continue
-            rest, in_quotes = self._without_withheld(pair)
-            if rest is not None:
-                kept.append(rest)
-        if kept and kept[0] is not pairs[0]:
-            kept[0] = kept[0].lstrip(" \t")
-        return ";".join(kept)
+            if lost is not None and not (lost and separator.startswith(";")):
+                separator = lost  # which stood between the two that are neighbours now
+            kept += [separator, pair]
+            lost = None
+        return "".join(kept)
 
-    def _without_withheld(self, pair: str) -> tuple[str | None, bool]:
-        """What may pass of the text between two semicolons, and whether it leaves quotes open."""
-        allowed = []
-        in_quotes = False
-        start = 0
-        for end in [*(comma.start() for comma in _JOINED.finditer(pair)), len(pair)]:
-            part = pair[start:end]
-            name, _, value = part.lstrip(",").partition("=")
-            if _bare(name) in self.withheld:
-                in_quotes = value.strip().startswith('"') and value.count('"') == 1
-            else:
-                allowed.append((start, part))
-            start = end
-        if not allowed:
-            return None, in_quotes
-        text = "".join(part for _, part in allowed)
-        if allowed[0][0] > 0:  # the first of those joined by commas is gone: and so is its comma
-            text = " " + text.lstrip(", \t")
-        return (pair if text == pair else text), in_quotes
+    def _pairs(self, cookie_header: str) -> Iterator[tuple[str, str, bool]]:
+        """The separator before each pair, the pair, and whether it is withheld."""
+        pieces = _BETWEEN.split(cookie_header)
+        position = end_of_quotes = 0
+        for separator, pair in zip(["", *pieces[1::2]], pieces[::2], strict=True):
+            position += len(separator)
+            is_withheld = position < end_of_quotes
+            name, equals, _ = pair.partition("=")
+            if not is_withheld and self._withholds(name):
+                is_withheld = True
+                quotes = _QUOTED.match(cookie_header, position + len(name + equals))
+                end_of_quotes = quotes.end() if quotes else 0
+            yield separator, pair, is_withheld
+            position += len(pair)
 
     def for_visitor(self, set_cookie: str, prefix: str, *, needs_path: bool) -> str | None:
         """A Set-Cookie value with its Path under `prefix` and no Domain; None if it may not pass.
 
         Everything else keeps its bytes. A Path that lies under the prefix already stays.
         `needs_path`: add a Path if there is none, because the one that browsers would assume lies
-        above the prefix (RFC 6265 section 5.1.4). May not pass: the withheld names, cookies without
-        a name, `__Host-` ones (they claim the whole origin, which is the app's), control characters
-        and what browsers would refuse for its size.
+        above the prefix (RFC 6265 section 5.1.4).
         """
-        name = set_cookie.partition(";")[0].partition("=")[0]
+        pair, *attributes = set_cookie.split(";")
+        if _CONTROL.search(set_cookie) or not self._may_be_set(pair):
+            return None
+        kept, path = [pair], ""
+        for attribute in attributes:
+            name, _, value = attribute.partition("=")
+            name = name.strip(" \t").lower()
+            if name == "path":
+                path = value.strip(" \t")
+                attribute = _scoped(attribute, path.strip('"'), prefix)
+            if name != "domain":
+                kept.append(attribute)
+        if needs_path and not path.startswith("/"):
+            kept.append(f" Path={prefix}/")
+        return ";".join(kept)
+
+    def _may_be_set(self, pair: str) -> bool:
+        """Whether a service may set the cookie `name=value`.
+
+        Not one of a withheld name, also where only some of the parsers that the app may use would
+        find it, in the value; not one without a name; not a `__Host-` one, which claims the whole
+        origin, and that is the app's; nor one so large that browsers would ignore it.
+        """
+        name, equals, _ = pair.partition("=")
         bare = _bare(name)
-        if "=" not in set_cookie.partition(";")[0] or not name.strip(" \t"):
-            return None
-        if bare in self.withheld or bare.startswith("__host-") or _CONTROL.search(set_cookie):
-            return None
-        if len(set_cookie) > MAX_COOKIE_BYTES:
-            return None
-        scoped = _PATH.sub(lambda match: _scoped_path(match, prefix), set_cookie)
-        paths = _PATH.findall(set_cookie)
-        if needs_path and not (paths and paths[-1].startswith("/")):
-            scoped += f"; Path={prefix}/"
-        return _DOMAIN.sub("", scoped)
+        if not (equals and bare) or bare.startswith("__host-") or len(pair) > MAX_COOKIE_BYTES:
+            return False
+        return not any(map(self._withholds, [name, *_NAME.findall(pair)]))
+
+    def _withholds(self, name: str) -> bool:
+        bare = _bare(name)
+        return bare in self.withheld or _NAME_PREFIX.sub("", bare) in self.withheld
 
 
-def _scoped_path(match: re.Match[str], prefix: str) -> str:
-    path = match[1] or ""
+def _scoped(attribute: str, path: str, prefix: str) -> str:
+    """A Path attribute, whose value is `path`, with that path under the prefix."""
     if not path.startswith("/") or path == prefix or path.startswith(prefix + "/"):
-        return match[0]
-    start, end = match.span(1)
-    offset = match.start()
-    return match[0][: start - offset] + prefix + path + match[0][end - offset :]
+        return attribute
+    start = attribute.index("/")
+    return attribute[:start] + prefix + attribute[start:]
 
 
 def _bare(name: str) -> str:

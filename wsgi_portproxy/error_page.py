@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from webob import Response
 
 from .errors import PortProxyError, ServiceUnreachable
-from .locate import prefers_html
+from .locate import preferred_type
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -55,8 +55,8 @@ dd code { display: block; padding: .35rem .6rem; border-radius: .375rem; backgro
   gap: .25rem; } dd { margin-bottom: .5rem; } }
 """
 
-# A HEAD of the same URL, seen by the same authorizer. Anything but our own 502 ends the waiting: the
-# service, or a login page because the session ended meanwhile.
+# A HEAD of the same URL, seen by the same authorizer. Anything but our own 502 ends the waiting:
+# the service, or a login page because the session ended meanwhile.
 _SCRIPT = """
 (function () {
   var text = document.getElementById("live");
@@ -100,16 +100,16 @@ def error_response(
     """`error` as a WSGI application, in the form that the request's Accept asks for."""
     status = HTTPStatus(error.status)
     response = Response(status=f"{status.value} {status.phrase}")
-    accept = environ.get("HTTP_ACCEPT", "")
-    if prefers_html(accept):
+    kind = preferred_type(environ.get("HTTP_ACCEPT", ""))
+    if kind == "text/html":
         waits = isinstance(error, ServiceUnreachable) and environ["REQUEST_METHOD"] == "GET"
         response.text = _waiting_page(error, port or 0) if waits else _plain_page(error, status)
         response.headers["Content-Security-Policy"] = _POLICY
-    elif "json" in accept.lower():
-        response.content_type, response.charset = "application/json", None
+    elif kind == "application/json":
+        response.content_type, response.charset = kind, None
         response.body = json.dumps(_as_dict(error, port)).encode("utf-8")
     else:
-        response.content_type = "text/plain"
+        response.content_type = kind
         response.text = "\n".join(filter(None, [error.message, error.hint])) + "\n"
     response.headers["Cache-Control"] = "no-store"
     response.headers["Vary"] = "Accept"

@@ -32,11 +32,13 @@ escaped. They never hold exception texts, file names or user ids; what helps the
 from __future__ import annotations
 
 import errno
+import string
 from typing import ClassVar
+from urllib.parse import quote
 
 
 class PortProxyError(Exception):
-    """Base of all: `status` to answer, `message` and `hint` for the visitor, `detail` for the log."""
+    """Base of all: `status` to answer, `message` and `hint` for the visitor, `detail` to log."""
 
     status: ClassVar[int] = 500
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -59,10 +61,11 @@ class BadRequest(RequestError):
 class InvalidPort(BadRequest):
     """The port is not written as a plain decimal number, or is given more than once."""
 
-    SHOWN = 32  # characters of the value that the message repeats; enough to recognise a typo
+    SHOWN = 32  # characters that the message repeats of the value; enough to recognise a typo
 
     def __init__(self, raw: str, hint: str = "Give one whole number, such as ?port=16006.") -> None:
-        super().__init__(f"Invalid port parameter: {printable(raw[: self.SHOWN])}", hint)
+        shown = printable(raw[: self.SHOWN])[: self.SHOWN]
+        super().__init__(f"Invalid port parameter: {shown}", hint)
 
 
 class PortNotAllowed(RequestError):
@@ -194,6 +197,7 @@ class ServiceTimeout(UpstreamError):
         )
 
 
+_SHOWN_AS_IT_IS = " " + string.punctuation.replace("<", "").replace(">", "")
 # Out of descriptors, ephemeral ports, buffers or memory: our own shortage, not the service's.
 _SHORTAGE = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
@@ -211,8 +215,8 @@ def from_connect_error(error: BaseException, port: int) -> UpstreamError:
 
 
 def printable(text: str) -> str:
-    """`text` with everything but visible ASCII and single spaces written as an escape."""
-    return "".join(
-        char if " " <= char <= "~" else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
+    """`text` from a URL with everything but visible ASCII percent-encoded, and `<` and `>` too.
+
+    Pages escape what they show; this is for the log, and for whoever puts a plain text into a page.
+    """
+    return quote(text, safe=_SHOWN_AS_IT_IS, errors="backslashreplace")

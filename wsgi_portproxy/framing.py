@@ -177,20 +177,21 @@ class ChunkedDecoder:
         """Take one line, or what has come of it, and return the position behind it."""
         newline = data.find(b"\n", position)
         end = newline + 1 if newline >= 0 else len(data)
+        searched = max(0, len(self._line) - 1)
         self._line += data[position:end]
         limit = MAX_TRAILERS if self._trailers >= 0 else MAX_CHUNK_LINE
         if len(self._line) > limit:
             raise Malformed("chunk-size line or trailers too long")
         if self._after_data and not b"\r\n".startswith(bytes(self._line)):
             raise Malformed("chunk data not followed by CRLF")
+        if _BARE_LINE_END.search(self._line, searched):
+            raise Malformed("line of a chunked body not ended by CRLF")
         if newline >= 0:
             line, self._line = bytes(self._line), bytearray()
             self._end_line(line)
         return end
 
     def _end_line(self, line: bytes) -> None:
-        if not line.endswith(b"\r\n"):
-            raise Malformed("line of a chunked body not ended by CRLF")
         line = line[:-2]
         if self._after_data:
             self._after_data = False
@@ -236,8 +237,13 @@ def body_decoder(head: Head, method: str) -> Decoder:
 
 
 def keeps_alive(head: Head) -> bool:
-    """Whether the service will take another request on the connection (RFC 9112 section 9.3)."""
+    """Whether the service will take another request on the connection (RFC 9112 section 9.3).
+
+    Not believed of one that announces a body with a 204, where none may be (RFC 9110 section 8.6):
+    it may still send it.
+    """
     options = head.tokens("connection")
-    if head.minor == 0:
-        return "keep-alive" in options and "close" not in options
-    return "close" not in options
+    if "close" in options or (head.minor == 0 and "keep-alive" not in options):
+        return False
+    announced = head.values("transfer-encoding") or head.values("content-length") not in ([], ["0"])
+    return not (head.status == 204 and announced)

@@ -33,33 +33,65 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "content-type",  # WSGI has it outside HTTP_*
     "expect",  # answered by the server; a 100 from the service would come too late
     "forwarded",  # RFC 7239; only we know who is in front of the service
+    "x-forwarded",
     "via",  # ours, with what came
-    "remote-user",  # who the visitor is, for services that trust a proxy; likewise the next eight
-    "remote-groups",
-    "remote-name",
-    "remote-email",
-    "x-remote-user",
-    "x-remote-group",
-    "x-remote-groups",
+    "proxy",  # CGI's HTTP_PROXY (CVE-2016-5385)
+    # Who the visitor is, for services that trust a proxy.
+    "x-auth-user",
+    "x-auth-username",
+    "x-auth-email",
+    "x-auth-groups",
+    "x-auth-roles",
     "x-authenticated-user",
     "x-webauth-user",
-    "x-real-ip",  # where the visitor is; likewise the next five
+    "x-proxy-user",
+    "x-ms-client-principal",
+    "x-client-cert",
+    "x-client-dn",
+    "x-client-verify",
+    # Where the visitor is.
+    "x-real-ip",
     "x-client-ip",
+    "client-ip",
     "x-cluster-client-ip",
     "true-client-ip",
     "cf-connecting-ip",
     "fastly-client-ip",
-    "x-original-url",  # what is asked for; would bypass what was judged. Likewise the next three
-    "x-original-uri",
-    "x-original-host",
+    "x-originating-ip",
+    # What is asked for, and at which address; would bypass what was judged.
     "x-rewrite-url",
-    "x-http-method-override",  # another method than was judged; likewise the next two
+    "x-host",
+    "x-http-host-override",
+    "x-script-name",
+    "x-scheme",
+    "x-url-scheme",
+    "front-end-https",
+    # Another method than was judged.
+    "x-http-method-override",
     "x-http-method",
     "x-method-override",
-    "x-script-name",  # where the service is mounted; X-Forwarded-Prefix says it
-    "proxy",  # CGI's HTTP_PROXY (CVE-2016-5385)
 }
-NOT_TO_SERVICE_PREFIXES = ("x-forwarded-", "x-portproxy-", "proxy-", "x-auth-request-", "x-ssl-")
+NOT_TO_SERVICE_PREFIXES = (
+    "proxy-",
+    "x-forwarded-",
+    "x-original-",  # likewise what is asked for: X-Original-URL, -URI, -Host, -Method
+    "x-portproxy-",
+    "remote-",  # who the visitor is, as above: Authelia's Remote-User, -Groups, -Name, -Email
+    "x-remote-",
+    "x-auth-request-",  # oauth2-proxy
+    "x-authentik-",
+    "x-goog-authenticated-user-",
+    "x-ms-client-principal-",
+    "tailscale-user-",
+    "ssl-client-",
+    "x-ssl-",
+    # Proof for the wrapped app of who the visitor is: as good as its session cookie.
+    "cf-access-",
+    "x-amzn-oidc-",
+    "x-goog-iap-",
+    "x-ms-token-",
+    "x-pomerium-",
+)
 
 # Fields that a `Connection` of the visitor's may name without effect: ours, and what we filter.
 _KEPT_THOUGH_NAMED = frozenset({"cookie", "origin", "referer"})
@@ -67,7 +99,8 @@ _KEPT_THOUGH_NAMED = frozenset({"cookie", "origin", "referer"})
 NOT_TO_VISITOR = HOP_BY_HOP | {
     "date",  # the WSGI server's to say; werkzeug would send two. Likewise the next
     "server",
-    "x-sendfile",  # tells a front-end server to send a file of its own
+    "status",  # PEP 3333 forbids it: CGI-like front ends would take it for the status
+    "x-send-file",  # tells a front-end server to send a file of its own; more in the prefixes
     "clear-site-data",  # logs the visitor out of the wrapped app; all below act on the whole origin
     "strict-transport-security",
     "expect-ct",
@@ -76,12 +109,13 @@ NOT_TO_VISITOR = HOP_BY_HOP | {
     "report-to",
     "reporting-endpoints",
     "accept-ch",
+    "accept-ch-lifetime",
     "critical-ch",
     "origin-agent-cluster",
     "set-login",
-    "surrogate-control",  # instructions to shared caches, against `private`; likewise the next
-    "cdn-cache-control",
+    "use-as-dictionary",  # RFC 9842: for every URL of the origin that it cares to name
     "cache-control",  # ours, made private
+    "cache-tag",  # instructions to shared caches, against `private`; more in the prefixes
 }
 NOT_TO_VISITOR_PREFIXES = (
     "x-accel-",  # nginx: internal redirects to the app's protected files
@@ -90,12 +124,16 @@ NOT_TO_VISITOR_PREFIXES = (
     "x-litespeed-",
     "x-reproxy-",
     "public-key-pins",
+    "surrogate-",
+    "edge-",
     "proxy-",  # between a proxy and its client
     "x-portproxy-",
 )
 
 _ODD = re.compile(r"[^a-z0-9]")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# Nothing that browsers would resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
 _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
 
 
@@ -152,9 +190,7 @@ def response_headers(
             lengths.append((name, value.partition(",")[0].strip(" \t")))
         elif canonical == "cache-control":
             cache_control.append(value)
-        elif canonical in NOT_TO_VISITOR or canonical.startswith(NOT_TO_VISITOR_PREFIXES):
-            continue
-        elif canonical in named or canonical.endswith("-cdn-cache-control"):
+        elif canonical in named or _speaks_to_others(canonical):
             continue
         elif canonical == "set-cookie":
             scoped = cookies.for_visitor(value, view.target.prefix, needs_path=needs_path)
@@ -168,6 +204,14 @@ def response_headers(
     return [*headers, *lengths[:1], ("Cache-Control", private(cache_control))]
 
 
+def _speaks_to_others(canonical: str) -> bool:
+    return (
+        canonical in NOT_TO_VISITOR
+        or canonical.startswith(NOT_TO_VISITOR_PREFIXES)
+        or canonical.endswith("cdn-cache-control")  # RFC 9213, and each CDN has its own
+    )
+
+
 def _names_no_ambient_login(view: View, value: str) -> bool:
     """Negotiate and NTLM would send the visitor's desktop login, unasked, to the service."""
     schemes = value.lower().replace(",", " ").split()
@@ -175,7 +219,8 @@ def _names_no_ambient_login(view: View, value: str) -> bool:
 
 
 def _scope_is_under_prefix(view: View, value: str) -> bool:
-    return value.startswith(view.target.prefix + "/") and ".." not in value
+    scope = value.removeprefix(view.target.prefix + "/")
+    return scope != value and _PLAIN_PATH.fullmatch(scope) is not None and ".." not in scope
 
 
 _MAPPED: dict[str, Callable[[View, str], str]] = {
@@ -205,7 +250,8 @@ def private(values: Iterable[str]) -> str:
         directive.strip() for value in values for directive in value.split(",") if directive.strip()
     ]
     kept = [d for d in directives if _directive(d) not in _SHARED_DIRECTIVES]
-    if not any(_directive(d) in ("private", "no-store") for d in kept):
+    # `private="set-cookie"` keeps that field private only (RFC 9111 section 5.2.2.7).
+    if not any(d.lower() in ("private", "no-store") for d in kept):
         kept.insert(0, "private")
     return ", ".join(kept)
 

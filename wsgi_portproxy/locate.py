@@ -33,6 +33,8 @@ _UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
 _NOT_VISIBLE = re.compile(r"[^\x21\x22\x24-\x7e]")
 # `0` is a well-formed number outside every range, hence allowed here and refused by the range.
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
+# What we can answer with ourselves. The first is for those who say nothing, such as curl.
+_OFFERED = ("text/plain", "application/json", "text/html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ class Locator:
     def locate(self, environ: WSGIEnvironment) -> Target | None:
         """The target of a request, or None if the request is the wrapped app's own.
 
-        Raises `InvalidPort` for a port that is not exactly one plain number, and `NotFound` for a
-        path that other readers could take out of the mount.
+        Raises `InvalidPort` for a port that is not exactly one plain number, `NotFound` for a path
+        that other readers could take out of the mount, and `BadRequest` for what is no path.
         """
         query = environ.get("QUERY_STRING", "")
         by_path = self._path_mark in environ.get("PATH_INFO", "")
@@ -84,6 +86,9 @@ class Locator:
             target = self._by_path(environ, raw, segments, decoded)
         if target is None and raw.query:
             target = self._by_query(environ, raw, segments, decoded)
+        if target is not None and raw.path[:1] not in ("", "/"):
+            # `OPTIONS *`, `GET x/alice/...`: what it is the root of, each reader may see otherwise.
+            raise BadRequest("The request target is not a path.")
         return target
 
     def _by_path(
@@ -95,7 +100,7 @@ class Locator:
         # Digits only, or the app may have pages of its own there: /alice/vision/proxy/README.md
         if not (decoded[depth + 1].isascii() and decoded[depth + 1].isdigit()):
             return None
-        params = self.mount.match(segments, decoded)
+        params = self.mount.match(decoded)
         if params is None:
             return None
         port = parse_port(segments[depth + 1])
@@ -117,14 +122,12 @@ class Locator:
         if not values:
             return None
         depth = len(self.mount.segments)
-        params = self.mount.match(segments, decoded)
+        params = self.mount.match(decoded)
         if params is None:
             return None
         if len(values) > 1:
             raise InvalidPort(", ".join(values), "It is given more than once.")
         port = parse_port(values[0])
-        if raw.path and not raw.path.startswith("/"):
-            raise BadRequest("The request target is not a path.")
         _refuse_climbing(decoded[depth:])
         path = "".join("/" + segment for segment in segments[depth:]) or "/"
         if query:
@@ -165,7 +168,8 @@ def raw_target(environ: WSGIEnvironment) -> RawTarget:
     """
     script, info = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
     query = environ.get("QUERY_STRING", "")
-    raw_script = quote(script.encode("latin-1"), safe=_PATH_SAFE)
+    # One slash in front, whatever a middleware set: `//host` in a Location is another site.
+    raw_script = quote("/" + script.strip("/"), safe=_PATH_SAFE, encoding="latin-1").rstrip("/")
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
     if _ORIGIN_FORM.fullmatch(raw):
         raw_path, mark, raw_query = raw.partition("?")
@@ -242,17 +246,25 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
     return (
         environ.get("REQUEST_METHOD") in ("GET", "HEAD")
         and environ.get("HTTP_USER_AGENT", "").startswith("Mozilla/")
-        and prefers_html(environ.get("HTTP_ACCEPT", ""))
+        and preferred_type(environ.get("HTTP_ACCEPT", "")) == "text/html"
     )
 
 
-def prefers_html(accept: str) -> bool:
-    """Whether an Accept header names text/html above what API clients ask for."""
-    offers = ["application/json", "text/plain", "text/html"]
-    best = create_accept_header(accept or None).acceptable_offers(offers)
-    ranked = {offer: quality for offer, quality in best}
-    html = ranked.get("text/html", 0.0)
-    return html > max(ranked.get("application/json", 0.0), ranked.get("text/plain", 0.0))
+def preferred_type(accept: str) -> str:
+    """The media type of `_OFFERED` that an Accept header asks for (RFC 9110 section 12.5.1).
+
+    Of two that it values alike, the one that it names: `*/*` beside a name is there for the rest.
+    """
+    quality = dict(create_accept_header(accept or None).acceptable_offers(_OFFERED))
+    named = accept.lower()
+    if not quality and "+json" in named:  # application/problem+json and its like
+        return "application/json"
+
+    def rank(offer: str) -> tuple[float, bool, int]:
+        position = named.find(offer)
+        return quality.get(offer, 0.0), position >= 0, -position
+
+    return max(_OFFERED, key=rank)
 
 
 def _refuse_climbing(decoded: list[str]) -> None:
@@ -262,7 +274,8 @@ def _refuse_climbing(decoded: list[str]) -> None:
     """
     depth = 0
     for segment in "/".join(decoded).replace("\\", "/").split("/"):
-        depth += -1 if segment == ".." else segment != "."
+        if segment not in ("", "."):  # an empty one is no step down: many hops collapse `//` first
+            depth += -1 if segment == ".." else 1
         if depth < 0:
             raise NotFound("There is no such page.", detail="dot segments leave the mount")
 

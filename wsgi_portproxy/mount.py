@@ -26,29 +26,39 @@ class Mount:
             raise ValueError(f"mount must be empty or start with '/': {template!r}")
         self.template = template
         self.segments = template.split("/")[1:] if template else []
-        names = []
-        for segment in self.segments:
-            parameter = _PARAMETER.fullmatch(segment)
-            if parameter is not None:
-                names.append(parameter[1])
-            elif not segment or "{" in segment or "}" in segment:
-                raise ValueError(
-                    f"mount segments are either plain text or one {{name}}: {segment!r}"
-                )
-        if len(set(names)) < len(names):
-            raise ValueError(f"mount names a parameter twice: {template!r}")
         self._parameters = [
             match[1] if (match := _PARAMETER.fullmatch(segment)) else None
             for segment in self.segments
         ]
+        for segment, name in zip(self.segments, self._parameters, strict=True):
+            if name is None and (not segment or "{" in segment or "}" in segment):
+                raise ValueError(
+                    f"mount segments are either plain text or one {{name}}: {segment!r}"
+                )
+            if is_dot_segment(segment):
+                raise ValueError(f"mount has a segment that browsers resolve away: {template!r}")
+        if len(self.names) < sum(name is not None for name in self._parameters):
+            raise ValueError(f"mount names a parameter twice: {template!r}")
 
-    def match(self, raw: Sequence[str], decoded: Sequence[str]) -> Mapping[str, str] | None:
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its parameters."""
+        return frozenset(name for name in self._parameters if name is not None)
+
+    def match(self, decoded: Sequence[str]) -> Mapping[str, str] | None:
         """The parameters, if the first segments of a path match; None if they do not.
 
-        `raw` are the path's segments as sent, `decoded` the same with %-escapes decoded (latin-1,
-        as WSGI has them; PEP 3333). Raises `NotFound` for a segment that matches but is ambiguous:
-        `.` or `..`, an encoded slash or backslash, control characters, invalid UTF-8.
+        `decoded` are the segments of the path as it was sent, each then with its %-escapes decoded
+        (latin-1, as WSGI has them; PEP 3333). Raises `NotFound` for a path that matches but is
+        ambiguous: `.` or `..`, an encoded slash or backslash, control characters, invalid UTF-8.
         """
+        params = self._match(decoded)
+        by_app = "/".join(decoded).split("/")  # who sees an encoded slash as a slash
+        if params is None and len(by_app) > len(decoded) and self._match(by_app) is not None:
+            raise _ambiguous()
+        return params
+
+    def _match(self, decoded: Sequence[str]) -> Mapping[str, str] | None:
         if len(decoded) < len(self.segments):
             return None
         params: dict[str, str] = {}
@@ -64,13 +74,17 @@ class Mount:
                 ambiguous = ambiguous or damaged or is_dot_segment(value) or "/" in value
                 params[name] = text
         if ambiguous:
-            raise NotFound("There is no such page.", detail="ambiguous path segment in the mount")
+            raise _ambiguous()
         return MappingProxyType(params)
 
 
 def is_dot_segment(decoded: str) -> bool:
     """Whether browsers and servers resolve this segment away (RFC 3986 section 5.2.4)."""
     return decoded in (".", "..")
+
+
+def _ambiguous() -> NotFound:
+    return NotFound("There is no such page.", detail="ambiguous path segment in the mount")
 
 
 def _text(value: str) -> tuple[str, bool]:

@@ -53,13 +53,14 @@ def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
     browsers send none of these fields and pass.
     """
     origin = environ.get("HTTP_ORIGIN")
-    site = environ.get("HTTP_SEC_FETCH_SITE", "")
+    site = environ.get("HTTP_SEC_FETCH_SITE", "none").strip().lower()
     if target.websocket or environ["REQUEST_METHOD"] not in _SAFE_METHODS:
-        foreign = site in ("cross-site", "same-site") or (
+        foreign = site not in ("same-origin", "none") or (
             origin is not None and normal_origin(origin) != own_origin(environ)
         )
     else:
-        foreign = site == "cross-site" and not _is_followed_link(environ)
+        known = site in ("same-origin", "same-site", "none")
+        foreign = not known and not _is_followed_link(environ)
     if foreign:
         raise ForeignOrigin(
             "This request was made by a page of another site.",

@@ -34,7 +34,8 @@ class PortPolicy:
     """Decides on ports. Raises `TypeError` for `allowed` that is neither container nor callable."""
 
     def __init__(self, allowed: AllowedPorts) -> None:
-        if not callable(allowed) and not hasattr(allowed, "__contains__"):
+        no_ports = isinstance(allowed, (str, bytes, type))  # "10000-20000", `range` without a call
+        if no_ports or not (callable(allowed) or hasattr(allowed, "__contains__")):
             raise TypeError("ports must be a container of ints, or a callable that returns one")
         self._allowed = allowed
 
@@ -42,12 +43,12 @@ class PortPolicy:
         """Return if the request may go on.
 
         Raises `MethodNotAllowed`, `PortNotAllowed`, `Loop` for our own port, and
-        `AuthorizerFailed` if the callable raised.
+        `AuthorizerFailed` if the callable, or what it returned, raised.
         """
         if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
             raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} is not forwarded to a service.")
         allowed = self._allowed_for(target)
-        if not 0 < target.port <= _LAST_PORT or target.port not in allowed:
+        if not (0 < target.port <= _LAST_PORT and _holds(allowed, target.port)):
             raise PortNotAllowed(f"Port {target.port} is outside allowed range{describe(allowed)}")
         if pseudonym(environ) in environ.get("HTTP_VIA", ""):
             raise Loop(
@@ -72,6 +73,13 @@ class PortPolicy:
         if not hasattr(allowed, "__contains__"):
             raise AuthorizerFailed(f"the ports callable returned {type(allowed).__name__}")
         return allowed
+
+
+def _holds(allowed: Container[int], port: int) -> bool:
+    try:
+        return port in allowed
+    except Exception as error:
+        raise AuthorizerFailed("the container of allowed ports raised") from error
 
 
 def own_ports(environ: WSGIEnvironment) -> set[int]:
@@ -116,7 +124,7 @@ def _digest(server_port: str) -> str:
 
 
 def describe(allowed: Container[int]) -> str:
-    """The allowed ports in parentheses for the refusal, or nothing where they have no short name."""
+    """The allowed ports in parentheses for the refusal; nothing where they have no short name."""
     if isinstance(allowed, range) and allowed and abs(allowed.step) == 1:
         return f" ({min(allowed)}-{max(allowed)})"
     if isinstance(allowed, (set, frozenset, list, tuple)) and 0 < len(allowed) <= _LISTED:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin
 
 from .locate import Target, cut_port, visible
 
@@ -18,8 +17,10 @@ _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0"})  # noqa
 # Browsers read `\` as `/` in http URLs (WHATWG URL standard), so both must be seen here.
 _ABSOLUTE = re.compile(r"(?:https?:)?[/\\]{2}([^/\\?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
-_REFRESH = re.compile(
-    r"""([\t ]*[0-9.]*[\t ]*[;,]?[\t ]*url[\t ]*=[\t ]*)(["']?)(.*?)(\2[\t ]*)""", re.I
+# What stands before the URL (HTML standard, "shared declarative refresh steps"): the time, a
+# separator, and `url=` or not. Each part begins with another character: no run is tried twice.
+_BEFORE_URL = re.compile(
+    r"""[\t ]*[^\t ;,]+(?:[\t ]+[;,]?|[;,])[\t ]*(?:url[\t ]*=[\t ]*)?(["']?)""", re.IGNORECASE
 )
 _LINK = re.compile(r"<([^<>]*)>")
 
@@ -47,6 +48,8 @@ class View:
             path = path[len(prefix) :]
         if self.target.form != "query":
             return url if _is_relative(url) else prefix + path
+        if not prefix and path[1:2] in ("/", "\\"):
+            path = "/." + path  # `//host` at the beginning would be another site
         # The query form has the port in every URL, relative ones included.
         resource, hash_mark, fragment = path.partition("#")
         resource, _, query = resource.partition("?")
@@ -63,10 +66,13 @@ class View:
         path = self.service_path(location)
         if path is None:
             return None
+        path = path.partition("#")[0]
         if self._has_prefix(path):
-            path = path[len(self.target.prefix) :]
-        path = visible(path.partition("#")[0])
-        return path if path.startswith("/") else f"/{path}"
+            # Mapped for the visitor already, who has the port in every URL.
+            resource, _, query = path[len(self.target.prefix) :].partition("?")
+            _, query = cut_port(query)
+            path = f"{resource}?{query}" if query else resource
+        return visible(path if path.startswith("/") else f"/{path}")
 
     def service_path(self, url: str) -> str | None:
         """The path (with query and fragment) at this service that `url` means, or None if foreign.
@@ -82,7 +88,7 @@ class View:
             return path if path.startswith("/") else f"/{path}"
         if _SCHEME.match(url):
             return None
-        return urljoin(self.target.path, url) if _is_relative(url) else url
+        return _resolved(self.target.path, url) if _is_relative(url) else url
 
     def _is_service(self, authority: str) -> bool:
         host, _, port = authority.rpartition(":")
@@ -118,11 +124,13 @@ class View:
 
     def refresh_to_visitor(self, value: str) -> str:
         """A Refresh field (`5; url=/next`) with its URL mapped."""
-        refresh = _REFRESH.fullmatch(value)
-        if refresh is None:
+        before = _BEFORE_URL.match(value)
+        if before is None or before.end() == len(value):
             return value
-        before, quote, url, after = refresh.groups()
-        return f"{before}{quote}{self.to_visitor(url)}{after}"
+        url, quote, after = value[before.end() :], before[1], ""
+        if quote:
+            url, quote, after = url.partition(quote)
+        return f"{before[0]}{self.to_visitor(url)}{quote}{after}"
 
     def link_to_visitor(self, value: str) -> str:
         """A Link field (RFC 8288) with the targets between its angle brackets mapped."""
@@ -132,3 +140,26 @@ class View:
 def _is_relative(url: str) -> bool:
     """Neither absolute nor beginning at the root: resolved against the present URL."""
     return not url.startswith(("/", "\\")) and _SCHEME.match(url) is None
+
+
+def _resolved(base: str, url: str) -> str:
+    """A relative URL as seen from the request target `base` (RFC 3986 section 5.2).
+
+    urllib's urljoin takes a target that begins with `//` for a host, and drops empty segments.
+    """
+    if not url or url.startswith("#"):
+        return base + url
+    path = re.split(r"[?#]", url, maxsplit=1)[0]
+    base_path = base.partition("?")[0]
+    if not path:
+        return base_path + url
+    *folders, last = f"{base_path.rpartition('/')[0]}/{path}".split("/")[1:]
+    segments: list[str] = []
+    for segment in [*folders, last]:
+        if segment == "..":
+            del segments[-1:]
+        elif segment != ".":
+            segments.append(segment)
+    if last in (".", ".."):
+        segments.append("")
+    return "/" + "/".join(segments) + url[len(path) :]

@@ -12,14 +12,16 @@ application = PortProxy(get_wsgi_application(), authorizer=authorizer(may_view),
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.core.handlers.wsgi import WSGIRequest
+from django.core.handlers.wsgi import WSGIRequest, get_script_name
 from django.db import close_old_connections
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+from django.urls import set_script_prefix
 from django.utils.module_loading import import_string
 from webob import Request
 
@@ -59,19 +61,31 @@ class DjangoAuthorizer:
         # As Django's request signals do: a connection that the database closed must not be used,
         # and none is kept longer than CONN_MAX_AGE.
         close_old_connections()
+        # As Django's handler does: reverse() reads it, for the address of a login page.
+        set_script_prefix(get_script_name(request.environ))
         try:
-            django_request = WSGIRequest(request.environ)
-            for middleware in self._middlewares:
-                middleware.process_request(django_request)
-            try:
-                verdict = self._check(django_request, target)
-            except PermissionDenied:
-                return False
-            except Http404:
-                verdict = HttpResponse("Not Found\n", status=404, content_type="text/plain")
-            return as_wsgi(verdict) if isinstance(verdict, HttpResponseBase) else verdict
+            verdict = self._verdict(WSGIRequest(request.environ), target)
+            if not isinstance(verdict, HttpResponseBase):
+                return verdict
+            if isinstance(verdict, SimpleTemplateResponse):
+                verdict.render()
+            return as_wsgi(verdict)
         finally:
             close_old_connections()
+
+    def _verdict(
+        self, request: HttpRequest, target: Target
+    ) -> bool | HttpResponseBase | WSGIApplication:
+        try:
+            for middleware in self._middlewares:
+                response = middleware.process_request(request)
+                if response is not None:  # a subclass of the project's own that refuses
+                    return cast(HttpResponseBase, response)
+            return self._check(request, target)
+        except PermissionDenied:
+            return False
+        except Http404:
+            return HttpResponse("Not Found\n", status=404, content_type="text/plain")
 
 
 def as_wsgi(response: HttpResponseBase) -> WSGIApplication:

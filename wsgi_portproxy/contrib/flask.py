@@ -11,7 +11,7 @@ app.wsgi_app = PortProxy(app.wsgi_app, authorizer=authorizer(app, may_view), mou
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from flask import Flask
 from webob import Request
@@ -42,11 +42,10 @@ class FlaskAuthorizer:
     def __init__(self, app: Flask, check: Check) -> None:
         self._app = app
         self._check = check
-        names: list[Any] = [
-            app.config["SESSION_COOKIE_NAME"],
-            app.config.get("REMEMBER_COOKIE_NAME", "remember_token"),  # Flask-Login
-        ]
-        self.withhold_cookies = frozenset(str(name) for name in names)
+        remember = app.config.get("REMEMBER_COOKIE_NAME", "remember_token")  # Flask-Login
+        self.withhold_cookies = frozenset(
+            {app.session_interface.get_cookie_name(app), str(remember)}
+        )
 
     def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
         with self._app.request_context(request.environ):
