@@ -9,22 +9,24 @@ Options on the command line win over this file. The one number to think about is
 # front-end needs `proxy_buffering off` (nginx) for the app, or event streams arrive in lumps.
 bind = "127.0.0.1:8000"
 
-# A thread per running request. The sync worker would let one open stream stop everybody else.
+# A thread per running request. The sync worker works too, but one slow answer stops everybody.
 worker_class = "gthread"
 
 # One process per core is the usual start. Every process has its own connections to the services
 # and its own threads, so the numbers below count once for each.
 workers = 2
 
-# In this release every running response holds a thread until it ends: an event stream, a long
-# download, a page of TensorBoard while it loads. A browser opens up to six connections to one host
-# (HTTP/1.1). So reckon with six for each visitor who is loading a page, and with one for each
-# stream that stays open, all divided by `workers`. When every thread is taken, requests wait in
-# line, those for the app's own pages too. A waiting thread costs little: be generous.
+# A request holds a thread until it is answered. A WebSocket holds none, an event stream only until
+# its first event, a download for a second at most: then they leave for a thread that carries them
+# all. So reckon with the pages that load at the same time, six connections for each browser
+# (HTTP/1.1), divided by `workers`. When every thread is taken, requests wait in line, those for the
+# app's own pages too. A waiting thread costs little: be generous.
 threads = 32
 
 # Connections that one worker holds, running and idle together; beyond it nobody new is let in.
-# Idle ones need no thread, only a descriptor.
+# Idle ones need no thread, only a descriptor. WebSockets and streams that left do not count here:
+# their number follows from the limit on descriptors (`ulimit -n`, LimitNOFILE in systemd; two for
+# each), or from PortProxy's `max_tunnels`.
 worker_connections = 1000
 
 # Seconds in which a worker must show that it is alive. A gthread worker does so from its main
@@ -32,14 +34,15 @@ worker_connections = 1000
 timeout = 30
 
 # Seconds that running requests get to end when a worker is told to stop (SIGTERM, a reload).
-# Then they are cut. Streams do not end by themselves, so more would only delay every restart.
+# WebSockets are told goodbye then, and streams get two seconds.
 graceful_timeout = 10
 
 # Seconds that an idle connection stays open for the next request. Notebooks and dashboards ask
 # every few seconds; behind a front-end, keep this above the front-end's own idle time.
 keepalive = 15
 
-# Off: a worker that reaches this many requests restarts, and cuts the streams that it carries.
+# Off: a worker that reaches this many requests restarts, and ends what it carries: WebSockets have
+# to connect again, streams are cut.
 # Turn it on only against a leak in your app, with `max_requests_jitter` so that the workers do not
 # restart all at once.
 max_requests = 0
