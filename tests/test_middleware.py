@@ -1,0 +1,467 @@
+"""The middleware in this process, between an app and a service on a real loopback socket."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
+from wsgiref.validate import validator
+
+import pytest
+from webob import Request
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.lint import LintMiddleware
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
+
+from tests.conftest import ServiceFactory
+from tests.support.hostapp import MOUNT, app, may_view
+from tests.support.ports import free_port
+from tests.support.received import OK, Received, by_target, recording
+from tests.support.service import Service, answers
+from tests.support.waiting import until
+from wsgi_portproxy import AskApp, PortProxy, Target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ALICE = {"Cookie": "user=alice"}
+BROWSER = {**ALICE, "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+@contextmanager
+def opened(wrapped: Any = app, **settings: Any) -> Iterator[Client]:
+    """A client of `wrapped` behind a PortProxy, whose idle connections are closed at the end."""
+    proxy = PortProxy(wrapped, **{"authorizer": may_view, "mount": MOUNT, **settings})
+    try:
+        yield Client(proxy, use_cookies=False)
+    finally:
+        proxy.close()
+
+
+@pytest.fixture
+def echo(service: ServiceFactory) -> tuple[Service, list[Received]]:
+    """A service that keeps its requests."""
+    seen: list[Received] = []
+    return service(recording(seen)), seen
+
+
+# --- 1: is it for a port at all? -----------------------------------------------------------------
+
+
+class Closing:
+    """A response of the wrapped app that counts its closings."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"page"
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize(
+    "url", ["/", "/?port=16006", "/alice/vision/", "/alice/vision/?x=port", "/alice/?port=abc"]
+)
+def test_the_apps_own_requests_and_responses_are_not_touched(url: str) -> None:
+    body = Closing()
+    seen: list[tuple[WSGIEnvironment, StartResponse]] = []
+
+    def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        seen.append((environ, start_response))
+        start_response("200 OK", [("Connection", "close"), ("Set-Cookie", "sessionid=1; Path=/")])
+        return body
+
+    def never(request: Request, target: Target) -> bool:
+        raise AssertionError("there is nothing to authorize")
+
+    proxy = PortProxy(wrapped, authorizer=never, mount=MOUNT)
+    environ = Request.blank(url).environ
+    before = dict(environ)
+    started: list[Any] = []
+
+    def start_response(*args: Any) -> Any:
+        started.append(args)
+
+    assert proxy(environ, start_response) is body
+    assert seen[0] == (environ, start_response)
+    assert seen[0][0] is environ
+    assert environ == before
+    assert started == [("200 OK", [("Connection", "close"), ("Set-Cookie", "sessionid=1; Path=/")])]
+    assert body.closed == 0
+
+
+def test_the_environ_of_a_request_for_a_port_stays_as_it_is(
+    echo: tuple[Service, list[Received]],
+) -> None:
+    upstream, seen = echo
+    environ = Request.blank(
+        f"/alice/vision/x?port={upstream.port}", method="POST", POST=b"body", headers=ALICE
+    ).environ
+    before = dict(environ)
+    proxy = PortProxy(app, authorizer=may_view, mount=MOUNT)
+    body = proxy(environ, lambda *args: lambda data: None)
+    assert b"".join(body) == b"hi"
+    body.close()  # type: ignore[attr-defined]
+    proxy.close()
+    assert environ == before
+    assert seen[0].body == b"body"
+
+
+# --- 2 and 3: may it be used? --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("url", ["/alice/vision/x?port={}", "/alice/vision/proxy/{}/x"])
+def test_the_authorizer_is_asked_once_and_before_any_connection(
+    echo: tuple[Service, list[Received]], method: str, url: str
+) -> None:
+    upstream, seen = echo
+    calls: list[int] = []
+
+    def authorizer(request: Request, target: Target) -> bool:
+        calls.append(upstream.connections)
+        return True
+
+    with opened(authorizer=authorizer) as client:
+        assert client.open(url.format(upstream.port), method=method).status_code == 200
+    assert calls == [0]
+    assert len(seen) == 1
+
+
+REFUSALS: dict[str, tuple[Callable[[], Any], int]] = {
+    "false": (lambda: False, 403),
+    "none": (lambda: None, 500),
+    "one": (lambda: 1, 500),
+    "text": (lambda: "no", 500),
+    "mock": (Mock, 500),
+    "response": (lambda: Response("pay first", 402), 402),
+    "redirect": (lambda: Response("", 302, {"Location": "/login"}), 302),
+    "raises": (Mock(side_effect=RuntimeError("secret")), 503),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("verdict", "status"), REFUSALS.values(), ids=REFUSALS)
+def test_without_a_plain_yes_the_service_hears_nothing(
+    echo: tuple[Service, list[Received]], verdict: Callable[[], Any], status: int, method: str
+) -> None:
+    upstream, _ = echo
+    with opened(authorizer=lambda request, target: verdict()) as client:
+        for url in (
+            f"/alice/vision/?port={upstream.port}",
+            f"/alice/vision/proxy/{upstream.port}/",
+        ):
+            answer = client.open(url, method=method)
+            assert answer.status_code == status
+            assert "secret" not in answer.text
+    assert upstream.connections == 0
+
+
+def test_a_mock_may_be_an_authorizer(echo: tuple[Service, list[Received]]) -> None:
+    """It has every attribute that one asks for, those that say which cookies are the app's too."""
+    authorizer = Mock(return_value=True)
+    with opened(authorizer=authorizer) as client:
+        assert client.get(f"/alice/vision/?port={echo[0].port}").status_code == 200
+    [call] = authorizer.call_args_list
+    assert call.args[1].params == {"username": "alice", "project": "vision"}
+
+
+def test_a_port_that_is_not_open_is_refused_before_anybody_is_asked() -> None:
+    authorizer = Mock(return_value=True)
+    with opened(authorizer=authorizer) as client:
+        answer = client.get("/alice/vision/?port=5000")
+    assert (answer.status_code, answer.text) == (
+        403,
+        "Port 5000 is outside allowed range (10000-20000)\n",
+    )
+    assert authorizer.call_count == 0
+
+
+def test_ports_per_project(echo: tuple[Service, list[Received]]) -> None:
+    port = echo[0].port
+    ports = {"vision": {port}, "other": {port + 1}}
+    with opened(ports=lambda target: ports[target.params["project"]]) as client:
+        assert client.get(f"/alice/vision/?port={port}", headers=ALICE).status_code == 200
+        assert client.get(f"/alice/other/?port={port}", headers=ALICE).status_code == 403
+        assert client.get(f"/alice/unknown/?port={port}", headers=ALICE).status_code == 503
+    assert echo[0].connections == 1
+
+
+def test_a_redirect_to_the_path_form_needs_permission_too(
+    echo: tuple[Service, list[Received]],
+) -> None:
+    """Nobody learns by it what is open to others."""
+    url = f"/alice/vision/?port={echo[0].port}"
+    with opened() as client:
+        moved = client.get(url, headers=BROWSER)
+        assert (moved.status_code, moved.location) == (307, f"/alice/vision/proxy/{echo[0].port}/")
+        assert moved.headers["Cache-Control"] == "no-store"
+        foreign = client.get(url, headers={**BROWSER, "Cookie": "user=bob"})
+        assert foreign.status_code == 403
+    assert echo[0].connections == 0
+
+
+# --- AskApp --------------------------------------------------------------------------------------
+
+
+def test_whoever_may_see_the_page_may_use_the_port(echo: tuple[Service, list[Received]]) -> None:
+    url = f"/alice/vision/x?port={echo[0].port}"
+    with opened(authorizer=AskApp()) as client:
+        assert client.get(url, headers=ALICE).text == "hi"
+        bob = client.get(url, headers={"Cookie": "user=bob"})
+        assert (bob.status_code, bob.text) == (403, "not yours\n")
+        nobody = client.post(url)
+        assert (nobody.status_code, nobody.location, nobody.text) == (302, "/login", "sign in\n")
+        assert client.head(url).status_code == 302
+    assert echo[0].connections == 1
+
+
+def test_below_a_script_name(echo: tuple[Service, list[Received]]) -> None:
+    def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        found = environ["SCRIPT_NAME"] == "/apps" and environ["PATH_INFO"] == "/alice/vision/"
+        start_response("200 OK" if found else "404 Not Found", [])
+        return []
+
+    proxy = PortProxy(wrapped, authorizer=AskApp(), mount=MOUNT)
+    client = Client(DispatcherMiddleware(Response("none", 404), {"/apps": proxy}))
+    url = f"/apps/alice/vision/a%2Fb?port={echo[0].port}"
+    assert client.get(url).text == "hi"
+    moved = client.get(url, headers={"Sec-Fetch-Mode": "navigate"})
+    assert moved.location == f"/apps/alice/vision/proxy/{echo[0].port}/a%2Fb"
+    proxy.close()
+    assert echo[1][0].target == "/a%2Fb"
+    assert echo[1][0].values("X-Forwarded-Prefix") == ["/apps/alice/vision"]
+
+
+# --- 4 and 5: there and back ---------------------------------------------------------------------
+
+
+def test_two_proxies_around_one_app(echo: tuple[Service, list[Received]]) -> None:
+    inner = PortProxy(app, authorizer=lambda request, target: False, mount="/closed/{name}")
+    outer = PortProxy(inner, authorizer=lambda request, target: True, mount="/open/{name}")
+    client = Client(outer)
+    port = echo[0].port
+    assert client.get(f"/open/x/?port={port}").status_code == 200
+    assert client.get(f"/closed/x/?port={port}").status_code == 403
+    assert client.get("/login").text == "the app: /login?\n"
+    outer.close()
+    assert echo[0].connections == 1
+
+
+def test_redirects_are_followed_within_the_port_only(service: ServiceFactory) -> None:
+    other = service(answers(OK))
+    seen: list[Received] = []
+    responses = {
+        "/": b"HTTP/1.1 302 Found\r\nLocation: /home\r\nContent-Length: 0\r\n\r\n",
+        "/home": OK,
+        "/away": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/\r\n"
+        b"Content-Length: 0\r\n\r\n" % other.port,
+    }
+    upstream = service(by_target(responses, seen))
+    with opened() as client:
+        url = f"/alice/vision{{}}?port={upstream.port}"
+        assert client.get(url.format("/"), headers=ALICE).text == "hi"
+        away = client.get(url.format("/away"), headers=ALICE)
+        assert (away.status_code, away.location) == (302, f"http://127.0.0.1:{other.port}/")
+        post = client.post(url.format("/"), headers=ALICE)
+        assert (post.status_code, post.location) == (
+            302,
+            f"/alice/vision/home?port={upstream.port}",
+        )
+    assert [request.target for request in seen] == ["/", "/home", "/away", "/"]
+    assert other.connections == 0
+
+
+def test_what_the_authorizer_knows_to_be_the_apps_cookies_is_withheld(
+    echo: tuple[Service, list[Received]],
+) -> None:
+    class Authorizer:
+        withhold_cookies = frozenset({"mine"})
+
+        def __call__(self, request: Request, target: Target) -> bool:
+            return request.cookies.get("mine") == "S"
+
+    with opened(authorizer=Authorizer()) as client:
+        headers = {"Cookie": "a=1; mine=S; sessionid=S"}
+        assert client.get(f"/alice/vision/?port={echo[0].port}", headers=headers).status_code == 200
+    assert echo[1][0].values("Cookie") == ["a=1"]
+
+
+def test_close_lets_go_of_idle_connections(service: ServiceFactory) -> None:
+    gone: list[bool] = []
+
+    def script(exchange: Any) -> None:
+        while exchange.read_head():
+            exchange.send(OK)
+        gone.append(True)
+
+    upstream = service(script)
+    with opened() as client:
+        for _ in range(3):
+            assert client.get(f"/alice/vision/?port={upstream.port}", headers=ALICE).text == "hi"
+        assert (upstream.connections, gone) == (1, [])
+    assert until(lambda: gone, "the service saw its connection closed")
+
+
+# --- By the book ---------------------------------------------------------------------------------
+
+
+def page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """An app that neither validator finds fault with."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"page"]
+
+
+def well_behaved(method: str) -> dict[str, bytes]:
+    """Answers of a service that has read the RFCs."""
+    plain = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+    length, chunks = (b"", b"") if method == "HEAD" else (b"hi", b"2\r\nhi\r\n0\r\n\r\n")
+    return {
+        "/length": plain + b"Content-Length: 2\r\n\r\n" + length,
+        "/chunked": plain + b"Transfer-Encoding: chunked\r\n\r\n" + chunks,
+        "/status": plain + b"Status: 200\r\nContent-Length: 2\r\n\r\n" + length,
+        "/hop": plain + b"Connection: keep-alive\r\nContent-Length: 2\r\n\r\n" + length,
+        "/unchanged": b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n',
+        "/empty": b"HTTP/1.1 204 No Content\r\n\r\n",
+    }
+
+
+# werkzeug's does not know that a HEAD has no body, and wants the Content-Length on a 204 that
+# RFC 9110 section 8.6 forbids.
+LINTERS: list[tuple[Any, str, str]] = [(validator, method, "") for method in METHODS]
+LINTERS += [(LintMiddleware, method, "/empty") for method in METHODS if method != "HEAD"]
+
+
+@pytest.mark.parametrize(
+    ("linter", "method", "not_for"), LINTERS, ids=[f"{row[0].__name__}-{row[1]}" for row in LINTERS]
+)
+@pytest.mark.parametrize("authorizer", [lambda: may_view, AskApp], ids=["function", "askapp"])
+def test_no_validator_finds_fault_around_us_and_inside(
+    service: ServiceFactory, linter: Any, method: str, not_for: str, authorizer: Any
+) -> None:
+    responses = well_behaved(method)
+    upstream = service(by_target(responses))
+    wrapped: WSGIApplication = linter(page)
+    proxy = PortProxy(wrapped, authorizer=authorizer(), mount=MOUNT)
+    client = Client(linter(proxy), use_cookies=False)
+    for path in responses.keys() - {not_for}:
+        for url in (
+            f"/alice/vision{path}?port={upstream.port}",
+            f"/alice/vision/proxy/{upstream.port}{path}",
+        ):
+            answer = client.open(url, method=method, headers=ALICE)
+            assert answer.status_code < 400
+            answer.close()
+    assert upstream.connections > 0
+    proxy.close()
+
+
+@pytest.mark.parametrize("linter", [validator, LintMiddleware], ids=["wsgiref", "werkzeug"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
+def test_no_validator_finds_fault_with_what_we_say_ourselves(linter: Any, accept: str) -> None:
+    proxy = PortProxy(linter(page), authorizer=may_view, mount=MOUNT)
+    client = Client(linter(proxy), use_cookies=False)
+    for url, status in [
+        ("/alice/vision/", 200),
+        (f"/alice/vision/?port={free_port()}", 502),
+        ("/alice/vision/?port=5000", 403),
+        ("/alice/vision/?port=abc", 400),
+        ("/alice/vision/..?port=16006", 404),
+        ("/bob/x/?port=16006", 403),
+    ]:
+        answer = client.get(url, headers={**ALICE, "Accept": accept})
+        assert answer.status_code == status
+        answer.close()
+
+
+def test_no_validator_finds_fault_with_our_redirects() -> None:
+    """But werkzeug's, which wants an absolute URL, from before RFC 7231."""
+    proxy = PortProxy(validator(page), authorizer=may_view, mount=MOUNT)
+    client = Client(validator(proxy), use_cookies=False)
+    for url, status in [("/alice/vision/?port=16006", 307), ("/alice/vision/proxy/16006", 308)]:
+        answer = client.get(url, headers=BROWSER)
+        assert answer.status_code == status
+        answer.close()
+
+
+# --- The log -------------------------------------------------------------------------------------
+
+
+def test_the_log_holds_no_secrets_and_no_line_ends(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "wsgi_portproxy")
+    headers = {"Cookie": "user=alice; sessionid=SECRET", "Authorization": "Bearer SECRET"}
+    with opened() as client:
+        for url in (
+            f"/alice/vision/?port={free_port()}&token=SECRET",
+            "/alice/vision/?port=5000&token=SECRET",
+            "/alice/vision/?port=%0d%0aforged&token=SECRET",
+            "/bob/x/?port=16006&token=SECRET",
+            "/alice/vision/../x?port=16006&token=SECRET",
+        ):
+            assert client.get(url, headers=headers).status_code >= 400
+        assert client.get("/alice/vision/?port=" + "9" * 10000).status_code == 400
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) >= 6
+    assert "SECRET" not in caplog.text
+    assert all(line.isprintable() and len(line) < 200 for line in lines)
+
+
+def test_an_authorizer_that_raises_is_logged_with_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def authorizer(request: Request, target: Target) -> bool:
+        raise LookupError("the database is gone")
+
+    with opened(authorizer=authorizer) as client:
+        assert client.get("/alice/vision/?port=16006").status_code == 503
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "the database is gone" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_an_authorizer_that_is_misused_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with opened(authorizer=lambda request, target: "no") as client:
+        assert client.get("/alice/vision/?port=16006").status_code == 500
+    [record] = caplog.records
+    assert record.levelno >= logging.WARNING
+    assert "str" in record.getMessage()
+
+
+# --- Settings ------------------------------------------------------------------------------------
+
+
+def test_there_is_no_permissive_default() -> None:
+    with pytest.raises(TypeError):
+        PortProxy(app)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("authorizer", [None, True, False, "yes", frozenset({"alice"})], ids=repr)
+def test_an_authorizer_that_cannot_be_called_is_refused(authorizer: Any) -> None:
+    with pytest.raises(TypeError, match="authorizer must be"):
+        PortProxy(app, authorizer=authorizer)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mount": "alice"},
+        {"mount": "/{a}/{a}"},
+        {"proxy": "a/b"},
+        {"ports": "10000-20000"},
+        {"ports": 16006},
+        {"withhold_cookies": "sessionid"},
+        {"no_such_setting": 1},
+        {"mount": "/{a}", "authorizer": AskApp(page="/{b}")},
+    ],
+    ids=lambda settings: "-".join(settings),
+)
+def test_settings_that_could_never_work_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        PortProxy(app, **{"authorizer": may_view, **settings})

@@ -1,0 +1,80 @@
+"""What the tables start from: environs as servers make them, targets, bytes as they arrive."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from wsgi_portproxy.locate import Form, Target
+from wsgi_portproxy.rewrite import View
+
+# The key in which a server gives the request target as sent; gevent.pywsgi gives none.
+RAW_KEYS = {"gunicorn": "RAW_URI", "waitress": "REQUEST_URI", "gevent": None}
+
+
+def environ(
+    target: str = "/alice/vision/?port=16006",
+    *,
+    method: str = "GET",
+    server: str = "gunicorn",
+    script_name: str = "",
+    body: bytes = b"",
+    **fields: Any,
+) -> dict[str, Any]:
+    """The environ for a request, as `server` would make it; `fields` are added as they are."""
+    path, _, query = target.partition("?")
+    made: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": script_name,
+        "PATH_INFO": unquote(path, "latin-1").removeprefix(script_name),
+        "QUERY_STRING": query,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "REMOTE_ADDR": "203.0.113.9",
+        "HTTP_HOST": "app.test",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": True,
+    }
+    raw_key = RAW_KEYS[server]
+    if raw_key is not None:
+        made[raw_key] = target
+    if body:
+        made["CONTENT_LENGTH"] = str(len(body))
+    return {**made, **fields}
+
+
+def a_target(
+    path: str = "/",
+    *,
+    prefix: str = "/alice/vision/proxy/16006",
+    form: Form = "path",
+    port: int = 16006,
+    websocket: bool = False,
+) -> Target:
+    params = {"username": "alice", "project": "vision"}
+    return Target(port, path, prefix, params, form, websocket)
+
+
+def a_view(path: str = "/", **kwargs: Any) -> View:
+    target = a_target(path, **kwargs)
+    return View(target, authority=f"localhost:{target.port}", origin="http://app.test")
+
+
+def a_query_view(path: str = "/", *, prefix: str = "/alice/vision") -> View:
+    return a_view(path, prefix=prefix, form="query")
+
+
+def splits(data: bytes) -> Iterator[list[bytes]]:
+    """Ways to receive `data`: in one piece, byte by byte, and in two pieces cut anywhere."""
+    yield [data]
+    yield [data[i : i + 1] for i in range(len(data))]
+    for position in range(1, len(data)):
+        yield [data[:position], data[position:]]
+
+
+def words(text: str) -> list[str]:
+    return text.split()

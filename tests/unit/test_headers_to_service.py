@@ -1,0 +1,222 @@
+"""Which fields reach a service, with which values.
+
+The module's table is tested row by row; those names that the cases give stand here once more, so
+that a row cannot get lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.headers import (
+    HOP_BY_HOP,
+    NOT_TO_SERVICE,
+    NOT_TO_SERVICE_PREFIXES,
+    request_headers,
+)
+from wsgi_portproxy.rewrite import View
+
+from .given import a_query_view, a_view, environ, words
+
+POLICY = CookiePolicy(DEFAULT_WITHHELD)
+VIEW = a_view("/a/b")
+P = VIEW.target.prefix
+
+
+def to_service(
+    *, view: View = VIEW, withhold_authorization: bool = False, **fields: Any
+) -> list[tuple[str, str]]:
+    made = environ(**fields)
+    return request_headers(made, view, POLICY, withhold_authorization=withhold_authorization)
+
+
+OURS = [
+    ("Host", "localhost:16006"),
+    ("X-Forwarded-For", "203.0.113.9"),
+    ("X-Forwarded-Proto", "http"),
+    ("X-Forwarded-Prefix", P),
+]
+
+
+def test_nothing_is_added_but_what_says_where_we_are() -> None:
+    assert to_service() == OURS
+
+
+def test_the_order_is_host_the_visitors_then_ours() -> None:
+    names = [name for name, _ in to_service(HTTP_B="1", HTTP_A="2", CONTENT_TYPE="text/plain")]
+    assert names == ["Host", "Content-Type", "B", "A", *(name for name, _ in OURS[1:])]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({"wsgi.url_scheme": "https"}, ("X-Forwarded-Proto", "https"), id="https"),
+        pytest.param({"REMOTE_ADDR": "::1"}, ("X-Forwarded-For", "::1"), id="ipv6"),
+        pytest.param({"HTTP_HOST": "evil"}, ("Host", "localhost:16006"), id="host"),
+        pytest.param({"HTTP_ACCEPT": "*/*"}, ("Accept", "*/*"), id="accept"),
+        pytest.param({"HTTP_X_A_B": "é".encode().decode("latin-1")}, ("X-A-B", "Ã©"), id="bytes"),
+        pytest.param({"HTTP_RANGE": "bytes=0-"}, ("Range", "bytes=0-"), id="range"),
+        pytest.param({"HTTP_IF_NONE_MATCH": '"x"'}, ("If-None-Match", '"x"'), id="validator"),
+        pytest.param({"HTTP_AUTHORIZATION": "token x"}, ("Authorization", "token x"), id="token"),
+        pytest.param({"HTTP_X_XSRFTOKEN": "1|2"}, ("X-Xsrftoken", "1|2"), id="xsrf"),
+        pytest.param({"HTTP_X_AUTH_TOKEN": "1"}, ("X-Auth-Token", "1"), id="not-an-identity"),
+        pytest.param({"HTTP_X": "a,a, b"}, ("X", "a,a, b"), id="joined-lines"),
+        pytest.param({"HTTP_EMPTY": ""}, ("Empty", ""), id="empty"),
+        pytest.param(
+            {"HTTP_SEC_WEBSOCKET_KEY": "x"}, ("Sec-WebSocket-Key", "x"), id="websocket-spelling"
+        ),
+        pytest.param({"HTTP_X!#$%&'*+.^`|~": "1"}, ("X!#$%&'*+.^`|~", "1"), id="odd-token"),
+    ],
+)
+def test_a_field_that_arrives(fields: dict[str, Any], expected: tuple[str, str]) -> None:
+    assert expected in to_service(**fields)
+
+
+def test_without_an_address_none_is_told() -> None:
+    """A Unix socket has none."""
+    assert "X-Forwarded-For" not in dict(to_service(REMOTE_ADDR=""))
+    made = environ()
+    del made["REMOTE_ADDR"]
+    fields = request_headers(made, VIEW, POLICY, withhold_authorization=False)
+    assert "X-Forwarded-For" not in dict(fields)
+
+
+def test_without_a_prefix_none_is_told() -> None:
+    assert "X-Forwarded-Prefix" not in dict(to_service(view=a_query_view(prefix="")))
+
+
+def _keys(name: str) -> list[str]:
+    """The keys under which servers hand over a field and its aliases."""
+    upper = name.upper()
+    dotted = upper.replace("-", ".")
+    return [f"HTTP_{upper.replace('-', '_')}", f"HTTP_{dotted}", f"HTTP_{upper}"]
+
+
+# The cases' own, each with a reason beside it in the table.
+NAMED_TO_SERVICE = words("""
+    Connection Keep-Alive TE Trailer Transfer-Encoding Upgrade HTTP2-Settings Proxy-Connection
+    Proxy-Authorization Proxy-Authenticate Proxy Host Content-Length Expect Via Forwarded
+    X-Forwarded X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Forwarded-Port
+    X-Forwarded-Prefix X-Forwarded-User X-Forwarded-Email X-Forwarded-Groups
+    X-Forwarded-Preferred-Username X-Forwarded-Access-Token X-Forwarded-Client-Cert X-Real-IP
+    X-Remote-User X-Remote-Group Remote-User Remote-Email X-Auth-Request-User X-Original-URL
+    X-Original-URI X-Original-Host X-Original-Method X-Rewrite-URL X-HTTP-Method-Override
+    X-HTTP-Method X-Method-Override X-Script-Name X-Portproxy-Port X-Portproxy-Error X-Webauth-User
+    X-SSL-Client-CN SSL-Client-S-DN True-Client-IP CF-Connecting-IP Tailscale-User-Login
+    X-Ms-Client-Principal-Name X-Goog-Authenticated-User-Email X-Amzn-Oidc-Identity
+    Cf-Access-Jwt-Assertion
+""")
+TO_SERVICE_TABLE = [
+    *NOT_TO_SERVICE,
+    *NOT_TO_SERVICE_PREFIXES,
+    *(f"{prefix}x" for prefix in NOT_TO_SERVICE_PREFIXES),
+    *NAMED_TO_SERVICE,
+]
+
+
+@pytest.mark.parametrize("name", sorted({name.lower() for name in TO_SERVICE_TABLE}))
+def test_a_field_that_never_arrives(name: str) -> None:
+    for key in _keys(name):
+        fields: dict[str, Any] = {key: "6.6.6.6", "HTTP_X_KEPT": "1"}
+        assert to_service(**fields) == [
+            OURS[0],
+            ("X-Kept", "1"),
+            *OURS[1:],
+        ]
+
+
+def test_none_of_them_arrives_if_all_are_sent() -> None:
+    fields: dict[str, Any] = {key: "6.6.6.6" for name in TO_SERVICE_TABLE for key in _keys(name)}
+    assert to_service(**fields) == OURS
+
+
+@pytest.mark.parametrize(
+    "key", ["HTTP_", "HTTP_A B", "HTTP_A:B", "HTTP_A\r\nB", "HTTP_\xe4", "HTTP_A(B)", "HTTP_A,B"]
+)
+def test_a_key_that_is_no_field_name_is_dropped(key: str) -> None:
+    fields: dict[str, Any] = {key: "1"}
+    assert to_service(**fields) == OURS
+
+
+def test_only_http_keys_are_fields() -> None:
+    assert to_service(REMOTE_USER="root", AUTH_TYPE="x", SSL_CLIENT_CERT="x", http_x="1") == OURS
+
+
+@pytest.mark.parametrize(
+    ("connection", "kept"),
+    [
+        pytest.param("X-Some", {"X-Other"}, id="one"),
+        pytest.param("close,  x-some ,X-OTHER", set(), id="two-in-any-case"),
+        pytest.param(" , X-Some,,", {"X-Other"}, id="empty-members"),
+        pytest.param("x_some", {"X-Other"}, id="with-an-odd-character"),
+        pytest.param("X-Some-Thing, Some", {"X-Some", "X-Other"}, id="other-names"),
+        pytest.param("close", {"X-Some", "X-Other"}, id="none"),
+        pytest.param("", {"X-Some", "X-Other"}, id="empty"),
+    ],
+)
+def test_a_field_that_connection_names_does_not_arrive(connection: str, kept: set[str]) -> None:
+    fields = to_service(HTTP_CONNECTION=connection, HTTP_X_SOME="1", HTTP_X_OTHER="2")
+    assert {name for name, _ in fields} == kept | {name for name, _ in OURS}
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        *("host", "x-forwarded-for", "X-Forwarded-Proto", "x_forwarded_prefix", "Cookie"),
+        *("Origin", "Referer", "Content-Type", "Content-Length", "Via"),
+    ],
+)
+def test_connection_cannot_remove_what_we_set_or_filter(named: str) -> None:
+    fields: dict[str, Any] = {
+        "HTTP_COOKIE": "a=1",
+        "HTTP_ORIGIN": "http://app.test",
+        "HTTP_REFERER": f"http://app.test{P}/x",
+        "CONTENT_TYPE": "text/plain",
+    }
+    assert to_service(HTTP_CONNECTION=named, **fields) == to_service(**fields)
+    assert len(to_service(**fields)) == len(OURS) + 4
+
+
+@pytest.mark.parametrize(
+    ("origin", "arrives"),
+    [
+        ("http://app.test", "http://localhost:16006"),
+        ("http://APP.test:80", "http://localhost:16006"),
+        ("https://app.test", "https://app.test"),
+        ("http://evil.com", "http://evil.com"),
+        ("null", "null"),
+        ("http://localhost:16006", "http://localhost:16006"),
+    ],
+)
+def test_origin(origin: str, arrives: str) -> None:
+    assert ("Origin", arrives) in to_service(HTTP_ORIGIN=origin)
+
+
+def test_referer() -> None:
+    referer = f"http://app.test{P}/lab?x=1"
+    assert ("Referer", "http://localhost:16006/lab?x=1") in to_service(HTTP_REFERER=referer)
+    assert ("Referer", "https://x/y") in to_service(HTTP_REFERER="https://x/y")
+
+
+def test_cookies() -> None:
+    fields = to_service(HTTP_COOKIE="a=1; sessionid=S;b=2")
+    assert ("Cookie", "a=1;b=2") in fields
+
+
+@pytest.mark.parametrize("cookie", ["sessionid=S", "sessionid=S; csrftoken=T", "", " "])
+def test_without_a_cookie_left_there_is_no_field(cookie: str) -> None:
+    assert to_service(HTTP_COOKIE=cookie) == OURS
+
+
+def test_authorization_is_withheld_if_it_is_the_apps_own() -> None:
+    fields: dict[str, Any] = {"HTTP_AUTHORIZATION": "Bearer x", "HTTP_X_AUTHORIZATION": "1"}
+    assert ("Authorization", "Bearer x") in to_service(**fields)
+    withheld = to_service(withhold_authorization=True, **fields)
+    assert withheld == [OURS[0], ("X-Authorization", "1"), *OURS[1:]]
+
+
+def test_hop_by_hop_fields_are_in_the_table() -> None:
+    assert HOP_BY_HOP <= NOT_TO_SERVICE

@@ -1,0 +1,298 @@
+"""Which fields reach the visitor, with which values.
+
+The module's table is tested row by row; those names that the cases give stand here once more, so
+that a row cannot get lost.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from wsgi_portproxy.cookies import DEFAULT_WITHHELD, MAX_SET_COOKIES, CookiePolicy
+from wsgi_portproxy.headers import (
+    HOP_BY_HOP,
+    NOT_TO_VISITOR,
+    NOT_TO_VISITOR_PREFIXES,
+    early_hint_headers,
+    private,
+    response_headers,
+)
+from wsgi_portproxy.rewrite import View
+
+from .given import a_view, words
+
+POLICY = CookiePolicy(DEFAULT_WITHHELD)
+VIEW = a_view("/a/b")
+P = VIEW.target.prefix
+
+
+def to_visitor(
+    *fields: tuple[str, str], view: View = VIEW, needs_path: bool = False
+) -> list[tuple[str, str]]:
+    return response_headers(fields, view, POLICY, needs_path=needs_path)
+
+
+ALWAYS = ("Cache-Control", "private")
+
+NAMED_TO_VISITOR = words("""
+    Connection Keep-Alive TE Trailer Transfer-Encoding Upgrade HTTP2-Settings Proxy-Connection
+    Proxy-Authenticate Proxy-Authorization Date Server Status X-Accel-Redirect X-Accel-Buffering
+    X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset X-Sendfile X-Sendfile2 X-Send-File
+    X-Sendfile-Temporary X-LIGHTTPD-send-file X-LIGHTTPD-send-tempfile X-LiteSpeed-Location
+    X-LiteSpeed-Cache-Control X-Reproxy-URL X-Reproxy-File Clear-Site-Data
+    Strict-Transport-Security Public-Key-Pins Public-Key-Pins-Report-Only Expect-CT Alt-Svc NEL
+    Report-To Reporting-Endpoints Accept-CH Accept-CH-Lifetime Critical-CH Origin-Agent-Cluster
+    Set-Login Surrogate-Control Surrogate-Key CDN-Cache-Control Cloudflare-CDN-Cache-Control
+    Netlify-CDN-Cache-Control Edge-Control Cache-Tag Use-As-Dictionary X-Portproxy-Error
+""")
+TO_VISITOR_TABLE = [
+    *(NOT_TO_VISITOR - {"cache-control"}),
+    *NOT_TO_VISITOR_PREFIXES,
+    *(f"{prefix}x" for prefix in NOT_TO_VISITOR_PREFIXES),
+    *NAMED_TO_VISITOR,
+]
+
+
+@pytest.mark.parametrize("name", sorted({name.lower() for name in TO_VISITOR_TABLE}))
+def test_a_field_that_never_reaches_the_visitor(name: str) -> None:
+    for spelling in (name, name.upper(), name.title(), name.replace("-", "_")):
+        fields = [(spelling, "x"), ("X-Kept", "1"), (spelling, "y"), (spelling.swapcase(), "z")]
+        assert to_visitor(*fields) == [("X-Kept", "1"), ALWAYS]
+
+
+def test_none_of_them_reaches_the_visitor_if_all_are_sent() -> None:
+    assert to_visitor(*((name, "x") for name in TO_VISITOR_TABLE)) == [ALWAYS]
+
+
+def test_hop_by_hop_fields_are_in_the_table() -> None:
+    assert HOP_BY_HOP <= NOT_TO_VISITOR
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("ETag", '"x"'),
+        ("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT"),
+        ("Vary", "Accept"),
+        ("Content-Encoding", "gzip"),
+        ("Content-Range", "bytes 0-1/2"),
+        ("Accept-Ranges", "bytes"),
+        ("Age", "3"),
+        ("Expires", "0"),
+        ("Pragma", "no-cache"),
+        ("Content-Security-Policy", "default-src 'self'"),
+        ("X-Frame-Options", "DENY"),
+        ("Access-Control-Allow-Origin", "*"),
+        ("X-ODD_name.x", " padded\tvalue "),
+        ("X-Bytes", "\xc3\xa4\xff"),
+        ("Empty", ""),
+        ("Retry-After", "120"),
+        ("Location", "https://example.com/"),
+        ("WWW-Authenticate", 'Basic realm="x"'),
+        ("Allow", "GET"),
+    ],
+    ids=lambda field: field[0],
+)
+def test_a_field_that_passes_as_it_is(field: tuple[str, str]) -> None:
+    assert to_visitor(field) == [field, ALWAYS]
+
+
+def test_duplicates_keep_their_order_and_count() -> None:
+    fields = [
+        ("X-A", "1"),
+        ("Set-Cookie", "a=1"),
+        ("X-A", "2"),
+        ("Set-Cookie", "a=2"),
+        ("x-a", "1"),
+    ]
+    assert to_visitor(*fields) == [*fields, ALWAYS]
+
+
+@pytest.mark.parametrize(
+    ("connection", "kept"),
+    [
+        pytest.param(["X-Some"], ["X-Other"], id="one"),
+        pytest.param(["close", "x-some, X-OTHER"], [], id="two-lines"),
+        pytest.param(["keep-alive"], ["X-Some", "X-Other"], id="none"),
+        pytest.param([" ,, "], ["X-Some", "X-Other"], id="empty-members"),
+    ],
+)
+def test_a_field_that_connection_names_does_not_pass(
+    connection: list[str], kept: list[str]
+) -> None:
+    fields = [("X-Some", "1"), *(("Connection", value) for value in connection), ("X-Other", "2")]
+    assert [name for name, _ in to_visitor(*fields)] == [*kept, "Cache-Control"]
+
+
+def test_connection_removes_neither_the_length_nor_our_cache_control() -> None:
+    fields = [("Connection", "content-length, cache-control"), ("Content-Length", "5")]
+    assert to_visitor(*fields) == [("Content-Length", "5"), ALWAYS]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "passed"),
+    [(["5"], "5"), (["5", "5"], "5"), (["5, 5"], "5"), (["5 ,5", "5"], "5"), (["0"], "0")],
+)
+def test_the_length_passes_once(lengths: list[str], passed: str) -> None:
+    fields = to_visitor(*(("content-length", value) for value in lengths))
+    assert fields == [("content-length", passed), ALWAYS]
+
+
+@pytest.mark.parametrize("name", ["Location", "location", "LOCATION", "Content-Location"])
+def test_addresses_are_mapped(name: str) -> None:
+    assert to_visitor((name, "/x"))[0] == (name, f"{P}/x")
+    assert to_visitor((name, "http://localhost:16006/x"))[0] == (name, f"{P}/x")
+
+
+def test_refresh_and_link_are_mapped() -> None:
+    assert to_visitor(("Refresh", "5; url=/x"))[0] == ("Refresh", f"5; url={P}/x")
+    assert to_visitor(("Link", "</x>; rel=next"))[0] == ("Link", f"<{P}/x>; rel=next")
+
+
+def test_mapping_twice_is_mapping_once() -> None:
+    fields = [
+        ("Location", "/x"),
+        ("Refresh", "5;/x"),
+        ("Link", "</x>"),
+        ("Set-Cookie", "a=1;Path=/"),
+    ]
+    once = to_visitor(*fields)
+    assert to_visitor(*once) == once
+
+
+def test_early_hints_have_their_links_mapped_and_nothing_else() -> None:
+    fields = [("LINK", "</a.css>; rel=preload"), ("Set-Cookie", "sessionid=evil"), ("X", "1")]
+    assert early_hint_headers(fields, VIEW) == [("LINK", f"<{P}/a.css>; rel=preload")]
+
+
+# --- Cookies -------------------------------------------------------------------------------------
+
+
+def test_set_cookie_is_scoped_or_dropped() -> None:
+    fields = [
+        ("Set-Cookie", "a=1; Path=/; Domain=app.test"),
+        ("Set-Cookie", "sessionid=evil; Path=/"),
+        ("set_cookie", "csrftoken=evil"),
+        ("SET-COOKIE", "__Host-a=1; Secure; Path=/"),
+        ("set-cookie", "b=2"),
+    ]
+    assert to_visitor(*fields) == [
+        ("Set-Cookie", f"a=1; Path={P}/"),
+        ("set-cookie", "b=2"),
+        ALWAYS,
+    ]
+    assert to_visitor(("Set-Cookie", "a=1"), needs_path=True)[0] == (
+        "Set-Cookie",
+        f"a=1; Path={P}/",
+    )
+
+
+def test_only_some_of_300_cookies_pass() -> None:
+    """Browsers evict the oldest of a site, and those are the app's."""
+    fields = [("Set-Cookie", f"c{number}={'x' * 20}") for number in range(300)]
+    passed = to_visitor(("Set-Cookie", "sessionid=x"), *fields)
+    assert passed == [*fields[:MAX_SET_COOKIES], ALWAYS]
+
+
+# --- Service workers and logins ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", [f"{P}/", f"{P}/a/b", f"{P}/a/", f"{P}/v1.2/a_b-c~d"])
+def test_a_service_worker_may_be_allowed_what_is_below_the_prefix(scope: str) -> None:
+    field = ("Service-Worker-Allowed", scope)
+    assert to_visitor(field) == [field, ALWAYS]
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "/",
+        "",
+        "/alice/",
+        "/alice/vision/",
+        "/alice/vision/proxy/",
+        P,
+        f"{P}7/",
+        f" {P}/",
+        f"{P}/..",
+        f"{P}/../",
+        f"{P}/a/../../",
+        f"{P}/%2e%2e/",
+        f"{P}/.%2E/",
+        f"{P}/..\\",
+        f"{P}/\\..\\..",
+        f"{P}/.\t./",
+        f"{P}/.\t.",
+        f"{P}/a b",
+        f"{P}/?x",
+        "..",
+        "./",
+        "a/",
+        "http://app.test/",
+        f"http://app.test{P}/",
+        "//evil.com/",
+        "/\\evil.com/",
+    ],
+)
+def test_but_nothing_wider(scope: str) -> None:
+    assert to_visitor(("service-worker-allowed", scope)) == [ALWAYS]
+
+
+@pytest.mark.parametrize(
+    ("value", "passes"),
+    [
+        ("Negotiate", False),
+        ("negotiate", False),
+        ("NTLM", False),
+        ("NTLM TlRMTVNTUAAC", False),
+        ("Negotiate oYG2MIGzoAMKAQ==", False),
+        ('Basic realm="x", Negotiate', False),
+        ('Negotiate,Basic realm="x"', False),
+        ("Digest x=1,\tNTLM", False),
+        ('Basic realm="x"', True),
+        ('Bearer error="invalid_token"', True),
+        ('Digest realm="negotiated"', True),
+    ],
+)
+def test_the_desktop_login_is_never_asked_for(value: str, passes: bool) -> None:
+    field = ("WWW-Authenticate", value)
+    assert to_visitor(field) == [*([field] if passes else []), ALWAYS]
+
+
+# --- Cache-Control -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], "private"),
+        ([""], "private"),
+        ([" , ,"], "private"),
+        (["public"], "private"),
+        (["public, s-maxage=3600"], "private"),
+        (["PUBLIC, S-MaxAge=3600, max-age=60"], "private, max-age=60"),
+        (["public , max-age=31536000 , immutable"], "private, max-age=31536000, immutable"),
+        (['s-maxage="10"'], "private"),
+        (["proxy-revalidate, must-revalidate"], "private, must-revalidate"),
+        (["max-age=60"], "private, max-age=60"),
+        (["max-age=60", "public"], "private, max-age=60"),
+        (["no-cache"], "private, no-cache"),
+        (["private"], "private"),
+        (["Private, max-age=5"], "Private, max-age=5"),
+        (["max-age=5, private"], "max-age=5, private"),
+        (["private, public"], "private"),
+        (["no-store"], "no-store"),
+        (["no-store, public"], "no-store"),
+        (["no-cache, no-store, must-revalidate"], "no-cache, no-store, must-revalidate"),
+        (['private="set-cookie"'], 'private, private="set-cookie"'),
+        (['no-cache="a, b", max-age=1'], 'private, no-cache="a, b", max-age=1'),
+        (["stale-while-revalidate=60"], "private, stale-while-revalidate=60"),
+        (["privately, no-stored"], "private, privately, no-stored"),
+    ],
+)
+def test_cache_control_is_private(values: list[str], expected: str) -> None:
+    assert private(values) == expected
+    assert private([expected]) == expected
+    fields = [("cache-CONTROL", value) for value in values]
+    assert to_visitor(*fields) == [("Cache-Control", expected)]

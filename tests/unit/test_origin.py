@@ -1,0 +1,201 @@
+"""Whose page made a request, by Origin and Sec-Fetch-Site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wsgi_portproxy.errors import ForeignOrigin, Refused
+from wsgi_portproxy.locate import Form
+from wsgi_portproxy.origin import check_same_origin, own_origin
+
+from .given import a_target, environ
+
+UNSAFE = ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "X"]
+SAFE = ["GET", "HEAD", "OPTIONS"]
+
+
+def check(*, websocket: bool = False, form: Form = "path", **fields: Any) -> None:
+    check_same_origin(environ(**fields), a_target(websocket=websocket, form=form))
+
+
+def is_foreign(**fields: Any) -> bool:
+    try:
+        check(**fields)
+    except ForeignOrigin:
+        return True
+    return False
+
+
+def test_a_foreign_request_is_403() -> None:
+    with pytest.raises(ForeignOrigin) as caught:
+        check(method="POST", HTTP_ORIGIN="http://evil.com")
+    assert caught.value.status == 403
+    assert "evil" not in caught.value.message + caught.value.hint
+
+
+FOREIGN = [
+    ("other-host", "http://evil.com"),
+    ("other-scheme", "https://app.test"),
+    ("other-port", "http://app.test:8080"),
+    ("sibling", "http://other.test"),
+    ("subdomain", "http://x.app.test"),
+    ("parent", "http://test"),
+    ("longer-host", "http://app.test.evil"),
+    ("shorter-host", "http://app.tes"),
+    ("null", "null"),
+    ("empty", ""),
+    ("userinfo", "http://user@app.test"),
+    ("us-as-userinfo", "http://app.test@evil.com"),
+    ("us-as-userinfo-with-port", "http://app.test:80@evil.com"),
+    ("two", "http://app.test,http://app.test"),
+    ("two-with-space", "http://app.test, http://app.test"),
+    ("two-in-the-old-way", "http://app.test http://evil.com"),
+    ("us-behind-a-foreign-one", "http://evil.com, http://app.test"),
+    ("path", "http://app.test/"),
+    ("query", "http://app.test?x"),
+    ("fragment", "http://app.test#x"),
+    ("backslash", "http://app.test\\@evil.com"),
+    ("no-scheme", "app.test"),
+    ("scheme-relative", "//app.test"),
+    ("file", "file://"),
+    ("extension", "chrome-extension://abcdef"),
+    ("websocket-scheme", "ws://app.test"),
+    ("space", "http://app.test "),
+    ("nul", "http://app.test\0"),
+    ("trailing-dot", "http://app.test."),
+    ("the-service-itself", "http://localhost:16006"),
+]
+
+
+@pytest.mark.parametrize("origin", [row[1] for row in FOREIGN], ids=[row[0] for row in FOREIGN])
+@pytest.mark.parametrize("method", UNSAFE)
+def test_a_foreign_origin_on_an_unsafe_method(origin: str, method: str) -> None:
+    assert is_foreign(method=method, HTTP_ORIGIN=origin)
+
+
+@pytest.mark.parametrize("origin", [row[1] for row in FOREIGN], ids=[row[0] for row in FOREIGN])
+def test_a_foreign_origin_on_a_websocket(origin: str) -> None:
+    assert is_foreign(websocket=True, HTTP_ORIGIN=origin)
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://app.test", "HTTP://APP.TEST", "http://app.test:80", "http://App.Test:80"]
+)
+@pytest.mark.parametrize("host", ["app.test", "APP.test", "app.test:80"])
+def test_our_own_origin(origin: str, host: str) -> None:
+    for fields in ({"method": "POST"}, {"websocket": True}):
+        assert not is_foreign(HTTP_ORIGIN=origin, HTTP_HOST=host, **fields)
+
+
+@pytest.mark.parametrize("method", [*SAFE, *UNSAFE])
+def test_clients_that_are_no_browsers_pass(method: str) -> None:
+    assert not is_foreign(method=method)
+    assert not is_foreign(method="GET", websocket=True)
+
+
+@pytest.mark.parametrize("method", SAFE)
+def test_a_foreign_origin_may_read_what_it_could_link_to(method: str) -> None:
+    """Whether a page may read the answer is said by the service's CORS fields."""
+    assert not is_foreign(method=method, HTTP_ORIGIN="http://evil.com")
+
+
+# --- Sec-Fetch-Site ------------------------------------------------------------------------------
+
+NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
+SITES = [
+    # site, unsafe or WebSocket passes, safe passes
+    ("same-origin", True, True),
+    ("none", True, True),
+    ("same-site", False, True),
+    ("cross-site", False, False),
+    ("CROSS-SITE", False, False),
+    (" cross-site ", False, False),
+    ("cross-site, same-origin", False, False),
+    ("same-origin, cross-site", False, False),
+    ("", False, False),
+    ("x", False, False),
+]
+
+
+@pytest.mark.parametrize(("site", "unsafe", "safe"), SITES, ids=[repr(row[0]) for row in SITES])
+def test_the_site_that_asked(site: str, unsafe: bool, safe: bool) -> None:
+    for method in SAFE:
+        assert is_foreign(method=method, HTTP_SEC_FETCH_SITE=site) is not safe
+    for method in UNSAFE:
+        assert is_foreign(method=method, HTTP_SEC_FETCH_SITE=site) is not unsafe
+        # Both are looked at: a right one does not excuse a wrong one.
+        fields = {"HTTP_SEC_FETCH_SITE": site, "HTTP_ORIGIN": "http://app.test"}
+        assert is_foreign(method=method, **fields) is not unsafe
+        assert is_foreign(method=method, **{**fields, "HTTP_ORIGIN": "http://evil.com"})
+    assert is_foreign(websocket=True, HTTP_SEC_FETCH_SITE=site) is not unsafe
+
+
+@pytest.mark.parametrize(
+    ("fields", "passes"),
+    [
+        pytest.param(NAVIGATION, True, id="link"),
+        pytest.param({"HTTP_SEC_FETCH_MODE": "navigate"}, True, id="link-of-an-older-browser"),
+        pytest.param({**NAVIGATION, "HTTP_SEC_FETCH_DEST": "iframe"}, False, id="iframe"),
+        pytest.param({**NAVIGATION, "HTTP_SEC_FETCH_DEST": "frame"}, False, id="frame"),
+        pytest.param({**NAVIGATION, "HTTP_SEC_FETCH_DEST": "embed"}, False, id="embed"),
+        pytest.param({**NAVIGATION, "HTTP_SEC_FETCH_DEST": "object"}, False, id="object"),
+        pytest.param({**NAVIGATION, "HTTP_SEC_FETCH_DEST": ""}, False, id="odd-destination"),
+        pytest.param({**NAVIGATION, "HTTP_SEC_FETCH_MODE": "cors"}, False, id="fetch"),
+        pytest.param({**NAVIGATION, "HTTP_SEC_FETCH_MODE": "no-cors"}, False, id="image"),
+        pytest.param({"HTTP_SEC_FETCH_DEST": "document"}, False, id="no-mode"),
+        pytest.param({**NAVIGATION, "method": "HEAD"}, False, id="head"),
+        pytest.param({**NAVIGATION, "method": "OPTIONS"}, False, id="preflight"),
+        pytest.param({**NAVIGATION, "method": "POST"}, False, id="form"),
+        pytest.param({**NAVIGATION, "websocket": True}, False, id="websocket"),
+    ],
+)
+def test_from_another_site_only_a_followed_link_passes(
+    fields: dict[str, Any], passes: bool
+) -> None:
+    assert is_foreign(HTTP_SEC_FETCH_SITE="cross-site", **fields) is not passes
+
+
+# --- Service workers -----------------------------------------------------------------------------
+
+
+def test_a_service_worker_has_its_place_in_the_path_form_only() -> None:
+    """In the query form its scope would be the app's own pages."""
+    for value in ("script", "", "x"):
+        with pytest.raises(Refused):
+            check(form="query", HTTP_SERVICE_WORKER=value)
+        check(form="path", HTTP_SERVICE_WORKER=value)
+        check(form="host", HTTP_SERVICE_WORKER=value)
+
+
+# --- What our own origin is ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "origin"),
+    [
+        ({}, "http://app.test"),
+        ({"HTTP_HOST": "App.Test:80"}, "http://app.test"),
+        ({"HTTP_HOST": "app.test:8000"}, "http://app.test:8000"),
+        ({"HTTP_HOST": "[::1]:8000"}, "http://[::1]:8000"),
+        ({"wsgi.url_scheme": "https"}, "https://app.test"),
+        ({"wsgi.url_scheme": "https", "HTTP_HOST": "app.test:443"}, "https://app.test"),
+        ({"wsgi.url_scheme": "https", "HTTP_HOST": "app.test:80"}, "https://app.test:80"),
+        ({"HTTP_HOST": ""}, "http://127.0.0.1:8000"),
+    ],
+)
+def test_our_own_origin_by_scheme_and_host(fields: dict[str, Any], origin: str) -> None:
+    assert own_origin(environ(**fields)) == origin
+
+
+@pytest.mark.parametrize("host", ["user@app.test", "app.test/x", "app.test?x", "a b", "a,b", "a#b"])
+def test_an_odd_host_is_no_origin_of_anybody(host: str) -> None:
+    assert is_foreign(method="POST", HTTP_HOST=host, HTTP_ORIGIN=f"http://{host}")
+    assert is_foreign(method="POST", HTTP_HOST=host, HTTP_ORIGIN="http://app.test")
+
+
+def test_without_a_host_the_servers_name_is_ours() -> None:
+    made = environ(method="POST", HTTP_ORIGIN="http://127.0.0.1:8000")
+    del made["HTTP_HOST"]
+    check_same_origin(made, a_target())

@@ -1,0 +1,221 @@
+"""Which ports a deployment opens, and what is said of the others."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Container
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from wsgi_portproxy.errors import AuthorizerFailed, Loop, MethodNotAllowed, PortNotAllowed
+from wsgi_portproxy.locate import Target
+from wsgi_portproxy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, own_ports, pseudonym, via
+
+from .given import a_target, environ
+
+
+def check(port: int, allowed: AllowedPorts = DEFAULT_PORTS, **fields: Any) -> None:
+    PortPolicy(allowed).check(a_target(port=port), environ(**fields))
+
+
+@pytest.mark.parametrize("port", [10000, 10001, 16006, 19999, 20000])
+def test_the_default_range_includes_both_ends(port: int) -> None:
+    check(port)
+
+
+@pytest.mark.parametrize("port", [0, 80, 5000, 9999, 20001, 65535, 65536, 16006 + 65536, 99999])
+def test_the_text_for_a_port_outside_of_it(port: int) -> None:
+    with pytest.raises(PortNotAllowed) as caught:
+        check(port)
+    assert caught.value.message == f"Port {port} is outside allowed range (10000-20000)"
+    assert caught.value.status == 403
+
+
+class OddPorts(Container[int]):
+    def __contains__(self, port: object) -> bool:
+        return isinstance(port, int) and port % 2 == 1
+
+
+ALLOWED = [
+    ("range", range(6000, 6010), 6009, 6010, " (6000-6009)"),
+    ("one-port", range(6006, 6007), 6006, 6007, " (6006-6006)"),
+    ("backwards", range(6009, 5999, -1), 6000, 5999, " (6000-6009)"),
+    ("every-tenth", range(6000, 7000, 10), 6010, 6011, ""),
+    ("empty-range", range(0), None, 6006, ""),
+    ("set", {8888, 6006}, 6006, 6007, " (6006, 8888)"),
+    ("list", [6006], 6006, 6007, " (6006)"),
+    ("tuple", (8888, 6006), 8888, 6007, " (6006, 8888)"),
+    ("frozenset", frozenset({6006}), 6006, 6007, " (6006)"),
+    ("dict", {6006: "tensorboard"}, 6006, 6007, ""),
+    ("empty-set", set(), None, 6006, ""),
+    ("many", set(range(6000, 6009)), 6006, 7000, ""),
+    ("own-container", OddPorts(), 6007, 6006, ""),
+    ("callable", lambda target: {6006}, 6006, 6007, " (6006)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "inside", "outside", "named"),
+    [row[1:] for row in ALLOWED],
+    ids=[row[0] for row in ALLOWED],
+)
+def test_containers_and_callables(
+    allowed: AllowedPorts, inside: int | None, outside: int, named: str
+) -> None:
+    if inside is not None:
+        check(inside, allowed)
+    with pytest.raises(PortNotAllowed) as caught:
+        check(outside, allowed)
+    assert caught.value.message == f"Port {outside} is outside allowed range{named}"
+
+
+@pytest.mark.parametrize("port", [0, 65536, 70000])
+def test_what_is_no_tcp_port_is_refused_even_if_allowed(port: int) -> None:
+    with pytest.raises(PortNotAllowed):
+        check(port, range(100000))
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        pytest.param(None, id="none"),
+        pytest.param(16006, id="int"),
+        pytest.param("10000-20000", id="text"),
+        pytest.param(b"10000", id="bytes"),
+        pytest.param(range, id="class"),
+        pytest.param(iter([1, 2]), id="iterator"),
+    ],
+)
+def test_settings_that_could_never_work_are_refused(allowed: Any) -> None:
+    with pytest.raises(TypeError, match="ports must be"):
+        PortPolicy(allowed)
+
+
+def test_the_callable_is_given_the_target_once() -> None:
+    seen: list[Target] = []
+
+    def of_project(target: Target) -> range:
+        seen.append(target)
+        return range(16000, 17000)
+
+    target = a_target()
+    PortPolicy(of_project).check(target, environ())
+    assert seen == [target]
+    assert target.params["username"] == "alice"
+
+
+def _raise(*_: object) -> Any:
+    raise RuntimeError("the database is gone")
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        pytest.param(_raise, id="raises"),
+        pytest.param(lambda target: None, id="none"),
+        pytest.param(lambda target: True, id="bool"),
+        pytest.param(lambda target: 16006, id="int"),
+        pytest.param(lambda target: "16006", id="text"),
+        pytest.param(lambda target: Mock(), id="mock"),
+        pytest.param(lambda target: range, id="class"),
+        pytest.param(lambda target: Mock(__contains__=_raise), id="container-that-raises"),
+        pytest.param(Mock(__contains__=_raise), id="own-container-that-raises"),
+    ],
+)
+def test_a_callable_that_fails_closes_the_port(allowed: Any) -> None:
+    with pytest.raises(AuthorizerFailed) as caught:
+        check(16006, allowed)
+    assert caught.value.status == 503
+    assert "database" not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE"])
+def test_methods_that_are_never_forwarded(method: str) -> None:
+    for port in (16006, 80):
+        with pytest.raises(MethodNotAllowed) as caught:
+            check(port, method=method)
+        assert caught.value.status == 405
+        assert ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS") in caught.value.headers
+
+
+# --- Never ourselves -----------------------------------------------------------------------------
+
+
+def test_our_own_port_by_its_server_variable_is_a_loop() -> None:
+    with pytest.raises(Loop) as caught:
+        check(16006, SERVER_PORT="16006")
+    assert caught.value.status == 508
+
+
+class FakeSocket:
+    """A server's end of a visitor's connection: its own port is that of the listener."""
+
+    def __init__(self, name: object = ("127.0.0.1", 16006), *, descriptor: int = 3) -> None:
+        self._name = name
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def getsockname(self) -> object:
+        if isinstance(self._name, OSError):
+            raise self._name
+        return self._name
+
+
+@pytest.mark.parametrize("key", ["gunicorn.socket", "werkzeug.socket"])
+def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
+    """SERVER_PORT may be that of a proxy in front."""
+    fields: dict[str, Any] = {"SERVER_PORT": "443", key: FakeSocket()}
+    assert own_ports(environ(**fields)) == {443, 16006}
+    with pytest.raises(Loop):
+        check(16006, **fields)
+    check(16007, **fields)
+
+
+@pytest.mark.parametrize(
+    ("sock", "ports"),
+    [
+        pytest.param(FakeSocket(("::1", 16006, 0, 0)), {8000, 16006}, id="ipv6"),
+        pytest.param(FakeSocket("/run/gunicorn.sock"), {8000}, id="unix-socket"),
+        pytest.param(FakeSocket(b"\0abstract"), {8000}, id="abstract-unix-socket"),
+        pytest.param(FakeSocket(OSError("not connected")), {8000}, id="the-visitor-is-gone"),
+        pytest.param(FakeSocket(descriptor=-1), {8000}, id="closed"),
+        pytest.param(None, {8000}, id="not-shown"),
+    ],
+)
+def test_our_own_port_as_far_as_the_server_tells(sock: FakeSocket | None, ports: set[int]) -> None:
+    shown: dict[str, Any] = {"gunicorn.socket": sock}
+    assert own_ports(environ(**shown)) == ports
+
+
+@pytest.mark.parametrize("server_port", ["", "x", "-1", "²", "80.0"])
+def test_an_odd_server_port_is_none(server_port: str) -> None:
+    assert own_ports(environ(SERVER_PORT=server_port)) == set()
+    made = environ()
+    del made["SERVER_PORT"]
+    assert own_ports(made) == set()
+
+
+def test_our_own_via_coming_back_is_a_loop() -> None:
+    name, value = via(environ())
+    assert (name, value) == ("Via", f"1.1 {pseudonym(environ())}")
+    for received in (value, f"1.0 fred, {value}, 1.1 nginx", f"{value},1.1 x"):
+        with pytest.raises(Loop) as caught:
+            check(16006, HTTP_VIA=received)
+        assert caught.value.status == 508
+
+
+def test_the_via_of_others_is_kept_before_ours() -> None:
+    ours = f"1.1 {pseudonym(environ())}"
+    assert via(environ(HTTP_VIA="1.0 fred (x), 1.1 p")) == ("Via", f"1.0 fred (x), 1.1 p, {ours}")
+    check(16006, HTTP_VIA="1.0 fred, 1.1 portproxy-000000000000")
+
+
+def test_our_name_in_via_tells_neither_host_nor_port() -> None:
+    name = pseudonym(environ())
+    assert socket.gethostname() not in name
+    assert len(name) == len("portproxy-") + 12
+    assert name != pseudonym(environ(SERVER_PORT="8001"))

@@ -1,0 +1,153 @@
+"""The rest of a body, from the service's framing into the visitor's: bytes in, bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from wsgi_portproxy.framing import (
+    ChunkedDecoder,
+    CloseDecoder,
+    Decoder,
+    LengthDecoder,
+    Malformed,
+    Truncated,
+)
+from wsgi_portproxy.tunnel.transcode import Transcoder
+
+CHUNKED, LENGTH, CLOSE = "chunked", "length", "close"
+LAST = b"0\r\n\r\n"
+
+
+def decoder(framing: str) -> Decoder:
+    """That of a body of ten bytes, of which the thread has read `ab`."""
+    made: Decoder
+    if framing == CHUNKED:
+        made = ChunkedDecoder()
+        made.feed(b"2\r\nab\r\n")
+    elif framing == LENGTH:
+        made = LengthDecoder(10)
+        made.feed(b"ab")
+    else:
+        made = CloseDecoder()
+        made.feed(b"ab")
+    return made
+
+
+def to_chunks(framing: str) -> Transcoder:
+    return Transcoder(decoder(framing), chunked=True, needs_reset=False)
+
+
+def as_is(framing: str) -> Transcoder:
+    return Transcoder(decoder(framing), chunked=False, needs_reset=False)
+
+
+# What the service still sends of its ten bytes, and whether it closes then.
+REST = {
+    CHUNKED: (b"8\r\ncdefghij\r\n0\r\nX-Trailer: dropped\r\n\r\n", False),
+    LENGTH: (b"cdefghij", False),
+    CLOSE: (b"cdefghij", True),
+}
+BY_SERVICE = pytest.mark.parametrize("framing", [CHUNKED, LENGTH, CLOSE])
+
+
+def carry(stream: Transcoder, data: bytes, closes: bool, step: int) -> list[bytes]:
+    """What goes out for `data` in pieces of `step` bytes; its sum is the visitor's body."""
+    pieces = [stream.feed(data[i : i + step]) for i in range(0, len(data), step)]
+    return [*pieces, stream.eof()] if closes else pieces
+
+
+@BY_SERVICE
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
+def test_bytes_are_as_they_are_in_any_split(framing: str, step: int) -> None:
+    stream = as_is(framing)
+    assert b"".join(carry(stream, *REST[framing], step)) == b"cdefghij"
+    assert stream.complete
+    assert stream.passed == 8
+
+
+@BY_SERVICE
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
+def test_chunks_hold_the_same_bytes_in_any_split(framing: str, step: int) -> None:
+    stream = to_chunks(framing)
+    wire = b"".join(carry(stream, *REST[framing], step))
+    read = ChunkedDecoder()
+    assert read.feed(wire) == b"cdefghij"
+    assert read.complete
+    assert not read.surplus
+    assert stream.passed == 8
+
+
+CHUNKS = [
+    pytest.param(CHUNKED, [b"3\r\ncde"], b"3\r\ncde\r\n", id="a-part-of-a-chunk-at-once"),
+    pytest.param(CHUNKED, [b"3\r\ncde\r\n3\r\nfgh\r\n"], b"6\r\ncdefgh\r\n", id="two-as-one"),
+    pytest.param(CHUNKED, [b"8", b"\r", b"\n"], b"", id="no-empty-chunk-for-a-size-line"),
+    pytest.param(CHUNKED, [b"0\r\n\r\n"], LAST, id="the-end-alone"),
+    pytest.param(
+        CHUNKED, [b"1\r\nc\r\n0\r\n\r\n"], b"1\r\nc\r\n" + LAST, id="the-end-with-the-last-bytes"
+    ),
+    pytest.param(CHUNKED, [b"0\r\n\r\nsurplus"], LAST, id="surplus-is-dropped"),
+    pytest.param(LENGTH, [b"cde"], b"3\r\ncde\r\n", id="of-a-length"),
+    pytest.param(LENGTH, [b"cdefghijk"], b"8\r\ncdefghij\r\n" + LAST, id="of-a-length-to-its-end"),
+    pytest.param(CLOSE, [b"x" * 16], b"10\r\n" + b"x" * 16 + b"\r\n", id="sizes-are-hexadecimal"),
+]
+
+
+@pytest.mark.parametrize(("framing", "pieces", "wire"), CHUNKS)
+def test_what_goes_out_as_chunks(framing: str, pieces: list[bytes], wire: bytes) -> None:
+    stream = to_chunks(framing)
+    assert b"".join(stream.feed(piece) for piece in pieces) == wire
+
+
+def test_what_the_thread_had_read_goes_out_first() -> None:
+    assert as_is(CLOSE).encode(b"xy") == b"xy"
+    assert to_chunks(CLOSE).encode(b"xy") == b"2\r\nxy\r\n"
+    assert to_chunks(CLOSE).encode(b"") == b""
+
+
+def test_the_end_of_a_close_delimited_body_is_the_last_chunk() -> None:
+    stream = to_chunks(CLOSE)
+    assert stream.feed(b"cd") == b"2\r\ncd\r\n"
+    assert not stream.complete
+    assert stream.eof() == LAST
+    assert stream.complete
+
+
+BROKEN = [
+    pytest.param(CHUNKED, b"", id="chunked-without-a-last-chunk"),
+    pytest.param(CHUNKED, b"8\r\ncde", id="within-a-chunk"),
+    pytest.param(CHUNKED, b"8\r\ncdefghij\r\n0", id="within-the-last-chunk"),
+    pytest.param(CHUNKED, b"0\r\nX: 1\r\n", id="within-the-trailers"),
+    pytest.param(LENGTH, b"cdefghi", id="length-short-by-one"),
+]
+
+
+@pytest.mark.parametrize("make", [to_chunks, as_is])
+@pytest.mark.parametrize(("framing", "data"), BROKEN)
+def test_an_end_that_comes_too_early_is_no_end(
+    make: Callable[[str], Transcoder], framing: str, data: bytes
+) -> None:
+    stream = make(framing)
+    assert LAST not in stream.feed(data)
+    with pytest.raises(Truncated):
+        stream.eof()
+    assert not stream.complete
+
+
+@pytest.mark.parametrize("make", [to_chunks, as_is])
+@pytest.mark.parametrize("data", [b"0x8\r\n", b"8\r\ncdefghijk\r\n", b"8\n", b"-1\r\n", b"\r\n"])
+def test_a_malformed_chunk_is_refused(make: Callable[[str], Transcoder], data: bytes) -> None:
+    stream = make(CHUNKED)
+    with pytest.raises(Malformed):
+        stream.feed(data)
+    assert not stream.complete
+
+
+@BY_SERVICE
+def test_an_end_behind_the_end_is_none(framing: str) -> None:
+    stream = to_chunks(framing)
+    carry(stream, *REST[framing], 1000)
+    assert stream.complete
+    if framing != CLOSE:
+        stream.eof()  # raises nothing
