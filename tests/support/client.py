@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from typing import TypeVar
+
+Self = TypeVar("Self", bound="Client")
 
 
 @dataclass
@@ -45,7 +48,7 @@ class Client:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.buffer = b""
 
-    def __enter__(self) -> Client:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(self, *args: object) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +31,23 @@ class Server:
         return self.log.read_text("utf-8", "replace")
 
 
+def _answers(port: int) -> None:
+    """Raises OSError if the server on `port` does not answer plain HTTP."""
+    ask(port, "GET", "/login")
+
+
 @contextmanager
 def running(
-    command: list[str], port: int, *, env: dict[str, str] | None = None
+    command: list[str],
+    port: int,
+    *,
+    env: dict[str, str] | None = None,
+    probe: Callable[[int], object] = _answers,
 ) -> Iterator[Server]:
-    """Run `command` until the end of the block; enter it when the server answers on `port`."""
+    """Run `command` until the end of the block; enter it when the server answers on `port`.
+
+    `probe` raises OSError until it does.
+    """
     with tempfile.TemporaryDirectory(prefix="portproxy-test-") as folder:
         log = Path(folder, "output.log")
         with log.open("wb") as output:
@@ -48,7 +60,7 @@ def running(
                 start_new_session=True,
             )
         try:
-            _wait_until_it_answers(process, port, log)
+            _wait_until_it_answers(process, port, log, probe)
             yield Server(port, process.pid, log)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -59,13 +71,15 @@ def running(
                 process.wait(10)
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_it_answers(
+    process: subprocess.Popen[bytes], port: int, log: Path, probe: Callable[[int], object]
+) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
         try:
-            ask(port, "GET", "/login")
+            probe(port)
             return
         except OSError:
             time.sleep(0.05)

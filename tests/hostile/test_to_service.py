@@ -1,0 +1,189 @@
+"""What must not reach a service: the app's cookies, and a visitor's claims about himself."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ServiceFactory
+from tests.support.client import ask
+from tests.support.received import OK, Received, recording
+from tests.support.service import answers
+
+from .conftest import Noted, noted_host
+
+FORMS = {"query": "/alice/vision/x?port={}", "path": "/alice/vision/proxy/{}/x"}
+both_forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+HANDSHAKE = [
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+]
+
+# --- Cookies -------------------------------------------------------------------------------------
+
+S = "sessionid=SECRET"
+# The Cookie lines of a request, and what arrives. All are alice's, who has the first cookie.
+COOKIES = {
+    "plain": ([f"user=alice; a=1; {S}; b=2"], "user=alice; a=1; b=2"),
+    "first-and-last": ([f"{S}; user=alice; {S}"], "user=alice"),
+    "quoted-around": ([f'user=alice; a="x; {S}; b=y"'], 'user=alice; a="x; b=y"'),
+    "quoted": (['user=alice; sessionid="x; y=SECRET"; b=2'], "user=alice; b=2"),
+    "behind-a-comma": ([f"user=alice, {S}"], "user=alice"),
+    "in-two-lines": (["user=alice; a=1", f"{S}; b=2"], "user=alice; a=1; b=2"),
+    "first-of-two-lines": ([f"user=alice; {S}", "b=2"], "user=alice; b=2"),
+    "in-many-lines": (["user=alice", S, "a=1", S, "b=2"], "user=alice,a=1,b=2"),
+    "duplicated": ([f"user=alice; {S}1; {S}2; {S}"], "user=alice"),
+    "odd-case": (["user=alice; SessionID=SECRET; CSRFTOKEN=SECRET; b=2"], "user=alice; b=2"),
+    "spaces": ([f"user=alice;   {S} ;  sessionid = SECRET; b=2"], "user=alice; b=2"),
+    "nbsp": (["user=alice; \xa0sessionid\xa0=SECRET; b=2"], "user=alice; b=2"),
+    "nbsp-in-utf-8": (["user=alice; \xc2\xa0sessionid=SECRET; b=2"], "user=alice; b=2"),
+    "behind-a-space": ([f"user=alice {S}; b=2"], "user=alice; b=2"),
+    "prefixes": (["user=alice; __Host-sessionid=SECRET; __Secure-session=SECRET"], "user=alice"),
+    "other-names": (
+        ["user=alice; session=SECRET; remember_token=SECRET; csrftoken=SECRET; auth_tkt=SECRET"],
+        "user=alice",
+    ),
+    "all-other-bytes": (
+        [f'user=alice; a="b\\"c"; {S}; d={{"e":[1,2]}}; f=%3B=; g=\xe4;h=;;i'],
+        'user=alice; a="b\\"c"; d={"e":[1,2]}; f=%3B=; g=\xe4;h=;;i',
+    ),
+    "similar-names": (
+        ["user=alice; sessionid2=1; my_session=2; x-csrftoken=3"],
+        "user=alice; sessionid2=1; my_session=2; x-csrftoken=3",
+    ),
+    "64-kib": (
+        ["user=alice; " + "; ".join(f"c{n}={'x' * 50}" for n in range(1100)) + f"; {S}; z=1"],
+        "user=alice; " + "; ".join(f"c{n}={'x' * 50}" for n in range(1100)) + "; z=1",
+    ),
+    "64-kib-withheld": (["user=alice; sessionid=" + "SECRET" * 11000 + "; z=1"], "user=alice; z=1"),
+}
+
+
+@pytest.mark.parametrize(("lines", "arrives"), COOKIES.values(), ids=COOKIES)
+@pytest.mark.parametrize("websocket", [False, True], ids=["http", "websocket"])
+def test_the_apps_cookies_never_arrive_and_the_others_byte_for_byte(
+    noted: Noted, service: ServiceFactory, lines: list[str], arrives: str, websocket: bool
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen, OK.replace(b"200 OK", b"404 Not Found")))
+    headers = [*(HANDSHAKE if websocket else []), *(("Cookie", line) for line in lines)]
+    for form in FORMS.values():
+        target = form.format(upstream.port)
+        assert ask(noted.port, "GET", target, cookie="", headers=headers).status == 404
+    assert [request.values("Cookie") for request in seen] == [[arrives]] * 2
+    assert all(b"SECRET" not in head for head in upstream.heads)
+
+
+@pytest.mark.parametrize("name", ["Cookie_", "Cookie.", "X-Cookie", "Cookie2", "_Cookie"])
+def test_fields_that_are_called_nearly_so_are_the_visitors_own(
+    noted: Noted, service: ServiceFactory, name: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    target = f"/alice/vision/?port={upstream.port}"
+    assert ask(noted.port, "GET", target, headers=[(name, "x=1")]).status == 200
+    assert seen[0].values("Cookie") == ["user=alice"]
+
+
+# --- Claims --------------------------------------------------------------------------------------
+
+CLAIMS = [
+    *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port"),
+    *("X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-User", "X-Forwarded-Email"),
+    *("X-Forwarded-Groups", "X-Forwarded-Access-Token", "X-Forwarded-Client-Cert", "X-Forwarded"),
+    *("Forwarded", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP"),
+    *("X-Remote-User", "X-Remote-Group", "Remote-User", "Remote-Groups", "X-Webauth-User"),
+    *("X-Auth-Request-User", "X-Authenticated-User", "X-SSL-Client-CN", "X-SSL-Client-Verify"),
+    *("X-Original-URL", "X-Original-URI", "X-Original-Host", "X-Rewrite-URL", "X-Script-Name"),
+    *("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"),
+    *("Proxy", "Proxy-Authorization", "Proxy-Connection", "X-Portproxy-Port", "X-Portproxy-User"),
+]
+
+
+def aliases(name: str) -> list[str]:
+    """Names that reach a CGI-like service as the same variable."""
+    mixed = name.replace("-", "_", 1)
+    spellings = [name, name.replace("-", "_"), mixed, name.replace("-", "."), name.lower()]
+    return list(dict.fromkeys([*spellings, name.upper().replace("-", "_")]))
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+@both_forms
+def test_a_visitors_claim_is_dropped_under_every_alias(
+    noted: Noted, service: ServiceFactory, name: str, form: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    target = form.format(upstream.port)
+    assert ask(noted.port, "GET", target).status == 200
+    for alias in aliases(name):
+        headers = [(alias, "6.6.6.6"), ("X-Kept", "1"), (alias, "root")]
+        assert ask(noted.port, "GET", target, headers=headers).status == 200
+    plain, *rest = seen
+    assert len(rest) == len(aliases(name))
+    for request in rest:
+        assert [field for field in request.fields if field != ("X-Kept", "1")] == plain.fields
+
+
+def test_all_claims_at_once_leave_exactly_our_values(noted: Noted, service: ServiceFactory) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    headers = [(alias, "6.6.6.6") for name in CLAIMS[:20] for alias in aliases(name)]
+    target = f"/alice/vision/?port={upstream.port}"
+    assert ask(noted.port, "GET", target, headers=headers[:90]).status == 200
+    assert dict(seen[0].fields) == {
+        "Host": f"localhost:{upstream.port}",
+        "Cookie": "user=alice",
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Prefix": "/alice/vision",
+        "Via": seen[0].values("Via")[0],
+    }
+    assert all(b"6.6.6.6" not in head for head in upstream.heads)
+
+
+def test_a_field_with_a_line_end_is_none(noted: Noted, service: ServiceFactory) -> None:
+    """What servers do not refuse themselves arrives in one field, or not at all."""
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    target = f"/alice/vision/?port={upstream.port}"
+    for value in ("a\rX-Evil: 1", "a\x00b", "a\x0bb", "a\x85b"):
+        reply = ask(noted.port, "GET", target, headers=[("X-A", value)])
+        assert reply.status in (200, 400)
+    assert all("x-evil" not in request.names for request in seen)
+    assert len(upstream.heads) == len(seen)
+
+
+# --- The machine's settings ----------------------------------------------------------------------
+
+
+def test_proxies_and_passwords_of_the_machine_have_no_effect(
+    service: ServiceFactory, tmp_path: Path
+) -> None:
+    trap = service(answers(OK))
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    password = base64.b64encode(b"root:secret").decode()
+    machines = ["localhost", "127.0.0.1", f"localhost:{upstream.port}"]
+    netrc = "".join(f"machine {name} login root password secret\n" for name in machines)
+    (tmp_path / ".netrc").write_text(netrc + "default login root password secret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    names = ["http_proxy", "https_proxy", "all_proxy", "ftp_proxy"]
+    proxy = f"http://root:secret@127.0.0.1:{trap.port}"
+    env = {spelling: proxy for name in names for spelling in (name, name.upper())}
+    env.update(NO_PROXY="", no_proxy="", HOME=str(tmp_path), NETRC=str(tmp_path / ".netrc"))
+    with noted_host("noted", tmp_path, env=env) as host:
+        for form in FORMS.values():
+            assert ask(host.port, "GET", form.format(upstream.port)).status == 200
+            body = ask(host.port, "POST", form.format(upstream.port), body=b"x").body
+            assert body == b"hi"
+    assert trap.connections == 0
+    assert len(seen) == 4
+    for request in seen:
+        assert request.target == "/x"
+        assert not {"authorization", "proxy-authorization"} & request.names
+    assert all(password.encode() not in head for head in upstream.heads)

@@ -1,0 +1,340 @@
+"""What must not reach the visitor: instructions to others, the app's cookies, and our insides."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.conftest import ServiceFactory
+from tests.support.client import Reply, ask
+from tests.support.ports import free_port
+from tests.support.service import Exchange, answers
+
+from .conftest import Noted
+
+FORMS = {"query": "/alice/vision/x?port={}", "path": "/alice/vision/proxy/{}/x"}
+both_forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+PATH = "/alice/vision/proxy/{}"
+HTML = [("Accept", "text/html")]
+
+
+def response(*fields: tuple[str, str], status: str = "200 OK", body: bytes = b"hi") -> bytes:
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in fields)]
+    lines.append(f"Content-Length: {len(body)}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+
+
+# --- Instructions to others ----------------------------------------------------------------------
+
+INSTRUCTIONS = [
+    *("X-Accel-Redirect", "X-Accel-Buffering", "X-Accel-Expires", "X-Accel-Limit-Rate"),
+    *("X-Accel-Charset", "X-Accel-Whatever", "X-Sendfile", "X-Sendfile2", "X-LIGHTTPD-send-file"),
+    *("X-LIGHTTPD-send-tempfile", "X-Reproxy-URL", "X-Reproxy-File", "X-LiteSpeed-Location"),
+    *("Clear-Site-Data", "Strict-Transport-Security", "Public-Key-Pins"),
+    *("Public-Key-Pins-Report-Only", "Expect-CT", "Alt-Svc", "NEL", "Report-To"),
+    *("Reporting-Endpoints", "Accept-CH", "Critical-CH", "Origin-Agent-Cluster", "Set-Login"),
+    *("Surrogate-Control", "CDN-Cache-Control", "Cloudflare-CDN-Cache-Control"),
+    *("Proxy-Authenticate", "Proxy-Connection", "Keep-Alive", "Upgrade", "Trailer"),
+    "X-Portproxy-Error",
+]
+
+
+@pytest.mark.parametrize("name", INSTRUCTIONS)
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "304 Not Modified"])
+def test_an_instruction_to_others_is_dropped(
+    noted: Noted, service: ServiceFactory, name: str, status: str
+) -> None:
+    spellings = [name, name.lower(), name.upper(), name.swapcase(), name]
+    fields = [(spelling, f'"*"; max-age={n}') for n, spelling in enumerate(spellings)]
+    body = b"" if status.startswith("304") else b"hi"
+    upstream = service(answers(response(*fields, ("X-Kept", "1"), status=status, body=body)))
+    for form in FORMS.values():
+        reply = ask(noted.port, "GET", form.format(upstream.port))
+        assert reply.status == int(status[:3])
+        assert reply.value("X-Kept") == "1"
+        assert reply.values(name) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "passes"),
+    [
+        ("Negotiate", False),
+        ("NTLM", False),
+        ("negotiate YII=", False),
+        ('Basic realm="x", NTLM', False),
+        ('Basic realm="x"', True),
+        ("Bearer", True),
+    ],
+)
+def test_nobodys_desktop_login_is_asked_for(
+    noted: Noted, service: ServiceFactory, value: str, passes: bool
+) -> None:
+    answer = response(("WWW-Authenticate", value), ("www-authenticate", value), status="401 No")
+    upstream = service(answers(answer))
+    reply = ask(noted.port, "GET", FORMS["query"].format(upstream.port))
+    assert reply.status == 401
+    assert reply.values("WWW-Authenticate") == ([value] * 2 if passes else [])
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "/",
+        "/alice/",
+        "/alice/vision/",
+        "{}",
+        "{}0/",
+        "{}/../",
+        "{}/%2e%2e/",
+        "{}/.\t./",
+        "{}\\..\\",
+    ],
+)
+def test_a_service_worker_is_not_allowed_more_than_the_prefix(
+    noted: Noted, service: ServiceFactory, scope: str
+) -> None:
+    def script(exchange: Exchange) -> None:
+        prefix = PATH.format(exchange.sock.getsockname()[1])
+        while exchange.read_head():
+            exchange.send(response(("Service-Worker-Allowed", scope.format(prefix))))
+
+    upstream = service(script)
+    reply = ask(noted.port, "GET", FORMS["path"].format(upstream.port))
+    assert (reply.status, reply.value("Service-Worker-Allowed")) == (200, None)
+
+
+def test_but_what_is_below_the_prefix(noted: Noted, service: ServiceFactory) -> None:
+    def script(exchange: Exchange) -> None:
+        scope = PATH.format(exchange.sock.getsockname()[1]) + "/app/"
+        while exchange.read_head():
+            exchange.send(response(("Service-Worker-Allowed", scope)))
+
+    upstream = service(script)
+    reply = ask(noted.port, "GET", FORMS["path"].format(upstream.port))
+    assert reply.value("Service-Worker-Allowed") == PATH.format(upstream.port) + "/app/"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], {"private"}),
+        (["public, s-maxage=3600"], {"private"}),
+        (["PUBLIC,max-age=60, S-MAXAGE=1"], {"private", "max-age=60"}),
+        (["max-age=60", "public"], {"private", "max-age=60"}),
+        (["no-store"], {"no-store"}),
+        (['private="x", max-age=9'], {"private", 'private="x"', "max-age=9"}),
+    ],
+)
+@pytest.mark.parametrize("status", ["200 OK", "301 Moved", "404 Not Found"])
+def test_no_shared_cache_may_keep_an_answer(
+    noted: Noted, service: ServiceFactory, values: list[str], expected: set[str], status: str
+) -> None:
+    fields = [("Cache-Control", value) for value in values]
+    upstream = service(answers(response(*fields, status=status)))
+    reply = ask(noted.port, "GET", FORMS["query"].format(upstream.port))
+    [line] = reply.values("Cache-Control")
+    assert {part.strip() for part in line.split(",")} == expected
+
+
+# --- Cookies -------------------------------------------------------------------------------------
+
+REFUSED = [
+    *("sessionid=evil", "sessionid=evil; Path=/; Domain=app.test", "SESSIONID=evil"),
+    *(" sessionid =evil", "\xa0sessionid=evil", '"sessionid"=evil', "csrftoken=evil"),
+    *("sessionid=; Max-Age=0", "a=1, sessionid=evil", "a=1 sessionid=evil", 'a="x" sessionid=evil'),
+    *("__Host-a=1; Secure; Path=/", "__host-a=1", "__Host-sessionid=evil; Secure; Path=/"),
+    *("__Secure-sessionid=evil; Secure", "=evil", "nameless", " =x", "sessionid", ""),
+    *("a=" + "x" * 8192, "a" * 8192 + "=1"),
+]
+SCOPED = {
+    "a=1": "a=1",
+    "a=1; Path=/": "a=1; Path={}/",
+    "a=1; Path=/; Domain=app.test": "a=1; Path={}/",
+    "a=1; Path=/alice": "a=1; Path={}/alice",
+    'a=1; Path="/"': 'a=1; Path="{}/"',
+    "a=1; Path=/x; path=/": "a=1; Path={}/x; path={}/",
+    "__Secure-a=1; Secure; Domain=test; Path=/": "__Secure-a=1; Secure; Path={}/",
+    "a=b=c; HttpOnly; SameSite=None; Partitioned": "a=b=c; HttpOnly; SameSite=None; Partitioned",
+    "a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT": "a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT",
+    "sessionid2=1": "sessionid2=1",
+}
+
+
+@both_forms
+def test_a_service_can_set_no_cookie_of_the_app(
+    noted: Noted, service: ServiceFactory, form: str
+) -> None:
+    fields = [("Set-Cookie", value) for value in REFUSED]
+    spellings = [("set-cookie", "sessionid=evil"), ("SET-COOKIE", "sessionid=evil")]
+    upstream = service(answers(response(*fields, *spellings, ("Set_Cookie", "sessionid=evil"))))
+    reply = ask(noted.port, "GET", form.format(upstream.port))
+    assert reply.status == 200
+    assert reply.values("Set-Cookie") == []
+    assert b"sessionid" not in reply.head.lower()
+
+
+@pytest.mark.parametrize("value", ["a=1\x01", "a=\x1b1", "a=1\x7f", "a=1\x00", "a=1\rb"])
+def test_a_cookie_with_control_characters_is_no_answer(
+    noted: Noted, service: ServiceFactory, value: str
+) -> None:
+    upstream = service(answers(response(("Set-Cookie", value))))
+    reply = ask(noted.port, "GET", FORMS["query"].format(upstream.port))
+    assert reply.status == 502
+    assert reply.values("Set-Cookie") == []
+
+
+def test_a_services_own_cookies_are_kept_to_its_prefix(
+    noted: Noted, service: ServiceFactory
+) -> None:
+    upstream = service(answers(response(*(("Set-Cookie", value) for value in SCOPED))))
+    for form, prefix in [
+        (FORMS["path"], PATH.format(upstream.port)),
+        (FORMS["query"], "/alice/vision"),
+    ]:
+        reply = ask(noted.port, "GET", form.format(upstream.port))
+        wanted = [value.replace("{}", prefix) for value in SCOPED.values()]
+        assert reply.values("Set-Cookie") == wanted
+
+
+def test_300_cookies_do_not_push_out_the_apps(noted: Noted, service: ServiceFactory) -> None:
+    """Browsers keep about 180 cookies of a site."""
+    fields = [("Set-Cookie", f"c{number}=1") for number in range(300)]
+    upstream = service(answers(response(*fields)))
+    reply = ask(noted.port, "GET", FORMS["path"].format(upstream.port))
+    assert reply.status == 200
+    assert 0 < len(reply.values("Set-Cookie")) <= 60
+
+
+def test_cookies_of_a_redirect_that_is_followed_here(noted: Noted, service: ServiceFactory) -> None:
+    """What is dropped from an answer is dropped on the way to it too."""
+    fields = [("Set-Cookie", value) for value in (*REFUSED, "a=1; Path=/")]
+    first = response(("Location", "/next"), *fields, status="302 Found", body=b"")
+    upstream = service(answers(first, response()))
+    reply = ask(noted.port, "GET", FORMS["query"].format(upstream.port))
+    assert reply.status == 200
+    assert reply.values("Set-Cookie") == ["a=1; Path=/alice/vision/"]
+    assert b"evil" not in upstream.heads[1]
+    assert b"a=1" in upstream.heads[1]
+
+
+# --- Pages ---------------------------------------------------------------------------------------
+
+EVIL = "<script>alert(1)</script>"
+ENCODED = "%3Cscript%3Ealert(1)%3C/script%3E"
+
+
+def is_harmless(reply: Reply) -> bool:
+    """Whether a page of ours holds nothing that came from outside unescaped."""
+    page = re.sub(
+        r"<style>.*?</style>|<script>\n\(function.*?</script>", "", reply.text, flags=re.S
+    )
+    return "<script" not in page.lower() and "alert(1)<" not in page
+
+
+@pytest.mark.parametrize("evil", [EVIL, ENCODED], ids=["raw", "encoded"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
+def test_no_value_of_a_request_becomes_markup(noted: Noted, evil: str, accept: str) -> None:
+    port = free_port()
+    headers = [("Accept", accept), ("X-Evil", EVIL), ("Referer", f"http://x/{EVIL}")]
+    for target, status in [
+        (f"/alice/vision/?port={evil}", 400),
+        (f"/alice/vision/?port=1&port={evil}", 400),
+        (f"/{evil}/vision/?port={port}".replace("</", "<"), 403),
+        (f"/alice/{evil}/?port=5000".replace("</", "<").replace("%3C/", "%3C"), 403),
+        (f"/alice/vision/{evil}?port={port}", 502),
+        (f"/alice/vision/?port={port}&x={evil}", 502),
+        (f"/alice/vision/proxy/{port}/{evil}?{evil}", 502),
+        (f"/alice/vision/../{evil}?port={port}", 404),
+    ]:
+        for method in ("GET", "POST"):
+            reply = ask(noted.port, method, target, headers=headers)
+            assert reply.status in (status, 400, 403)
+            assert is_harmless(reply), reply.text
+            if accept != "text/html":
+                assert "<script" not in reply.text
+            assert EVIL.encode() not in reply.head
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"HTTP/1.1 200 {EVIL}\r\nBroken {EVIL}\r\n\r\n".encode(),
+        f"{EVIL}\r\n\r\n".encode(),
+        f"HTTP/1.1 999 {EVIL}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nContent-Length: {EVIL}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {EVIL}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nX: {EVIL}".encode(),
+    ],
+    ids=["field", "greeting", "status", "length", "coding", "cut"],
+)
+def test_no_word_of_a_service_is_in_our_own_pages(
+    noted: Noted, service: ServiceFactory, answer: bytes
+) -> None:
+    upstream = service(answers(answer, keep_open=False))
+    for form in FORMS.values():
+        reply = ask(noted.port, "GET", form.format(upstream.port), headers=HTML)
+        assert reply.status == 502
+        assert is_harmless(reply)
+        assert "alert" not in reply.text
+        assert EVIL not in reply.reason
+
+
+def test_a_reason_is_passed_in_its_place_only(noted: Noted, service: ServiceFactory) -> None:
+    upstream = service(answers(response(status=f"200 {EVIL}")))
+    reply = ask(noted.port, "GET", FORMS["query"].format(upstream.port), headers=HTML)
+    assert (reply.status, reply.reason, reply.body) == (200, EVIL, b"hi")
+
+
+def closes_at_once(exchange: Exchange) -> None:
+    exchange.read_head()
+
+
+INSIDES = re.compile(
+    r"Traceback|Errno|Exception|\w+Error\b|/work|/root|/srv|/usr|/tmp|site-packages|/\w+\.py\b|\buid\b"
+)
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
+def test_our_own_pages_tell_nothing_of_our_insides(
+    noted: Noted, service: ServiceFactory, accept: str
+) -> None:
+    closing = service(closes_at_once)
+    garbage = service(answers(b"SSH-2.0-x\r\n", keep_open=False))
+    down = free_port()
+    for target, cookie, status in [
+        (f"/alice/vision/?port={down}", "user=alice", 502),
+        (f"/alice/vision/?port={closing.port}", "user=alice", 502),
+        (f"/alice/vision/?port={garbage.port}", "user=alice", 502),
+        (f"/alice/vision/?port={noted.port}", "user=alice", 508),
+        (f"/alice/vision/?port={down}", "verdict=raise", 503),
+        (f"/alice/vision/?port={down}", "verdict=raise-unprintable", 503),
+        (f"/alice/vision/?port={down}", "verdict=mock", 500),
+        (f"/alice/vision/?port={down}", "verdict=false", 403),
+        ("/alice/vision/?port=5000", "user=alice", 403),
+        ("/alice/vision/?port=x", "user=alice", 400),
+        (f"/alice/vision/..?port={down}", "user=alice", 404),
+    ]:
+        reply = ask(noted.port, "GET", target, cookie=cookie, headers=[("Accept", accept)])
+        assert reply.status == status
+        text = re.sub(r"<(style|script)>.*?</\1>", "", reply.text, flags=re.DOTALL)
+        assert INSIDES.search(text) is None
+        assert reply.value("X-Content-Type-Options") == "nosniff"
+        assert reply.value("Cache-Control") == "no-store"
+
+
+def test_the_log_holds_neither_cookies_nor_queries(noted: Noted) -> None:
+    secrets = "user=alice; sessionid=TOPSECRET"
+    headers = [("Authorization", "Bearer TOPSECRET")]
+    for target in (
+        f"/alice/vision/?port={free_port()}&token=TOPSECRET",
+        "/alice/vision/?port=5000&token=TOPSECRET",
+        "/alice/vision/?port=x%0a%1b[31m&token=TOPSECRET",
+        f"/alice/vision/proxy/{free_port()}/?token=TOPSECRET",
+    ):
+        assert ask(noted.port, "GET", target, cookie=secrets, headers=headers).status >= 400
+    lines = noted.server.output().splitlines()
+    ours = [line for line in lines if ' HTTP/1.1" ' not in line]  # gunicorn's access log
+    assert any("502" in line or "ECONNREFUSED" in line for line in ours)
+    assert not any("TOPSECRET" in line for line in ours)
+    assert not any("\x1b" in line for line in lines)

@@ -1,0 +1,413 @@
+"""Upstream connections: kept where both sides may, never used where one may not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+import werkzeug.test
+
+import wsgi_portproxy.upstream as upstream_module
+from tests.conftest import ServiceFactory
+from tests.support.client import Client, Reply, ask, request_bytes
+from tests.support.received import OK, Received, parse_request, read_request, recording
+from tests.support.servers import Server
+from tests.support.service import Exchange, Script, Service, answers
+from tests.support.urls import query_form
+from tests.support.waiting import PATIENCE, peer_left, until
+from wsgi_portproxy import PortProxy
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+def get(host: Server, upstream: Service, *, method: str = "GET") -> Reply:
+    return ask(host.port, method, query_form(upstream.port, "/x"))
+
+
+# --- Kept ----------------------------------------------------------------------------------------
+
+
+def test_a_hundred_requests_take_one_connection(host: Server, service: ServiceFactory) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    with Client(host.port) as client:
+        for number in range(100):
+            client.send(request_bytes("GET", query_form(upstream.port, f"/{number}")))
+            assert client.reply().body == b"hi"
+    assert [request.target for request in seen] == [f"/{number}" for number in range(100)]
+    assert upstream.connections == 1
+
+
+def test_a_hundred_requests_at_a_time_take_a_few_connections(
+    host: Server, service: ServiceFactory
+) -> None:
+    upstream = service(answers(OK))
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: get(host, upstream), range(100)))
+    assert {(reply.status, reply.body) for reply in replies} == {(200, b"hi")}
+    assert upstream.connections <= 8  # the host's threads
+
+
+def test_reading_and_writing_by_turns_takes_a_few_connections(
+    host: Server, service: ServiceFactory
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] * 10:
+        body = b"body" if method in ("POST", "PUT", "PATCH") else b""
+        target = query_form(upstream.port, "/x")
+        assert ask(host.port, method, target, body=body).status == 200
+    assert len(seen) == 70
+    assert all(request.complete for request in seen)
+    assert upstream.connections <= 5
+
+
+KEPT = [
+    pytest.param("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", id="head"),
+    pytest.param(
+        "HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", id="head-chunked"
+    ),
+    pytest.param("HEAD", b"HTTP/1.1 200 OK\r\n\r\n", id="head-without-length"),
+    pytest.param("GET", b"HTTP/1.1 204 No Content\r\n\r\n", id="204"),
+    pytest.param("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", id="204-zero"),
+    pytest.param("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n", id="304"),
+    pytest.param("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", id="304-length"),
+    pytest.param("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", id="length-zero"),
+    pytest.param("GET", OK, id="length"),
+    pytest.param("GET", OK.replace(b"200 OK", b"500 Oops"), id="500"),
+    pytest.param(
+        "GET",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        id="chunked",
+    ),
+    pytest.param(
+        "GET",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nA: b\r\n\r\n",
+        id="trailers",
+    ),
+    pytest.param("GET", b"HTTP/1.1 100 Continue\r\n\r\n" + OK, id="after-an-interim-response"),
+    pytest.param(
+        "GET",
+        OK.replace(b"HTTP/1.1", b"HTTP/1.0", 1).replace(
+            b"\r\n", b"\r\nConnection: Keep-Alive\r\n", 1
+        ),
+        id="http-1.0-keep-alive",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "response"), KEPT)
+def test_a_connection_is_kept_after(
+    host: Server, service: ServiceFactory, method: str, response: bytes
+) -> None:
+    upstream = service(answers(response, OK, response, OK))
+    for number in range(4):
+        reply = get(host, upstream, method="GET" if number % 2 else method)
+        assert reply.complete
+        assert reply.body == b"hi" or not number % 2
+    assert upstream.connections == 1
+
+
+NOT_KEPT = [
+    pytest.param(b"HTTP/1.1 200 OK\r\nConnection: close\r\n", id="close"),
+    pytest.param(b"HTTP/1.1 200 OK\r\nConnection: Keep-Alive, CLOSE\r\n", id="close-among-others"),
+    pytest.param(b"HTTP/1.1 200 OK\r\nConnection: x\r\nConnection: close\r\n", id="second-line"),
+    pytest.param(b"HTTP/1.0 200 OK\r\n", id="http-1.0"),
+]
+
+
+@pytest.mark.parametrize("head", NOT_KEPT)
+def test_a_connection_that_the_service_will_close_is_closed_here_too(
+    host: Server, service: ServiceFactory, head: bytes
+) -> None:
+    left = threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.send(head + b"Content-Length: 2\r\n\r\nhi")
+        if exchange.peer_closed(PATIENCE):  # though the service itself keeps it open
+            left.set()
+
+    upstream = service(script)
+    assert get(host, upstream).body == b"hi"
+    assert left.wait(PATIENCE)
+
+
+# --- Closed by the service -----------------------------------------------------------------------
+
+
+def closing_after_each(response: bytes, seconds: float) -> Script:
+    """A script that closes after each answer, after a while, without having said so."""
+
+    def script(exchange: Exchange) -> None:
+        if exchange.read_head():
+            exchange.send(response)
+            threading.Event().wait(seconds)
+
+    return script
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.0005, 0.002, 0.02])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "HEAD"])
+@pytest.mark.parametrize(
+    "response",
+    [
+        pytest.param(OK, id="unannounced"),
+        pytest.param(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1), id="announced"),
+        pytest.param(OK.replace(b"\r\n", b"\r\nConnection: keep-alive\r\n", 1), id="denied"),
+        pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", id="http-1.0"),
+    ],
+)
+def test_a_service_that_closes_after_every_answer_never_causes_an_error(
+    host: Server, service: ServiceFactory, response: bytes, method: str, seconds: float
+) -> None:
+    answer = response.removesuffix(b"hi") if method == "HEAD" else response
+    upstream = service(closing_after_each(answer, seconds))
+    target = query_form(upstream.port, "/x")
+    body = b"body" if method == "PUT" else b""
+    with Client(host.port) as client:
+        for _ in range(20):
+            client.send(request_bytes(method, target, body=body))
+            assert client.reply(method=method).status == 200
+
+
+def closed_when_idle(exchanges_first: int, closed: threading.Event, seen: list[str]) -> Script:
+    """A script that ends its first connection while it is idle."""
+
+    def script(exchange: Exchange) -> None:
+        count = 0
+        while (request := read_request(exchange)) is not None:
+            seen.append(request.method)
+            exchange.send(OK)
+            count += 1
+            if not exchange.number and count == exchanges_first:
+                exchange.sock.close()
+                closed.set()
+                return
+
+    return script
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_an_idle_connection_that_the_service_closed_is_not_used(
+    host: Server, service: ServiceFactory, method: str
+) -> None:
+    closed, seen = threading.Event(), list[str]()
+    upstream = service(closed_when_idle(3, closed, seen))
+    for _ in range(3):
+        assert get(host, upstream).status == 200
+    assert closed.wait(PATIENCE)
+    target = query_form(upstream.port, "/x")
+    assert ask(host.port, method, target, body=b"body").status == 200
+    assert seen == ["GET"] * 3 + [method]
+    assert upstream.connections == 2
+
+
+def dying_at(number: int, answer: bytes = b"") -> tuple[Script, list[Received]]:
+    """A script whose first connection dies at its `number`-th request, read but not answered.
+
+    That is what a service looks like that closes an idle connection just as a request comes.
+    """
+    seen: list[Received] = []
+
+    def script(exchange: Exchange) -> None:
+        count = 0
+        while (request := read_request(exchange)) is not None:
+            seen.append(request)
+            count += 1
+            if not exchange.number and count == number:
+                exchange.send(answer)
+                return
+            exchange.send(OK.removesuffix(b"hi") if request.method == "HEAD" else OK)
+
+    return script, seen
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+def test_a_request_that_may_be_repeated_is_repeated_once_unseen(
+    host: Server, service: ServiceFactory, method: str
+) -> None:
+    script, seen = dying_at(2)
+    upstream = service(script)
+    assert get(host, upstream).status == 200
+    assert get(host, upstream, method=method).status == 200
+    assert [request.method for request in seen] == ["GET", method, method]
+    assert upstream.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [("POST", b""), ("POST", b"body"), ("PATCH", b"body"), ("PATCH", b""), ("PROPFIND", b"")],
+)
+def test_a_request_that_may_not_be_repeated_is_not_replayed(
+    host: Server, service: ServiceFactory, method: str, body: bytes
+) -> None:
+    script, seen = dying_at(4)
+    upstream = service(script)
+    for _ in range(3):
+        assert get(host, upstream).status == 200
+    target = query_form(upstream.port, "/x")
+    reply = ask(host.port, method, target, body=body)
+    assert reply.status == 502
+    assert reply.text == (
+        f"The service on port {upstream.port} closed the connection without an answer.\n"
+        "Its own output may say why; it may have crashed or be restarting.\n"
+    )
+    assert [request.method for request in seen] == ["GET", "GET", "GET", method]
+    assert ask(host.port, method, target, body=body).status == 200
+
+
+def test_a_request_with_a_body_is_not_replayed_though_its_method_may_be(
+    host: Server, service: ServiceFactory
+) -> None:
+    script, seen = dying_at(4)
+    upstream = service(script)
+    for _ in range(3):
+        assert get(host, upstream).status == 200
+    assert ask(host.port, "PUT", query_form(upstream.port, "/x"), body=b"body").status == 502
+    assert [request.method for request in seen] == ["GET", "GET", "GET", "PUT"]
+
+
+def test_a_request_is_not_repeated_once_a_byte_of_an_answer_came(
+    host: Server, service: ServiceFactory
+) -> None:
+    script, seen = dying_at(2, b"H")
+    upstream = service(script)
+    assert get(host, upstream).status == 200
+    assert get(host, upstream).status == 502
+    assert len(seen) == 2
+
+
+def test_a_request_on_a_fresh_connection_is_not_repeated(
+    host: Server, service: ServiceFactory
+) -> None:
+    script, seen = dying_at(1)
+    upstream = service(script)
+    assert get(host, upstream).status == 502
+    assert len(seen) == 1
+
+
+def test_a_request_is_repeated_only_once(host: Server, service: ServiceFactory) -> None:
+    seen: list[Received] = []
+
+    def script(exchange: Exchange) -> None:
+        while head := exchange.read_head():
+            seen.append(parse_request(head))
+            if len(seen) > 1:
+                return
+            exchange.send(OK)
+
+    upstream = service(script)
+    assert get(host, upstream).status == 200
+    assert get(host, upstream).status == 502
+    assert len(seen) == 3
+
+
+# --- Nothing of one exchange gets into the next --------------------------------------------------
+
+
+def test_an_idle_connection_on_which_something_came_is_not_used(
+    host: Server, service: ServiceFactory
+) -> None:
+    sent = threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.send(OK)
+        if exchange.number:
+            return
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        sent.set()
+        exchange.read_head()
+
+    upstream = service(script)
+    with Client(host.port) as client:
+        for _ in range(2):
+            client.send(request_bytes("GET", query_form(upstream.port, "/x")))
+            assert client.reply().body == b"hi"
+            assert sent.wait(PATIENCE)
+    assert upstream.connections == 2
+
+
+def test_a_body_that_was_not_read_whole_ends_its_connection(
+    host: Server, service: ServiceFactory
+) -> None:
+    left = threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        while exchange.read_head():
+            if exchange.number:
+                exchange.send(OK)
+                continue
+            exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+            until(lambda: peer_left(exchange.sock), "the proxy leaves")
+            left.set()
+            return
+
+    upstream = service(script)
+    with Client(host.port) as client:
+        client.send(request_bytes("GET", query_form(upstream.port, "/x")))
+        client.read_head()
+    assert left.wait(PATIENCE)
+    assert get(host, upstream).body == b"hi"
+
+
+def test_answers_of_two_services_are_never_mixed_up(host: Server, service: ServiceFactory) -> None:
+    services = [
+        service(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number))
+        for number in range(5)
+    ]
+
+    def one(number: int) -> bool:
+        return get(host, services[number % 5]).body == b"%d" % (number % 5)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(one, range(200)))
+
+
+# --- How long a connection is trusted, and how many pools there are ------------------------------
+
+
+@pytest.fixture
+def visitor() -> Iterator[werkzeug.test.Client]:
+    """A visitor in this process, where the limits can be changed."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        raise LookupError("no request is for the wrapped app")
+
+    proxy = PortProxy(app, authorizer=lambda request, target: True)
+    yield werkzeug.test.Client(proxy)
+    proxy.close()
+
+
+@pytest.mark.parametrize(("seconds", "connections"), [(60.0, 1), (0.0, 2)], ids=["fresh", "stale"])
+def test_a_connection_that_was_idle_for_long_is_not_trusted_with_a_post(
+    visitor: werkzeug.test.Client,
+    service: ServiceFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    connections: int,
+) -> None:
+    monkeypatch.setattr(upstream_module, "_TRUSTED_IDLE", seconds)
+    upstream = service(answers(OK))
+    for method in ("GET", "GET", "GET", "POST"):
+        assert visitor.open(f"/x?port={upstream.port}", method=method).data == b"hi"
+    assert upstream.connections == connections
+
+
+def test_more_ports_than_pools_are_served_all_the_same(
+    visitor: werkzeug.test.Client, service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_module, "_POOLS", 2)
+    ports = [service(answers(OK)).port for _ in range(5)]
+
+    def visit(number: int) -> bytes:
+        body: bytes = visitor.get(f"/x?port={ports[number % len(ports)]}").data
+        return body
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(visit, range(100))) == {b"hi"}

@@ -1,0 +1,231 @@
+"""Method, path and query arrive byte for byte, without the `port` of the query form."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import ServiceFactory
+from tests.support.client import Client, ask, request_bytes
+from tests.support.received import Received, recording
+from tests.support.servers import Server
+from tests.support.urls import Form, both_forms, path_form, query_form
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+@both_forms
+@pytest.mark.parametrize("method", [*METHODS, "PROPFIND", "REPORT", "MKCOL"])
+def test_a_request_without_body_stays_without_one(
+    host: Server, service: ServiceFactory, form: Form, method: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    reply = ask(host.port, method, form(upstream.port, "/x"))
+    assert reply.status == 200
+    assert reply.body == (b"" if method == "HEAD" else b"hi")
+    assert reply.value("Content-Length") == "2"
+    assert (seen[0].method, seen[0].target, seen[0].body) == (method, "/x", b"")
+    assert not seen[0].names & {"content-length", "transfer-encoding", "content-type"}
+
+
+@both_forms
+@pytest.mark.parametrize("method", [*METHODS, "PROPFIND"])
+def test_a_body_with_length_arrives_as_sent(
+    host: Server, service: ServiceFactory, form: Form, method: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    body = bytes(range(256)) * 3
+    headers = [("Content-Type", 'multipart/form-data; boundary="=_x"')]
+    reply = ask(host.port, method, form(upstream.port, "/x"), headers=headers, body=body)
+    assert reply.status == 200
+    assert (seen[0].method, seen[0].body, seen[0].complete) == (method, body, True)
+    assert seen[0].values("Content-Length") == [str(len(body))]
+    assert seen[0].values("Content-Type") == ['multipart/form-data; boundary="=_x"']
+    assert not seen[0].values("Transfer-Encoding")
+
+
+@both_forms
+@pytest.mark.parametrize("method", [*METHODS, "PROPFIND"])
+def test_a_chunked_body_arrives_chunked(
+    host: Server, service: ServiceFactory, form: Form, method: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    chunks = b"5;ext=1\r\nhello\r\n01\r\n \r\n5\r\nworld\r\n0\r\nX-Sum: dropped\r\n\r\n"
+    with Client(host.port) as client:
+        head = request_bytes(
+            method, form(upstream.port, "/x"), headers=[("Transfer-Encoding", "chunked")]
+        )
+        client.send(head + chunks)
+        assert client.reply(method=method).status == 200
+        # The framing was read to its end: the next request on the connection is understood.
+        client.send(request_bytes("GET", form(upstream.port, "/next")))
+        assert client.reply().status == 200
+    assert (seen[0].method, seen[0].body, seen[0].complete) == (method, b"hello world", True)
+    assert seen[0].values("Transfer-Encoding") == ["chunked"]
+    assert not seen[0].values("Content-Length")
+    assert seen[1].target == "/next"
+
+
+@pytest.mark.parametrize(
+    ("method", "lengths"),
+    [("GET", []), ("HEAD", []), ("DELETE", []), ("POST", ["0"]), ("PUT", ["0"]), ("PATCH", ["0"])],
+)
+def test_a_content_length_of_zero_is_told_where_it_means_something(
+    host: Server, service: ServiceFactory, method: str, lengths: list[str]
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    target = query_form(upstream.port, "/x")
+    reply = ask(host.port, method, target, headers=[("Content-Length", "0")])
+    assert reply.status == 200
+    assert seen[0].values("Content-Length") == lengths
+    assert not seen[0].values("Transfer-Encoding")
+
+
+def test_an_empty_chunked_body_stays_an_empty_body(host: Server, service: ServiceFactory) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    head = request_bytes(
+        "POST", query_form(upstream.port, "/x"), headers=[("Transfer-Encoding", "chunked")]
+    )
+    with Client(host.port) as client:
+        client.send(head + b"0\r\n\r\n")
+        assert client.reply().status == 200
+    assert (seen[0].body, seen[0].complete) == (b"", True)
+
+
+@both_forms
+@pytest.mark.parametrize("cookie", ["user=alice", "user=bob", ""], ids=["alice", "bob", "nobody"])
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE"])
+def test_connect_and_trace_are_refused_before_the_authorizer(
+    host: Server, service: ServiceFactory, form: Form, method: str, cookie: str
+) -> None:
+    upstream = service(recording([]))
+    reply = ask(host.port, method, form(upstream.port, "/x"), cookie=cookie)
+    assert reply.status == 405
+    assert reply.value("Allow") == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+    assert upstream.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "forwarded"),
+    [
+        pytest.param("{port}", "", id="alone"),
+        pytest.param("a=1&{port}&b=%2B+&c", "?a=1&b=%2B+&c", id="in-the-middle"),
+        pytest.param("{port}&a=1", "?a=1", id="first"),
+        pytest.param("a=1&{port}", "?a=1", id="last"),
+        pytest.param("a=1&a=2&{port}&a=1", "?a=1&a=2&a=1", id="repeated-keys-in-order"),
+        pytest.param("a&&{port}&&b", "?a&&&b", id="empty-pairs"),
+        pytest.param("a=&{port}&=b&=", "?a=&=b&=", id="empty-names-and-values"),
+        pytest.param("{port}&q=%zz%20%2B%26%3D%25", "?q=%zz%20%2B%26%3D%25", id="escapes"),
+        pytest.param("{port}&q=a;b;port=1", "?q=a;b;port=1", id="semicolons"),
+        pytest.param("q=?/:@!$'()*,[]|^`{{}}\"\\&{port}", "?q=?/:@!$'()*,[]|^`{}\"\\", id="odd"),
+        pytest.param("{port}&x[]=1&report=2&portal=3", "?x[]=1&report=2&portal=3", id="like-port"),
+        pytest.param("PORT=1&{port}&Port=2", "?PORT=1&Port=2", id="other-case"),
+        pytest.param("u=http://h/?a=1%26port=2&{port}", "?u=http://h/?a=1%26port=2", id="nested"),
+    ],
+)
+def test_only_the_port_pair_is_cut_out_of_the_query(
+    host: Server, mounted: Server, service: ServiceFactory, query: str, forwarded: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    query = query.format(port=f"port={upstream.port}")
+    assert ask(host.port, "GET", f"/alice/vision/x?{query}").status == 200
+    assert ask(mounted.port, "GET", f"/apps/alice/vision/x?{query}").status == 200
+    assert [request.target for request in seen] == [f"/x{forwarded}"] * 2
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?", "?a=1&port=9999&b=%2B+&c", "?port=abc", "?port=1&port=2", "??", "?%zz&&="]
+)
+def test_the_query_of_the_path_form_is_the_services_own(
+    host: Server, mounted: Server, service: ServiceFactory, query: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    assert ask(host.port, "GET", path_form(upstream.port, f"/x{query}")).status == 200
+    assert ask(mounted.port, "GET", "/apps" + path_form(upstream.port, f"/x{query}")).status == 200
+    assert [request.target for request in seen] == [f"/x{query}"] * 2
+
+
+PATHS = [
+    "/",
+    "/x",
+    "/x/",
+    "/a%2Fb",
+    "/a%2fb",
+    "/%2F",
+    "/a%25b",
+    "/%25zz",
+    "//",
+    "//two//slashes//",
+    "/a;b=c;d",
+    "/~user/@a:b+c|d",
+    "/a%20b%09c",
+    "/%E2%82%AC",
+    "/%FF%FE",
+    "/%zz",
+    "/%zz%20%2F%25",
+    "/100%",
+    "/%",
+    "/a!$&'()*,=",
+    '/[x]{y}^`"<>',
+    "/a%5Cb",
+    "/a%00b",
+    "/a%0D%0AX-Injected:%201",
+    "/a%3Fb%23c",
+    "/./a/../b",
+    "/..a/...",
+    "/.well-known/x",
+    "/proxy/16006/x",
+    "/http://other.example/x",
+    "/" + "a/" * 1500,
+]
+
+
+@both_forms
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:24])
+def test_the_path_keeps_its_bytes(
+    host: Server, service: ServiceFactory, form: Form, path: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    if form is query_form and path.startswith("/proxy/16006"):
+        path = path.replace("16006", "readme")  # a port there makes it the path form
+    assert ask(host.port, "GET", form(upstream.port, path)).status == 200
+    assert seen[0].target == path
+
+
+@both_forms
+@pytest.mark.parametrize("path", ["/", "/a%2Fb", "//two//", "/%zz%25", "/%FF|~", "/apps/alice"])
+def test_the_path_keeps_its_bytes_below_a_script_name(
+    mounted: Server, service: ServiceFactory, form: Form, path: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    assert ask(mounted.port, "GET", "/apps" + form(upstream.port, path)).status == 200
+    assert seen[0].target == path
+    assert seen[0].values("X-Forwarded-Prefix") == [
+        "/apps" + form(upstream.port, "").partition("?")[0]
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["/alice/vision", "/alice/vision/"])
+def test_the_bare_mount_is_the_root_of_the_service(
+    host: Server, service: ServiceFactory, prefix: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    assert ask(host.port, "GET", f"{prefix}?port={upstream.port}").status == 200
+    assert seen[0].target == "/"
+
+
+def test_a_path_form_without_its_slash_is_sent_to_it(host: Server, service: ServiceFactory) -> None:
+    upstream = service(recording([]))
+    reply = ask(host.port, "GET", path_form(upstream.port, "?a=1"))
+    assert (reply.status, reply.body) == (308, b"")
+    assert reply.value("Location") == path_form(upstream.port, "/?a=1")
+    assert upstream.connections == 0

@@ -1,0 +1,346 @@
+"""PEP 3333 on both sides: what surrounds the middleware, and what it surrounds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
+
+from tests.conftest import ServiceFactory
+from tests.support.chunks import chunk
+from tests.support.received import OK, Received, recording
+from tests.support.service import Exchange, answers
+from tests.support.waiting import PATIENCE, peer_left, until
+from wsgi_portproxy import PortProxy
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    text = f"app {environ.get('SCRIPT_NAME')}|{environ.get('PATH_INFO')}".encode()
+    headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
+    start_response("200 OK", headers)
+    return [text]
+
+
+@pytest.fixture
+def proxied() -> Iterator[Callable[..., PortProxy]]:
+    """Make a PortProxy that lets everybody through; its connections are closed with the test."""
+    made: list[PortProxy] = []
+
+    def make(app: WSGIApplication = hello, mount: str = "/{user}") -> PortProxy:
+        made.append(PortProxy(app, authorizer=lambda request, target: True, mount=mount))
+        return made[-1]
+
+    yield make
+    for proxy in made:
+        proxy.close()
+
+
+def test_the_body_is_read_by_the_words_of_the_pep(
+    proxied: Callable[..., PortProxy], service: ServiceFactory
+) -> None:
+    """An input that has nothing but what PEP 3333 demands, and never gives what was not asked."""
+
+    class Input:
+        def __init__(self, data: bytes) -> None:
+            self._data = io.BytesIO(data)
+            self.asked: list[int] = []
+
+        def read(self, size: int) -> bytes:
+            self.asked.append(size)
+            return self._data.read(size)
+
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    source = Input(b"x" * 100_000 + b"next request")
+    environ = EnvironBuilder(f"/alice/x?port={upstream.port}", method="POST").get_environ()
+    environ["CONTENT_LENGTH"] = "100000"
+    environ["wsgi.input"] = source
+    _, status, _ = run_wsgi_app(proxied(), environ, buffered=True)
+    assert status == "200 OK"
+    assert (seen[0].body, seen[0].complete) == (b"x" * 100_000, True)
+    assert sum(source.asked) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("terminated", "expected"), [(True, "200 OK"), (False, "411 Length Required")]
+)
+def test_a_chunked_body_needs_a_server_that_ends_it(
+    proxied: Callable[..., PortProxy], service: ServiceFactory, terminated: bool, expected: str
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    environ = EnvironBuilder(f"/alice/x?port={upstream.port}", method="POST").get_environ()
+    environ.pop("CONTENT_LENGTH", None)
+    environ.update(
+        {
+            "HTTP_TRANSFER_ENCODING": "chunked",
+            "wsgi.input": io.BytesIO(b"body"),
+            "wsgi.input_terminated": terminated,
+        }
+    )
+    _, status, _ = run_wsgi_app(proxied(), environ, buffered=True)
+    assert status == expected
+    assert [request.body for request in seen] == ([b"body"] if terminated else [])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("HTTP_X_ODD", "a\r\nX-Injected: 1"),
+        ("HTTP_X_ODD", "a\nX-Injected: 1"),
+        ("HTTP_X_ODD", "a\rb"),
+        ("HTTP_X_ODD", "a\0b"),
+        ("HTTP_X\r\nINJECTED", "1"),
+        ("HTTP_COOKIE", "a=1\r\nX-Injected: 1"),
+        ("HTTP_REFERER", "http://x/\r\nX-Injected: 1"),
+        ("CONTENT_TYPE", "a/b\r\nX-Injected: 1"),
+        ("REMOTE_ADDR", "1.2.3.4\r\nX-Injected: 1"),
+        ("REQUEST_METHOD", "GET / HTTP/1.1\r\nX-Injected: 1\r\n\r\nGET"),
+        ("PATH_INFO", "/alice/x HTTP/1.1\r\nX-Injected: 1\r\n\r\n"),
+        ("SCRIPT_NAME", "/a\r\nX-Injected: 1"),
+        ("RAW_URI", "/alice/x HTTP/1.1\r\nX-Injected: 1"),
+    ],
+)
+def test_nothing_in_the_environ_can_become_another_line(
+    proxied: Callable[..., PortProxy], service: ServiceFactory, key: str, value: str
+) -> None:
+    """Servers differ in what they let through."""
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    environ = EnvironBuilder(f"/alice/x?port={upstream.port}").get_environ()
+    environ[key] = value
+    _, status, _ = run_wsgi_app(proxied(), environ, buffered=True)
+    assert status[:3] in ("200", "400")
+    assert all("x-injected" not in request.names for request in seen)
+    assert len(seen) <= 1
+
+
+# --- The wrapped app's own answers ---------------------------------------------------------------
+
+
+class Generated:
+    """An app whose answers are generators, and that counts how often they were closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            write = start_response("200 OK", [("Content-Type", "text/plain"), ("X-Odd", "1")])
+            write(b"written ")
+            yield b"yielded "
+            yield environ["PATH_INFO"].encode()
+        finally:
+            self.closed += 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/page", "/alice/", "/alice/?ports=1", "/alice/proxy/", "/a"]
+)
+def test_the_apps_own_answers_pass_untouched(proxied: Callable[..., PortProxy], path: str) -> None:
+    app = Generated()
+    response = Client(proxied(app)).get(path)
+    assert response.status == "200 OK"
+    assert response.headers["X-Odd"] == "1"
+    assert response.data == f"written yielded {path.partition('?')[0]}".encode()
+    assert app.closed == 1
+
+
+def test_the_apps_own_iterable_is_handed_over_itself(proxied: Callable[..., PortProxy]) -> None:
+    """A server may know it: wsgi.file_wrapper's, for instance."""
+    body = io.BytesIO(b"file")
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return body
+
+    assert proxied(app)(EnvironBuilder("/").get_environ(), lambda *args: lambda data: None) is body
+
+
+def test_an_exception_of_the_app_is_its_own(proxied: Callable[..., PortProxy]) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        raise LookupError("the app's own")
+
+    with pytest.raises(LookupError, match="the app's own"):
+        Client(proxied(app)).get("/")
+
+
+def test_the_callers_environ_is_not_changed(
+    proxied: Callable[..., PortProxy], service: ServiceFactory
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    headers = [("Cookie", "a=1; sessionid=S"), ("Connection", "X-A"), ("X-A", "1")]
+    for path in ("/page", f"/alice/x?port={upstream.port}", f"/alice/proxy/{upstream.port}/x"):
+        environ = EnvironBuilder(path, headers=headers).get_environ()
+        before = dict(environ)
+        run_wsgi_app(proxied(), environ, buffered=True)
+        assert environ == before
+        assert all(environ[key] is before[key] for key in before)
+
+
+def test_what_start_response_was_given_is_not_changed_later(
+    proxied: Callable[..., PortProxy], service: ServiceFactory
+) -> None:
+    given: list[list[tuple[str, str]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        given.append(headers)
+        headers.append(("X-Ours", "1"))  # a server's right: it is its list from now on
+        return lambda data: None
+
+    upstream = service(answers(OK))
+    proxy = proxied()
+    for _ in range(2):
+        environ = EnvironBuilder(f"/alice/x?port={upstream.port}").get_environ()
+        body = proxy(environ, start_response)
+        assert b"".join(body) == b"hi"
+        body.close()  # type: ignore[attr-defined]
+    assert len(given) == 2
+    assert given[0] == given[1]
+    assert all(type(headers) is list for headers in given)
+
+
+# --- The iterable --------------------------------------------------------------------------------
+
+
+def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+    return lambda data: None
+
+
+def test_the_iterable_is_plain(proxied: Callable[..., PortProxy], service: ServiceFactory) -> None:
+    """Servers compute a Content-Length from what has a len()."""
+    upstream = service(answers(OK))
+    body: Any = proxied()(EnvironBuilder(f"/alice/x?port={upstream.port}").get_environ(), start)
+    assert not hasattr(body, "__len__")
+    assert iter(body) is body
+    assert list(body) == [b"hi"]
+    assert list(body) == []
+    body.close()
+    body.close()
+
+
+@pytest.mark.parametrize("read", [0, 1], ids=["unread", "half-read"])
+def test_close_lets_go_of_the_service(
+    proxied: Callable[..., PortProxy], service: ServiceFactory, read: int
+) -> None:
+    left = []
+
+    def script(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"first"))
+        left.append(until(lambda: peer_left(exchange.sock), "the proxy leaves"))
+
+    upstream = service(script)
+    body: Any = proxied()(EnvironBuilder(f"/alice/x?port={upstream.port}").get_environ(), start)
+    for _ in range(read):
+        assert next(body) == b"first"
+    assert not left
+    body.close()
+    until(lambda: left, "the service saw it", PATIENCE)
+
+
+def test_a_start_response_that_raises_lets_go_of_the_service(
+    proxied: Callable[..., PortProxy], service: ServiceFactory
+) -> None:
+    left = []
+
+    def script(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.send(b"HTTP/1.1 200 OK\r\n\r\nfirst")
+        left.append(until(lambda: peer_left(exchange.sock), "the proxy leaves"))
+
+    def refuse(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+        raise ZeroDivisionError
+
+    upstream = service(script)
+    with pytest.raises(ZeroDivisionError):
+        proxied()(EnvironBuilder(f"/alice/x?port={upstream.port}").get_environ(), refuse)
+    until(lambda: left, "the service saw it", PATIENCE)
+
+
+def test_a_broken_body_raises_so_that_the_server_cuts_the_connection(
+    proxied: Callable[..., PortProxy], service: ServiceFactory
+) -> None:
+    upstream = service(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", keep_open=False))
+    body: Any = proxied()(EnvironBuilder(f"/alice/x?port={upstream.port}").get_environ(), start)
+    assert next(body) == b"hi"
+    with pytest.raises(ConnectionResetError):
+        next(body)
+    body.close()
+
+
+@pytest.mark.parametrize("reused", [False, True])
+def test_a_visitor_that_left_before_the_early_hints_is_no_fault_of_the_service(
+    proxied: Callable[..., PortProxy], service: ServiceFactory, reused: bool
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK))
+    proxy = proxied()
+    url = f"/alice/x?port={upstream.port}"
+    if reused:
+        assert Client(proxy).get(url).data == b"hi"
+
+    def early_hints(headers: list[tuple[str, str]]) -> None:
+        raise BrokenPipeError
+
+    environ = EnvironBuilder(url).get_environ()
+    environ["wsgi.early_hints"] = early_hints
+    _, status, _ = run_wsgi_app(proxy, environ, buffered=True)
+    assert status == "400 Bad Request"
+    assert len(seen) == 1 + reused  # and it was not asked again
+
+
+# --- Several of them -----------------------------------------------------------------------------
+
+
+def test_two_mounts_one_inside_the_other(
+    proxied: Callable[..., PortProxy], service: ServiceFactory
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    client = Client(proxied(proxied(mount="/lab/{bench}"), mount="/users/{user}"))
+    assert client.get(f"/lab/1/x?port={upstream.port}").data == b"hi"
+    assert client.get(f"/users/alice/y?port={upstream.port}").data == b"hi"
+    assert client.get(f"/other/z?port={upstream.port}").data == b"app |/other/z"
+    assert [request.target for request in seen] == ["/x", "/y"]
+    assert [request.values("X-Forwarded-Prefix") for request in seen] == [
+        ["/lab/1"],
+        ["/users/alice"],
+    ]
+
+
+def test_mounts_of_a_dispatcher(proxied: Callable[..., PortProxy], service: ServiceFactory) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    mounts: dict[str, WSGIApplication] = {"/one": proxied(), "/two": proxied(mount="")}
+    client = Client(DispatcherMiddleware(proxied(), mounts))
+    for url in ("/one/alice/x?port={}", "/two/x?port={}", "/alice/x?port={}", "/two/proxy/{}/x"):
+        assert client.get(url.format(upstream.port)).data == b"hi"
+    assert [request.target for request in seen] == ["/x"] * 4
+    assert [request.values("X-Forwarded-Prefix") for request in seen] == [
+        ["/one/alice"],
+        ["/two"],
+        ["/alice"],
+        [f"/two/proxy/{upstream.port}"],
+    ]
+    assert client.get("/one/page").data == b"app /one|/page"
+
+
+def test_a_proxy_in_front_of_a_dispatcher(
+    proxied: Callable[..., PortProxy], service: ServiceFactory
+) -> None:
+    seen: list[Received] = []
+    upstream = service(recording(seen))
+    inner: WSGIApplication = DispatcherMiddleware(hello, {"/one": hello})
+    client = Client(proxied(inner, mount="/one/{user}"))
+    assert client.get(f"/one/alice/x?port={upstream.port}").data == b"hi"
+    assert client.get("/one/alice/x").data == b"app /one|/alice/x"
+    assert seen[0].values("X-Forwarded-Prefix") == ["/one/alice"]

@@ -1,0 +1,87 @@
+"""What Linux tells of a server's worker process."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from .servers import Server
+
+
+def worker_of(server: Server) -> int:
+    """The process id of the one worker of a gunicorn."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    assert len(children) == 1, children
+    return int(children[0])
+
+
+def resident_mib(pid: int) -> float:
+    """Memory that the process holds now, in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(fields["VmRSS"].split()[0]) / 1024
+
+
+def descriptors(pid: int) -> int:
+    """How many descriptors the process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def settled_descriptors(pid: int) -> int:
+    """How many descriptors the process has open once that number stays for a while."""
+    count, since = descriptors(pid), time.monotonic()
+    while time.monotonic() - since < 0.3:
+        time.sleep(0.01)
+        now = descriptors(pid)
+        if now != count:
+            count, since = now, time.monotonic()
+    return count
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that the process has used so far, of all its threads, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = int(fields[11]), int(fields[12])  # proc(5): utime, stime
+    return (user + system) / os.sysconf("SC_CLK_TCK")
+
+
+def _tcp_rows(pid: int | str = "self") -> list[list[str]]:
+    """The rows of proc_pid_net(5)'s table of TCP sockets."""
+    return [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+
+
+def keepalive_is_on(local_port: int, remote_port: int) -> bool:
+    """Whether the connection between two ports of this machine has TCP's keep-alive timer."""
+    for row in _tcp_rows():
+        ports = [int(address.rpartition(":")[2], 16) for address in row[1:3]]
+        if ports == [local_port, remote_port]:
+            return row[5].partition(":")[0] == "02"
+    return False
+
+
+def established(pid: int) -> set[tuple[int, int]]:
+    """Local and remote port of each TCP connection that the process holds."""
+    inodes = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        kind, _, inode = os.readlink(entry).partition(":")
+        if kind == "socket":
+            inodes.add(inode.strip("[]"))
+    held = (row for row in _tcp_rows(pid) if row[9] in inodes and row[3] == "01")
+    return {
+        (int(row[1].rpartition(":")[2], 16), int(row[2].rpartition(":")[2], 16)) for row in held
+    }
+
+
+def children(pid: int) -> set[int]:
+    """The child processes of a process, such as the workers of a gunicorn."""
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def has_ended(pid: int) -> bool:
+    """Whether the process is over, reaped or not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] in "ZX"
