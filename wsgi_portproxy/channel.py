@@ -59,13 +59,15 @@ class Channel:
         return bool(self._pending) or (self._upload is not None and not self._upload.complete)
 
     def send_head(self, head: bytes) -> None:
-        """Begin to send: the head, in one piece with the beginning of a body that is small.
+        """Begin to send: the head, in one piece with what is there already of a small body.
 
         Raises ConnectionError if the service has closed; it has not seen the request then.
         """
         upload = self._upload
         if upload is not None and upload.length and upload.length <= FIRST_BLOCK:
-            head += upload.next_block()
+            source = upload.reader.socket
+            if source is None or upload.reader.buffered() or _poll(source, select.POLLIN, None, 0):
+                head += upload.next_block()
         try:
             sent = self.sock.send(head)
         except BlockingIOError:
@@ -91,7 +93,15 @@ class Channel:
         return data
 
     def wait(self, seconds: float) -> bool:
-        """Wait for bytes of the service, or its end; False if none came. Raises `ClientGone`."""
+        """Wait for bytes of the service, or its end; False if none came within `seconds`.
+
+        What is left of the request is sent first, as long as that takes. Raises `ClientGone`, and
+        what the server's input raises.
+        """
+        while self._sending:
+            self._send_more()
+            if self.readable():
+                return True
         self.deadline = time.monotonic() + seconds
         try:
             self._wait(select.POLLIN)
@@ -163,7 +173,7 @@ def _as_broken(error: OSError) -> ConnectionError:
 
 
 def _poll(
-    sock: socket.socket,
+    sock: VisitorSocket,
     events: int,
     other: VisitorSocket | None,
     timeout: float | None,

@@ -26,9 +26,9 @@ MARKER = ("X-Portproxy-Error", "unreachable")
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --soft: #566072; --line: #dde2ea;
-  --paper: #f5f7fa; --card: #fff; --code: #f0f3f7; --accent: #2563eb; }
+  --paper: #f5f7fa; --card: #fff; --code: #f0f3f7; --accent: #2563eb; --tint: #edf3ff; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #9aa4b5; --line: #2c3442;
-  --paper: #11151c; --card: #191f29; --code: #222a36; --accent: #7aa5ff; } }
+  --paper: #11151c; --card: #191f29; --code: #222a36; --accent: #7aa5ff; --tint: #1b2740; } }
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem;
   background: var(--paper); color: var(--ink);
@@ -37,11 +37,12 @@ main { width: 100%; max-width: 42rem; padding: 2rem 2.25rem; background: var(--c
   border: 1px solid var(--line); border-radius: .75rem; }
 h1 { margin: 0 0 .75rem; font-size: 1.4rem; line-height: 1.3; font-weight: 650; }
 p { margin: 0 0 1rem; }
+main > :last-child { margin-bottom: 0; }
 .soft { color: var(--soft); }
-.live { display: flex; align-items: center; gap: .6rem; margin: 1.5rem 0 0; padding-top: 1.25rem;
-  border-top: 1px solid var(--line); color: var(--soft); font-size: .925rem; }
+.live { display: flex; align-items: baseline; gap: .75rem; margin: 1.25rem 0 1.5rem;
+  padding: .7rem 1rem; border-radius: .5rem; background: var(--tint); }
 .dot { flex: none; width: .65rem; height: .65rem; border-radius: 50%; background: var(--accent);
-  animation: pulse 1.6s ease-in-out infinite; }
+  animation: pulse 1.6s ease-in-out infinite; transform: translateY(-.05rem); }
 @keyframes pulse { 50% { opacity: .25; } }
 @media (prefers-reduced-motion: reduce) { .dot { animation: none; } }
 code { font: .875rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
@@ -51,36 +52,45 @@ dt { color: var(--soft); font-size: .925rem; }
 dd { margin: 0; min-width: 0; }
 dd code { display: block; padding: .35rem .6rem; border-radius: .375rem; background: var(--code);
   overflow-wrap: anywhere; }
+dd span { white-space: nowrap; }
 @media (max-width: 34rem) { main { padding: 1.5rem; } dl { grid-template-columns: 1fr;
   gap: .25rem; } dd { margin-bottom: .5rem; } }
 """
 
 # A HEAD of the same URL, seen by the same authorizer. Anything but our own 502 ends the waiting:
-# the service, or a login page because the session ended meanwhile.
+# the service, or a login page because the session ended meanwhile. A tab that nobody looks at asks
+# nothing; it does at once when it is looked at again.
 _SCRIPT = """
 (function () {
   var text = document.getElementById("live");
   var since = Date.now();
-  function later() {
-    setTimeout(look, Date.now() - since < 60000 ? 1000 : 4000);
+  var timer = setTimeout(look, 1000);
+  var asking = false;
+  function say(news) {
+    if (text.textContent !== news) { text.textContent = news; }
+  }
+  function wait(news) {
+    say(news);
+    asking = false;
+    timer = setTimeout(look, Date.now() - since < 60000 ? 1000 : 4000);
   }
   function look() {
-    if (document.hidden) { return later(); }
+    if (asking || document.hidden) { return; }
+    asking = true;
+    clearTimeout(timer);
     fetch(location.href, { method: "HEAD", cache: "no-store", redirect: "manual",
       headers: { "Accept": "text/plain" } }).then(function (answer) {
-      if (answer.headers.get("X-Portproxy-Error") !== "unreachable") {
-        text.textContent = "It is up. Opening it\\u2026";
+      if (answer.headers.get("X-Portproxy-Error") === "unreachable") {
+        wait("Waiting. This page opens the service as soon as it answers.");
+      } else {
+        say("There is an answer. Opening it\\u2026");
         location.reload();
-        return;
       }
-      text.textContent = "Waiting. This page opens the service as soon as it answers.";
-      later();
     }, function () {
-      text.textContent = "This application does not answer at the moment. Still trying.";
-      later();
+      wait("This application does not answer at the moment. Still trying.");
     });
   }
-  later();
+  document.addEventListener("visibilitychange", look);
 })();
 """
 
@@ -127,22 +137,27 @@ def _as_dict(error: PortProxyError, port: int | None) -> dict[str, object]:
 
 def _waiting_page(error: PortProxyError, port: int) -> str:
     rows = "\n".join(
-        f"<dt>{html.escape(name)}</dt><dd><code>{html.escape(command.format(port=port))}</code></dd>"
+        f"<dt>{html.escape(name)}</dt><dd><code>{_command(command.format(port=port))}</code></dd>"
         for name, command in _EXAMPLES
     )
     return _page(
         f"Waiting for port {port}",
         f"Nothing is running on port {port} yet",
         f"""<p>{html.escape(error.message)}<br>{html.escape(error.hint)}</p>
+<p class="live" role="status"><span class="dot"></span><span id="live">Waiting. This page opens \
+the service as soon as it answers.</span></p>
 <p class="soft">Start a service on this port, on the same machine as this application:</p>
 <dl>
 {rows}
 </dl>
-<p class="live" role="status"><span class="dot"></span><span id="live">Waiting. This page opens the
-service as soon as it answers.</span></p>
-<noscript><meta http-equiv="refresh" content="5"></noscript>
 <script>{_SCRIPT}</script>""",
+        head='<noscript><meta http-equiv="refresh" content="5"></noscript>\n',
     )
+
+
+def _command(command: str) -> str:
+    """A command line that breaks between its words only, not after the hyphens of an option."""
+    return " ".join(f"<span>{html.escape(word)}</span>" for word in command.split())
 
 
 def _plain_page(error: PortProxyError, status: HTTPStatus) -> str:
@@ -154,7 +169,7 @@ def _plain_page(error: PortProxyError, status: HTTPStatus) -> str:
     )
 
 
-def _page(title: str, heading: str, content: str) -> str:
+def _page(title: str, heading: str, content: str, *, head: str = "") -> str:
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -162,7 +177,7 @@ def _page(title: str, heading: str, content: str) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title>
 <link rel="icon" href="data:,">
-<style>{_STYLE}</style>
+{head}<style>{_STYLE}</style>
 </head>
 <body>
 <main>

@@ -15,6 +15,7 @@ from .authorize import Authorizer, authorize
 from .cookies import DEFAULT_WITHHELD, CookiePolicy
 from .error_page import error_response
 from .errors import PortProxyError
+from .exchange import UpstreamRequest, UpstreamResponse
 from .headers import early_hint_headers, request_headers
 from .locate import Locator, Target
 from .mount import Mount
@@ -27,7 +28,7 @@ from .servers import client_socket
 from .tunnel.handshake import UPGRADE_FIELDS
 from .tunnel.tunnels import Tunnels
 from .upload import upload_of
-from .upstream import Upstream, UpstreamRequest, UpstreamResponse
+from .upstream import Upstream
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

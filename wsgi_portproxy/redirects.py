@@ -6,15 +6,21 @@ within the same port only: another port would need another verdict, another host
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from werkzeug.http import parse_date
 
 from .cookies import CookiePolicy
+from .exchange import UpstreamRequest, UpstreamResponse
 from .headers import Headers
 from .rewrite import View
-from .upstream import UpstreamRequest, UpstreamResponse
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110 section 15.4, those with a Location
+_NOT_POSITIVE = re.compile(r"0+|-[0-9]+", re.ASCII)  # a Max-Age that removes the cookie
 
 
 def follow_redirects(
@@ -30,22 +36,26 @@ def follow_redirects(
     the final answer. Raises as `Upstream.send` does.
     """
     collected: list[str] = []
+    headers = request.headers
     for _ in range(MAX_REDIRECTS):
         path = _same_port_path(response, request, view)
         if path is None:
             break
-        set_cookies = [
+        collected += [
             line
             for line in response.headers.getlist("set-cookie")
             if cookies.for_visitor(line, view.target.prefix, needs_path=False) is not None
         ]
-        collected += set_cookies
         response.drain_conn()
-        request = request._replace(target=path, headers=_with_cookies(request.headers, set_cookies))
         view = view.at(path)
+        request = request._replace(target=path, headers=_with_cookies(headers, collected, view))
         response = send(request)
-    for value in collected:
-        response.headers.add("Set-Cookie", value)
+    if collected:
+        # Before those of the answer: a browser keeps the last of one name.
+        collected += response.headers.getlist("set-cookie")
+        response.headers.discard("Set-Cookie")
+        for line in collected:
+            response.headers.add("Set-Cookie", line)
     return response, view
 
 
@@ -56,23 +66,64 @@ def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: 
         return None
     if request.method not in ("GET", "HEAD"):
         return None
+    if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.headers):
+        return None  # the request had a body, which is gone
     return view.redirect_target(location[0])
 
 
-def _with_cookies(headers: Headers, set_cookies: list[str]) -> Headers:
-    """The request's fields with the cookies that an answer set, replaced or removed."""
-    if not set_cookies:
-        return headers
-    jar: dict[str, str] = {}
-    for name, value in headers:
-        if name == "Cookie":
-            jar.update((pair.partition("=")[0].strip(), pair.strip()) for pair in value.split(";"))
+class _Cookie(NamedTuple):
+    """A cookie that an answer set: `pair` is its `name=value`, `path` as the service sees it."""
+
+    name: str
+    pair: str
+    path: str
+    expired: bool
+
+
+def _with_cookies(headers: Headers, set_cookies: Iterable[str], view: View) -> Headers:
+    """The request's fields with the cookies that answers set: added, replaced or removed."""
+    resource = view.target.path.partition("?")[0]
+    pairs = [
+        pair.strip() for name, value in headers if name == "Cookie" for pair in value.split(";")
+    ]
     for line in set_cookies:
-        pair, _, attributes = line.partition(";")
-        name = pair.partition("=")[0].strip()
-        if "max-age=0" in attributes.lower().replace(" ", ""):
-            jar.pop(name, None)
-        else:
-            jar[name] = pair.strip()
+        cookie = _parse(line, view.target.prefix)
+        if not _covers(cookie.path, resource):
+            continue
+        pairs = [pair for pair in pairs if pair.partition("=")[0].strip() != cookie.name]
+        if not cookie.expired:
+            pairs.append(cookie.pair)
     others = [field for field in headers if field[0] != "Cookie"]
-    return [*others, ("Cookie", "; ".join(jar.values()))] if jar else others
+    return [*others, ("Cookie", "; ".join(pairs))] if pairs else others
+
+
+def _parse(line: str, prefix: str) -> _Cookie:
+    """A Set-Cookie value (RFC 6265 section 5.2)."""
+    pair, *rest = line.split(";")
+    attributes = {}
+    for attribute in rest:
+        name, _, value = attribute.partition("=")
+        attributes[name.strip().lower()] = value.strip()
+    path = attributes.get("path", "").strip('"')
+    if path == prefix or path.startswith(prefix + "/"):
+        path = path[len(prefix) :] or "/"
+    if "max-age" in attributes:  # counts before Expires
+        expired = _NOT_POSITIVE.fullmatch(attributes["max-age"]) is not None
+    else:
+        expired = _is_past(attributes.get("expires", ""))
+    return _Cookie(pair.partition("=")[0].strip(), pair.strip(), path, expired)
+
+
+def _is_past(date: str) -> bool:
+    try:
+        moment = parse_date(date)
+    except OverflowError:  # its offset from UTC is beyond what can be counted
+        return False
+    return moment is not None and moment <= datetime.now(timezone.utc)
+
+
+def _covers(path: str, resource: str) -> bool:
+    """Whether a cookie's Path includes `resource` (RFC 6265 section 5.1.4); none includes all."""
+    if not path.startswith("/"):
+        return True
+    return resource == path or resource.startswith(path.rstrip("/") + "/")

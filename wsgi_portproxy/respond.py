@@ -18,12 +18,13 @@ from urllib3.exceptions import ProtocolError
 
 from .cookies import CookiePolicy
 from .errors import ClientGone
+from .exchange import UpstreamResponse
 from .headers import Headers, response_headers
 from .rewrite import View
-from .servers import fails_on_304_with_length
+from .servers import is_gevent
 from .tunnel.streams import Departure, departure
 from .tunnel.tunnels import Tunnels
-from .upstream import UpstreamResponse
+from .upload import read_out
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -57,7 +58,13 @@ def moved(status: int, location: str) -> WSGIApplication:
     """A redirect to another URL of the same service, for the visitor's browser to follow."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        headers = [("Location", location), ("Content-Length", "0"), ("Cache-Control", "no-store")]
+        read_out(environ)  # a 307 or 308 has the browser send the body again
+        headers = [
+            ("Location", location),
+            ("Content-Length", "0"),
+            ("Content-Type", "text/plain"),  # wsgiref.validate wants one
+            ("Cache-Control", "no-store"),
+        ]
         start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [b""]
 
@@ -73,8 +80,11 @@ def _headers(
     needs_path = above and not environ.get("PATH_INFO", "").endswith("/")
     headers = response_headers(response.headers.iteritems(), view, cookies, needs_path=needs_path)
     # RFC 9110 section 8.6: never on a 204.
-    if response.status == 204 or (response.status == 304 and fails_on_304_with_length(environ)):
+    if response.status == 204 or (response.status == 304 and is_gevent(environ)):
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    names = {name.lower() for name, _ in headers}
+    if environ["REQUEST_METHOD"] == "HEAD" and "content-length" not in names and is_gevent(environ):
+        headers.append(("Connection", "close"))  # else its last chunk would begin the next answer
     return headers
 
 
@@ -111,7 +121,7 @@ class StreamedBody:
         try:
             if self._leaves():
                 raise StopIteration
-            block = self._response.read1(_BLOCK)
+            block = self._response.read1(self._leaving.block_size if self._leaving else _BLOCK)
         except ProtocolError as error:
             log.warning("port %d: the answer broke off: %s", self._port, error.args[0])
             if not self._began:

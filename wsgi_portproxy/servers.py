@@ -243,6 +243,7 @@ def _is_open(sock: Any) -> bool:
         return False
 
 
-def fails_on_304_with_length(environ: WSGIEnvironment) -> bool:
-    """Whether the server answers 500 to a 304 that has a Content-Length (gevent.pywsgi does)."""
+def is_gevent(environ: WSGIEnvironment) -> bool:
+    """Whether the server is gevent.pywsgi, which answers 500 to a 304 that has a Content-Length,
+    and sends a last chunk after the head of an answer to HEAD that has none."""
     return str(environ.get("SERVER_SOFTWARE", "")).startswith("gevent")

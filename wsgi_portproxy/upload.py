@@ -6,10 +6,11 @@ visitor's framing is never copied: what a server decoded is encoded again from w
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from .errors import BadRequest, ClientGone, LengthRequired, NotImplementedHere
+from .errors import BadRequest, ClientGone, LengthRequired, NotImplementedHere, PortProxyError
 from .servers import BodyReader, body_reader
 
 if TYPE_CHECKING:
@@ -93,3 +94,15 @@ def upload_of(environ: WSGIEnvironment) -> Upload | None:
     if not int(length) and environ["REQUEST_METHOD"] in _BODY_IS_UNUSUAL:
         return None
     return Upload(body_reader(environ), int(length))
+
+
+def read_out(environ: WSGIEnvironment) -> None:
+    """Take a body that nobody wants, so that the visitor gets the answer to it.
+
+    A browser reads no answer while it is still sending. gunicorn discards a little and then cuts
+    the connection, and the browser shows that instead.
+    """
+    with contextlib.suppress(PortProxyError):  # no body to be had, or the visitor is gone
+        upload = upload_of(environ)
+        while upload is not None and not upload.complete:
+            upload.next_block()

@@ -9,6 +9,7 @@ would not do: several servers end a connection with `shutdown()`, or read from i
 from __future__ import annotations
 
 import _socket
+import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,24 +32,34 @@ class TakenOver(NamedTuple):
 
 
 def take_over(adapter: Adapter, environ: WSGIEnvironment) -> TakenOver:
-    """Take the connection of this request out of its server. Raises OSError, with nothing changed,
-    if no descriptor is left."""
+    """Take the connection of this request out of its server.
+
+    Raises OSError if no descriptor is left, or if the visitor is: the server keeps the connection.
+    """
     servers = adapter.socket(environ)
     assert servers is not None
-    dummy, replacement = _socket.socketpair()
-    try:
-        duplicate = os.dup(servers.fileno())
-    except OSError:
-        dummy.close()
-        replacement.close()
-        raise
-    read_ahead = adapter.read_ahead(environ)
-    dummy.shutdown(_socket.SHUT_WR)
-    os.dup2(replacement.fileno(), servers.fileno(), inheritable=False)
+    with contextlib.ExitStack() as undo:
+        dummy, replacement = _socket.socketpair()
+        undo.callback(dummy.close)
+        undo.callback(replacement.close)
+        sock = _duplicate(servers.fileno())
+        undo.callback(sock.close)
+        _keep_alive(sock)
+        dummy.shutdown(_socket.SHUT_WR)
+        read_ahead = adapter.read_ahead(environ)
+        os.dup2(replacement.fileno(), servers.fileno(), inheritable=False)
+        undo.pop_all()
     replacement.close()
-    sock = _socket.socket(fileno=duplicate)
-    _keep_alive(sock)
     return TakenOver(sock, read_ahead, dummy)
+
+
+def _duplicate(fd: int) -> _socket.socket:
+    duplicate = os.dup(fd)
+    try:
+        return _socket.socket(fileno=duplicate)
+    except OSError:
+        os.close(duplicate)
+        raise
 
 
 def _keep_alive(sock: _socket.socket) -> None:

@@ -16,11 +16,12 @@ from .transcode import Transcoder
 class NewTunnel(NamedTuple):
     """Two connections to be joined; their sockets belong to the relay from then on.
 
-    client, service: the visitor's and the service's socket. to_client, to_service: bytes that go
-    out first. dummy: what keeps the server's replacement socket writable until the server closed
-    it. idle_timeout: seconds of silence in both directions after which the tunnel is cut. stream:
-    for the rest of a response instead of a WebSocket. on_end: called with True if it ended as it
-    should, in the relay's thread.
+    client, service: the visitor's and the service's socket. to_client, to_service: what was read of
+    the other before. dummy: what keeps the server's replacement socket writable until the server
+    closed it. idle_timeout: seconds of silence in both directions after which the tunnel is cut.
+    head: of the response, if it was not sent yet; goes out before all else. stream: for the rest of
+    a response instead of a WebSocket. on_end: called once, with whether the visitor was sent all of
+    the stream; in the relay's thread, or in the one that ends the process.
     """
 
     client: _socket.socket
@@ -29,6 +30,7 @@ class NewTunnel(NamedTuple):
     to_service: bytes
     dummy: _socket.socket
     idle_timeout: float
+    head: bytes = b""
     stream: Transcoder | None = None
     on_end: Callable[[bool], None] | None = None
 
@@ -53,6 +55,7 @@ class Tunnel:
 
     __slots__ = (
         "client",
+        "delivered",
         "frames",
         "half_closed",
         "idle_timeout",
@@ -63,12 +66,26 @@ class Tunnel:
     )
 
     def __init__(self, new: NewTunnel, now: float) -> None:
-        self.client = End(new.client, self, new.to_client)
+        self.client = End(new.client, self, new.head + new.to_client)
         self.service = End(new.service, self, new.to_service)
         self.client.peer, self.service.peer = self.service, self.client
         self.stream = new.stream
-        self.frames = FrameTracker() if new.stream is None else None
+        self.frames = FrameTracker(new.to_client) if new.stream is None else None
+        self.delivered = False  # the visitor was sent the whole stream
         self.on_end = new.on_end
         self.idle_timeout = new.idle_timeout
         self.last = now  # when bytes last went through, monotonic
         self.half_closed = 0.0  # since when one side has ended; 0: neither has
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether one of the ends still has bytes to come. A paused download may take hours, and
+        its connection breaks by itself if nobody is there (TCP's own timers)."""
+        return bool(self.client.pending or self.service.pending)
+
+    def conclude(self, *, delivered: bool = False) -> None:
+        """Report the end of it, once."""
+        self.delivered = self.delivered or delivered
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(self.delivered)

@@ -14,6 +14,7 @@ import ssl
 import time
 from typing import Any
 
+from ..servers import is_tls
 from .relay import LINGER, MAX_PENDING
 
 _READ_SIZE = 65536
@@ -53,8 +54,8 @@ class _Side:
             return True
         if other.ended and not self.shut:
             self.shut = True
-            self.sock.shutdown(_socket.SHUT_WR if not _is_tls(self.sock) else _socket.SHUT_RDWR)
-            self.ended = self.ended or _is_tls(self.sock)  # TLS has no half-close to speak of
+            self.sock.shutdown(_socket.SHUT_WR if not is_tls(self.sock) else _socket.SHUT_RDWR)
+            self.ended = self.ended or is_tls(self.sock)  # TLS has no half-close to speak of
             return True
         return False
 
@@ -107,7 +108,3 @@ def _wait(near: _Side, far: _Side, idle_timeout: float) -> bool:
 def _shut_down(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):  # the visitor may have been first
         sock.shutdown(_socket.SHUT_RDWR)
-
-
-def _is_tls(sock: object) -> bool:
-    return isinstance(sock, ssl.SSLSocket)

@@ -12,18 +12,19 @@ from __future__ import annotations
 import _socket
 import atexit
 import contextlib
+import errno
 import os
 import struct
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from ..framing import Malformed, Truncated
 from .frames import CLOSE_GOING_AWAY
 from .joined import End, NewTunnel, Tunnel
+from .native import native
 
 MAX_PENDING = 262144  # bytes kept in each direction for a reader slower than the sender
 # Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455
@@ -62,10 +63,15 @@ class Relay:
         return self._reserved - self._given_back - self._over
 
     def reserve(self, limit: int) -> bool:
-        """Take a place for a tunnel, if fewer than `limit` are open. To be given back, or used."""
+        """Take a place for a tunnel, if fewer than `limit` are open. To be given back, or used.
+
+        Raises OSError if the relay cannot start: before anything was taken from a server.
+        """
         with self._lock:
             if self.open_tunnels >= limit:
                 return False
+            if self._epoll is None:
+                self._start()
             self._reserved += 1
             return True
 
@@ -77,7 +83,6 @@ class Relay:
     def add(self, tunnel: NewTunnel) -> None:
         """Begin to carry a tunnel whose place was reserved."""
         self._new.append(tunnel)
-        self._start()
         os.eventfd_write(self._wake_fd, 1)
 
     def drain(self) -> None:
@@ -88,14 +93,18 @@ class Relay:
         os.eventfd_write(self._wake_fd, 1)
         sleep = native("time", "sleep")
         deadline = time.monotonic() + DRAIN
-        while self._tunnels and time.monotonic() < deadline:
+        while (self._new or self._tunnels) and time.monotonic() < deadline:
             sleep(0.005)
         for tunnel in list(self._tunnels.values()):
             self._spoil(tunnel.client)
+            tunnel.conclude()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's connections, without a word to their peers."""
         atexit.unregister(self.drain)
+        for new in self._new:
+            for sock in (new.client, new.service, new.dummy):
+                sock.close()
         for end in self._ends.values():
             end.sock.close()
         for dummy in self._dummies.values():
@@ -105,21 +114,25 @@ class Relay:
             os.close(self._wake_fd)
 
     def _start(self) -> None:
-        with self._lock:
-            if self._epoll is not None:
-                return
-            self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            self._epoll = native("select", "epoll")()
-            self._epoll.register(self._wake_fd, _IN)
+        epoll = native("select", "epoll")()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = epoll
+        try:
+            epoll.register(self._wake_fd, _IN)
             native("_thread", "start_new_thread")(self._run, ())
-            # A raw thread is a daemon: the interpreter does not wait for it, hence the drain.
-            atexit.register(self.drain)
+        except (OSError, RuntimeError) as error:  # the latter: no more threads
+            os.close(self._wake_fd)
+            self._epoll = None
+            raise OSError(errno.EAGAIN, "the relay cannot start") from error
+        # A raw thread is a daemon: the interpreter does not wait for it, hence the drain.
+        atexit.register(self.drain)
 
     def _run(self) -> None:
         next_sweep = time.monotonic() + _SWEEP
         while True:
             events = self._epoll.poll(_SWEEP if self._tunnels else -1)
             now = time.monotonic()
+            woken = False
             for fd, event in events:
                 end = self._ends.get(fd)
                 if end is not None:
@@ -132,10 +145,14 @@ class Relay:
                         self._close(end.tunnel)
                 elif fd == self._wake_fd:
                     os.eventfd_read(fd)
-                    self._take_new(now)
+                    woken = True
                 elif fd in self._dummies:
                     self._epoll.unregister(fd)
                     self._dummies.pop(fd).close()  # the server has closed its side
+            if woken:  # at last: a new tunnel may have the number, and events, of one that ended
+                self._take_new(now)
+            if self._draining:
+                self._say_goodbye(now)
             if now >= next_sweep:
                 next_sweep = now + _SWEEP
                 self._sweep(now)
@@ -149,13 +166,15 @@ class Relay:
                 self._ends[end.fd] = end
             self._tunnels[tunnel.client.fd] = tunnel
             self._dummies[new.dummy.fileno()] = new.dummy
-            self._epoll.register(new.dummy.fileno(), 0)  # a hang-up is always told
-            for end in (tunnel.client, tunnel.service):
-                if end.pending:
-                    self._flush(end)
-                self._watch(end)
-        if self._draining:
-            self._say_goodbye(now)
+            try:
+                self._epoll.register(new.dummy.fileno(), 0)  # a hang-up is always told
+                for end in (tunnel.client, tunnel.service):
+                    if end.pending:
+                        self._flush(end)
+                    self._watch(end)
+            except OSError:  # out of memory, or of the user's epoll watches (epoll(7))
+                self._dummies.pop(new.dummy.fileno()).close()
+                self._close(tunnel)
 
     def _on_event(self, end: End, event: int, now: float) -> None:
         tunnel = end.tunnel
@@ -253,6 +272,10 @@ class Relay:
     def _end(self, end: End, now: float) -> None:
         """An end has sent its last byte: flush, then tell its peer the same."""
         end.ended = True
+        if end.tunnel.stream is not None:
+            # The visitor may take long; the service need not wait for that.
+            with contextlib.suppress(OSError):
+                end.sock.shutdown(_socket.SHUT_RDWR)
         end.tunnel.half_closed = end.tunnel.half_closed or now
         self._watch(end)
         if not end.peer.pending:
@@ -260,6 +283,8 @@ class Relay:
 
     def _shut(self, end: End) -> None:
         """Nothing more will be written to `end`. Over, if nothing more will be read either."""
+        if end.tunnel.stream is not None and end.tunnel.stream.complete:
+            end.tunnel.conclude(delivered=True)
         if end.ended and not end.peer.pending:
             self._close(end.tunnel)
             return
@@ -326,14 +351,13 @@ class Relay:
                     end.sock.shutdown(_socket.SHUT_RDWR)
             end.sock.close()
         self._over += 1
-        if tunnel.on_end is not None:
-            tunnel.on_end(tunnel.stream is None or tunnel.stream.complete)
+        tunnel.conclude()
 
     def _spoil(self, end: End) -> bool:
         """Whether closing this end resets it now: so that the visitor sees a response that was cut
         as cut, where nothing else would tell."""
         stream = end.tunnel.stream
-        if stream is None or not stream.needs_reset or stream.complete:
+        if stream is None or not stream.needs_reset or end.tunnel.delivered:
             return False
         if end is end.tunnel.client:
             end.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET)
@@ -345,7 +369,7 @@ class Relay:
             tunnel
             for tunnel in self._tunnels.values()
             if now - tunnel.last > tunnel.idle_timeout
-            or (tunnel.half_closed and now - tunnel.last > LINGER)
+            or (tunnel.half_closed and now - tunnel.last > LINGER and not tunnel.is_awaited)
         ]
         for tunnel in over:
             self._close(tunnel)
@@ -353,23 +377,11 @@ class Relay:
     def _say_goodbye(self, now: float) -> None:
         for tunnel in list(self._tunnels.values()):
             client, service = tunnel.client, tunnel.service
-            if tunnel.stream is not None:
-                continue  # it may end in time
-            if client.pending or client.ended or not (tunnel.frames and tunnel.frames.at_boundary):
-                self._close(tunnel)
-                continue
-            client.pending = bytearray(CLOSE_GOING_AWAY)
-            service.pending, service.ended = None, True
+            if service.ended or tunnel.frames is None or not tunnel.frames.at_boundary:
+                continue  # it may end in time, or come to where a frame does
+            client.pending = (client.pending or bytearray()) + CLOSE_GOING_AWAY
+            service.ended = True
+            tunnel.half_closed = tunnel.last = now
             self._watch(service)
-            tunnel.half_closed = now
+            self._watch(client)
             self._flush(client)
-
-
-def native(module: str, name: str) -> Callable[..., Any]:
-    """A function of the standard library as it was before gevent replaced it, if it did."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None:
-        original: Callable[..., Any] = monkey.get_original(module, name)
-        return original
-    found: Callable[..., Any] = getattr(sys.modules.get(module) or __import__(module), name)
-    return found

@@ -8,11 +8,12 @@ response stays in its thread and works as ever.
 from __future__ import annotations
 
 import logging
+import select
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from ..servers import adapter_of, is_tls
-from .handover import take_over
 from .joined import NewTunnel
 from .process import is_available, relay
 from .transcode import Transcoder
@@ -21,8 +22,9 @@ from .tunnels import Tunnels
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from ..upstream import UpstreamResponse
+    from ..exchange import UpstreamResponse
 
+_BLOCK = 65536  # bytes; what a read of a loopback socket yields at most
 log = logging.getLogger("wsgi_portproxy")
 
 
@@ -47,18 +49,38 @@ class Departure:
         self._started = time.monotonic()
         self._due = self._started + after
         self._is_event_stream = is_event_stream
+        self._visitor = environ["gunicorn.socket"]
+        self._writable = select.poll()
+        self._writable.register(self._visitor, select.POLLOUT)
 
     def is_due(self, response: UpstreamResponse, passed: int) -> bool:
         """Whether `response`, of whose body `passed` bytes went out, is to leave now.
 
-        Waits for its next block, or until it is time. Raises as reading it does.
+        Waits for its next block and until the visitor takes one, or until it is time. Raises as
+        reading it does.
         """
-        if response.is_ready or not response.request_is_sent:
+        if response.framing.complete:
             return False
-        if self._is_event_stream and passed:
+        remaining = max(0.0, self._due - time.monotonic())
+        if response.request_is_sent and not self._writable.poll(remaining * 1000):
+            return True  # the server's writing would wait for this visitor, as long as it likes
+        if response.is_ready:
+            return False
+        if response.request_is_sent and (not remaining or (self._is_event_stream and passed)):
             return True
-        remaining = self._due - time.monotonic()
-        return remaining <= 0 or not response.wait(remaining)
+        # Uploads are the thread's work: they go on here, and one that broke off keeps it.
+        remaining = max(0.0, self._due - time.monotonic())
+        return not response.wait(remaining) and response.request_is_sent
+
+    @property
+    def block_size(self) -> int:
+        """How many bytes the server may be given, so that writing them does not wait.
+
+        Linux calls a TCP socket writable when a third of its buffer is free
+        (sk_stream_is_writeable), and a Unix one when three quarters are (unix_writable).
+        """
+        buffer: int = self._visitor.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        return max(1, min(_BLOCK, buffer // 4))
 
     def leave(self, response: UpstreamResponse, port: int, passed: int) -> bool:
         """Hand the rest of the body to the relay; False where there is no room for another.
@@ -67,14 +89,17 @@ class Departure:
         is a dummy, which takes the end of the response as the server frames it.
         """
         adapter = adapter_of(self._environ)
-        if adapter is None or not self._tunnels.reserve():
-            return False
         if not self._gunicorn.headers_sent:
             self._gunicorn.write(b"")
+        # A middleware that holds blocks back would write them behind the hand-over, where they are
+        # lost: it collects the body, or sees to the last block.
+        if adapter is None or self._gunicorn.sent != passed:
+            return False
         try:
-            taken = take_over(adapter, self._environ)
+            taken = self._tunnels.take(adapter, self._environ)
         except OSError:
-            relay().give_back()
+            taken = None
+        if taken is None:
             return False
         chunked = bool(self._gunicorn.chunked)
         status, started = response.status, self._started
@@ -127,6 +152,10 @@ def departure(
         return None
     if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
         return None
+    # What was read ahead behind a chunked request is out of reach; gunicorn would serve it into the
+    # dummy as the next request.
+    if not hasattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader"):
+        return None
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return Departure(
         environ,
@@ -138,7 +167,7 @@ def departure(
 
 
 # What is read of gunicorn's response object; a release without one of them keeps its responses.
-_USED = ("chunked", "headers_sent", "response_length", "write")
+_USED = ("chunked", "headers_sent", "response_length", "sent", "write")
 
 
 def _log_end(port: int, status: int, complete: bool, started: float, size: int) -> None:

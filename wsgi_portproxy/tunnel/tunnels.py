@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from ..cookies import CookiePolicy
 from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
+from ..exchange import UpstreamResponse
 from ..headers import Headers, response_headers
 from ..locate import Target
 from ..rewrite import View
 from ..servers import Adapter, adapter_of, is_tls
-from ..upstream import UpstreamResponse
-from .handover import take_over
+from .handover import TakenOver, take_over
 from .handshake import UPGRADE_FIELDS, check_request, check_response
 from .joined import NewTunnel
 from .process import is_available, relay
@@ -92,14 +92,16 @@ class Tunnels:
             assert adapter is not None, "checked before the handshake went out"
             headers = _headers(response, view, cookies)
             if is_tls(adapter.socket(environ)):
+                if not self._reserve():
+                    raise self._too_many(port)
                 return self._in_this_thread(response, headers, adapter)
-            if not self.reserve():
+            taken = self.take(adapter, environ)
+            if taken is None:
                 raise self._too_many(port)
-            try:
-                taken = take_over(adapter, environ)
-            except OSError as error:
-                relay().give_back()
-                raise Overloaded(port, detail=f"hand-over: {error}") from error
+        except OSError as error:
+            response.close()
+            # Without a traceback: shortages come in crowds, and where they are met says nothing.
+            raise Overloaded(port, detail=f"hand-over: {error}") from None
         except BaseException:
             response.close()
             raise
@@ -108,10 +110,11 @@ class Tunnels:
             NewTunnel(
                 client=taken.sock,
                 service=service,
-                to_client=_head(headers) + ready,
+                to_client=ready,
                 to_service=taken.read_ahead,
                 dummy=taken.dummy,
                 idle_timeout=self._idle_timeout,
+                head=_head(headers),
             )
         )
         return _switched
@@ -124,23 +127,36 @@ class Tunnels:
                 write = start_response("101 Switching Protocols", headers)
                 write(b"")  # the head, through the server's TLS
                 read_ahead = adapter.read_ahead(environ)
-                client = adapter.socket(environ)
-            except BaseException:
+                service, ready = response.detach()
+                pump(
+                    adapter.socket(environ),
+                    service,
+                    to_client=ready,
+                    to_service=read_ahead,
+                    idle_timeout=self._idle_timeout,
+                )
+            finally:
                 response.close()
-                raise
-            service, ready = response.detach()
-            pump(
-                client,
-                service,
-                to_client=ready,
-                to_service=read_ahead,
-                idle_timeout=self._idle_timeout,
-            )
+                relay().give_back()
             return []
 
         return application
 
-    def reserve(self) -> bool:
+    def take(self, adapter: Adapter, environ: WSGIEnvironment) -> TakenOver | None:
+        """Take the visitor's connection out of its server, for the relay to carry.
+
+        None if all places are taken. Raises OSError where the system has no room for another, or
+        the visitor is gone. In both cases the server keeps the connection.
+        """
+        if not self._reserve():
+            return None
+        try:
+            return take_over(adapter, environ)
+        except BaseException:
+            relay().give_back()
+            raise
+
+    def _reserve(self) -> bool:
         """Take a place in the relay, if there is one; to be used or given back."""
         return relay().reserve(self._limit())
 
@@ -161,11 +177,15 @@ class Tunnels:
 
 
 def _headers(response: UpstreamResponse, view: View, cookies: CookiePolicy) -> Headers:
-    """The 101's fields for the visitor: filtered as any answer's, with the upgrade they lost."""
+    """The 101's fields for the visitor: filtered as any answer's, with the upgrade they lost.
+
+    Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
+    """
     fields = response_headers(
         response.headers.iteritems(), view, cookies, needs_path=view.target.form == "query"
     )
-    return [*UPGRADE_FIELDS, *fields]
+    kept = [(name, value) for name, value in fields if name.lower() != "content-length"]
+    return [*UPGRADE_FIELDS, *kept]
 
 
 def _head(headers: Headers) -> bytes:
