@@ -1,0 +1,148 @@
+"""Tunnels that stay in their thread, because Python ends the TLS of the visitor's connection."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import ServiceFactory
+from tests.support.client import request_bytes
+from tests.support.endings import close, half_close, reset, send_until_stopped
+from tests.support.ports import free_port
+from tests.support.procfs import (
+    cpu_seconds,
+    descriptors,
+    resident_mib,
+    settled_descriptors,
+    worker_of,
+)
+from tests.support.servers import Server, running
+from tests.support.urls import path_form
+from tests.support.waiting import peer_left, until
+from tests.support.websocket import BINARY, Frame, Visitor, echoing, handshake
+from tests.tunnels.conftest import Ends, TunnelFactory, assert_clean
+
+THREADS = 4
+
+
+@pytest.fixture(scope="module")
+def tls(certificate: tuple[str, str]) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate[0])
+
+
+@pytest.fixture(scope="module")
+def host(tls: ssl.SSLContext, certificate: tuple[str, str]) -> Iterator[Server]:
+    """A gunicorn with TLS and four threads, two tunnels at most, and 1.5 s of silence in them."""
+    port = free_port()
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "gunicorn", "-k", "gthread"]
+    command += ["-b", f"127.0.0.1:{port}", "--threads", str(THREADS), "--graceful-timeout", "2"]
+    command += ["--certfile", certificate[0], "--keyfile", certificate[1]]
+
+    def probe(port: int) -> None:
+        Visitor(port, tls=tls).close()
+
+    with running([*command, "tests.support.tunnelapp:brief"], port, probe=probe) as server:
+        yield server
+        assert_clean(server)
+
+
+@pytest.fixture(scope="module")
+def worker(host: Server) -> int:
+    return worker_of(host)
+
+
+@pytest.fixture
+def ends(host: Server, tunnel: TunnelFactory, tls: ssl.SSLContext, worker: int) -> Iterator[Ends]:
+    """A tunnel; when it is over, nothing is left of it."""
+    until(lambda: takes_another(host, tls), "the tunnels before are over")
+    before = settled_descriptors(worker)
+    yield (opened := tunnel(host, tls=tls))
+    opened.visitor.close()
+    opened.service.sock.close()
+    until(lambda: descriptors(worker) == before, "the worker holds what it held before")
+
+
+def takes_another(host: Server, tls: ssl.SSLContext) -> bool:
+    """Whether a handshake would be let through: its port has no service."""
+    with Visitor(host.port, tls=tls) as visitor:
+        visitor.send(handshake(path_form(free_port(), "/x")))
+        return visitor.reply().status == 502
+
+
+def is_answered(host: Server, tls: ssl.SSLContext) -> bool:
+    with Visitor(host.port, tls=tls) as visitor:
+        visitor.send(request_bytes("GET", "/login"))
+        return visitor.reply().status == 200
+
+
+def test_a_large_message_both_ways_at_once(
+    host: Server, service: ServiceFactory, tls: ssl.SSLContext
+) -> None:
+    message = bytes(range(256)) * 32768  # 8 MiB: more than the buffers on the way hold
+    with Visitor(host.port, tls=tls) as visitor:
+        visitor.open(path_form(service(echoing).port, "/x"))
+        sender = threading.Thread(target=visitor.send_frame, args=(BINARY, message))
+        sender.start()
+        assert visitor.frame() == Frame(0x80 | BINARY, message)
+        sender.join(10)
+        visitor.says_and_hears()
+
+
+@pytest.mark.parametrize("ending", [close, reset])
+def test_the_visitor_vanishes(ends: Ends, ending: Callable[[object], None]) -> None:
+    ending(ends.visitor.sock)
+    until(lambda: peer_left(ends.service.sock), "the service's connection is closed", 1)
+
+
+@pytest.mark.parametrize("ending", [close, reset, half_close])
+def test_the_service_vanishes(ends: Ends, ending: Callable[[object], None]) -> None:
+    ends.service.send(b"the last word")
+    ending(ends.service.sock)
+    assert ends.visitor.read(100) == b"the last word" or ending is reset
+
+
+def test_silence_is_cut(ends: Ends) -> None:
+    started = time.monotonic()
+    assert ends.visitor.frame() is None
+    assert ends.service.read(1) == b""
+    assert 1.0 < time.monotonic() - started < 4.0
+
+
+@pytest.mark.parametrize("slow", ["visitor", "service"])
+def test_a_slow_reader_stops_the_sender_and_costs_nothing(
+    ends: Ends, worker: int, slow: str
+) -> None:
+    sender, reader = ends.service.sock, ends.visitor.sock
+    if slow == "service":
+        sender, reader = reader, sender
+    before = resident_mib(worker)
+    sent = send_until_stopped(sender)
+    assert resident_mib(worker) - before < 3
+    used = cpu_seconds(worker)
+    time.sleep(0.5)  # what is measured: how much is done while nothing happens
+    assert cpu_seconds(worker) - used < 0.1
+    while sent > 0:  # TLS may have taken a part of the last block too
+        received = reader.recv(1 << 20)
+        assert received
+        sent -= len(received)
+
+
+def test_they_count_and_their_threads_come_back(
+    host: Server, tunnel: TunnelFactory, tls: ssl.SSLContext
+) -> None:
+    until(lambda: takes_another(host, tls), "the tunnels before are over")
+    for _ in range(THREADS):
+        pair = [tunnel(host, tls=tls) for _ in range(2)]
+        with Visitor(host.port, tls=tls) as third:
+            third.send(handshake(path_form(free_port(), "/x")))
+            assert third.reply().status == 503
+        assert is_answered(host, tls)
+        for each in pair:
+            each.visitor.close()
+            each.service.sock.close()
+        until(lambda: takes_another(host, tls), "the tunnels are over")
