@@ -1,0 +1,70 @@
+"""The demo and a Chromium, once for all tests of this folder; every visitor is new in each test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from .chromium import Visitor, chromium, keep_pictures
+from .demo import Demo, running_demo
+
+FAILURES = Path(__file__).parent / "failures"  # pictures, kept until the next run
+
+Visit = Callable[..., Visitor]
+
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[_failed] = report.failed
+    return report
+
+
+# Package, not session: Playwright keeps an event loop running in this thread, in the way of tests
+# of other folders that start one.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    shutil.rmtree(FAILURES, ignore_errors=True)
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def demo() -> Iterator[Demo]:
+    with running_demo() as demo:
+        yield demo
+
+
+@pytest.fixture
+def visit(browser: Browser, demo: Demo, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """Make visitors: `visit("alice")` is signed in, `visit()` is not.
+
+    Keyword arguments are those of Playwright's `new_context`, such as `color_scheme="dark"`, and
+    `site`, for another server than the demo's. A complaint that the test did not expect fails it.
+    """
+    visitors: list[Visitor] = []
+
+    def make(user: str | None = None, *, site: str = demo.site, **options: Any) -> Visitor:
+        visitor = Visitor(site, browser.new_context(**options))
+        visitors.append(visitor)
+        if user is not None:
+            visitor.sign_in(user)
+        return visitor
+
+    yield make
+    complaints = [complaint for visitor in visitors for complaint in visitor.unexpected()]
+    if complaints or request.node.stash.get(_failed, True):
+        keep_pictures(visitors, FAILURES, request.node.name)
+    for visitor in visitors:
+        visitor.context.close()
+    assert complaints == []
