@@ -1,0 +1,54 @@
+"""The app that the measurements wrap: plain WSGI, so that nothing is measured but the proxy.
+
+`/state` tells what the worker process holds, so that a leak shows from outside.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from webob import Request
+
+from wsgi_portproxy import PortProxy, Target
+from wsgi_portproxy.tunnel.process import relay
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+MOUNT = "/alice/vision"  # what `application`'s mount matches
+PAGE = b"a page of the app\n"
+
+
+def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    if environ["PATH_INFO"] == "/state":
+        return _json(start_response, _state())
+    headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(PAGE)))]
+    start_response("200 OK", headers)
+    return [PAGE]
+
+
+def may_view(request: Request, target: Target) -> bool:
+    return target.params["username"] == "alice"
+
+
+application = PortProxy(app, authorizer=may_view, mount="/{username}/{project}")
+# For measurements of streams: none leaves its thread, all leave at once, and soon: so that hundreds
+# can be opened through a few threads in a short time.
+staying = PortProxy(app, authorizer=may_view, mount="/{username}/{project}", handover_after=None)
+leaving = PortProxy(app, authorizer=may_view, mount="/{username}/{project}", handover_after=0.0)
+hurried = PortProxy(app, authorizer=may_view, mount="/{username}/{project}", handover_after=0.1)
+
+
+def _state() -> dict[str, int]:
+    gc.collect()  # what only waits to be collected is no leak
+    return {"tunnels": relay().open_tunnels, "objects": len(gc.get_objects())}
+
+
+def _json(start_response: StartResponse, value: dict[str, int]) -> Iterable[bytes]:
+    body = json.dumps(value).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    start_response("200 OK", headers)
+    return [body]

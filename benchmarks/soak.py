@@ -1,0 +1,176 @@
+"""Soak: much load that ends in every bad way, after which the worker is what it was before.
+
+`python benchmarks/soak.py` opens and aborts 10,000 tunnels on one gunicorn gthread worker with 4
+threads, 32 at a time. Before it, a tenth of the same load warms up: threads are started, buffers
+and caches made. Then the worker's descriptors, threads and objects are counted and its memory is
+read; in the end they have to be the same, within the bounds below, no tunnel may be left, the
+worker has to be at rest, and its log without a traceback. Exit status 0 if all that is so.
+
+A kind of load is a class like `soak_tunnels.TunnelLoad`, and one entry in `LOADS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
+
+from benchmarks.processes import cpu_seconds, memory_kib, set_descriptor_limit
+from benchmarks.soak_tunnels import TunnelLoad, Wrong
+from tests.support.client import ask
+from tests.support.procfs import descriptors, worker_of
+from tests.support.servers import Server, gunicorn
+
+AT_A_TIME = 32
+WARM_UP = 0.1  # of the load, and at least as many as:
+LEAST_WARM_UP = 100
+SETTLE = 20.0  # seconds for what was aborted to be noticed and closed; the relay lingers for 10
+# The bounds. Descriptors and threads are to be the very same. A tunnel that leaks shows in Python's
+# objects, of which a few come and go with caches. Memory is what malloc keeps of the buffers of
+# those that were full, 256 KiB a direction.
+MORE_OBJECTS = 100
+MORE_MEMORY = 8192  # KiB
+REST = 0.05  # of a core that the worker may use when nothing goes on: its timers
+SIGNS_OF_ERROR = ("Traceback", "ResourceWarning", "[ERROR]", "[CRITICAL]", "Exception ignored")
+
+
+class Load(Protocol):
+    """One kind of load. `once` opens one and ends it somehow, and says what it was, for the tally.
+
+    Both methods raise `Wrong` if it did not go as it should.
+    """
+
+    def once(self, rng: random.Random) -> str: ...
+    def close(self) -> None: ...
+
+
+LOADS: dict[str, Callable[[int], Load]] = {"tunnels": TunnelLoad}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the worker holds while nothing goes on."""
+
+    descriptors: int
+    threads: int
+    tunnels: int
+    objects: int  # of Python, that its collector knows
+    kib: int
+
+
+def held(server: Server) -> Held:
+    """Wait until no tunnel is open and the descriptors stay the same, for a while; then look."""
+    pid = worker_of(server)
+    deadline = time.monotonic() + SETTLE
+    calm_since, last = time.monotonic(), -1
+    while True:
+        state = json.loads(ask(server.port, "GET", "/state").body)
+        count = descriptors(pid)
+        if count != last or state["tunnels"]:
+            calm_since, last = time.monotonic(), count
+        if time.monotonic() - calm_since > 1.0 or time.monotonic() > deadline:
+            threads = len(os.listdir(f"/proc/{pid}/task"))
+            kib = memory_kib(pid)["Rss"]
+            return Held(count, threads, state["tunnels"], state["objects"], kib)
+        time.sleep(0.1)
+
+
+def drive(load: Load, count: int, seed: str, until: float) -> tuple[Counter[str], list[str]]:
+    """Open `count`, some at a time, or fewer if time is up; the tally, and what was wrong."""
+
+    def one(number: int) -> tuple[str, str]:
+        if time.monotonic() > until:
+            return "", ""
+        try:
+            return load.once(random.Random(f"{seed} {number}")), ""
+        except Wrong as wrong:
+            return "wrong", str(wrong)
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        results = list(pool.map(one, range(count)))
+    return Counter(name for name, _ in results if name), [text for _, text in results if text]
+
+
+def soak(server: Server, load: Load, count: int, seed: int, seconds: float) -> Iterator[str]:
+    """Warm up, look, load, look again. Yields what is not as it should be."""
+    start = time.monotonic()
+    warm_up = max(LEAST_WARM_UP, int(count * WARM_UP))
+    _, wrong = drive(load, warm_up, f"{seed} warm-up", start + seconds)
+    before = held(server)
+    tally, more = drive(load, count, str(seed), start + seconds)
+    after = held(server)
+    done = sum(tally.values())
+    for name, number in sorted(tally.items()):
+        print(f"  {number:6,}  {name}")
+    took = time.monotonic() - start
+    print(f"{done:,} after a warm-up of {warm_up:,}, {took:.0f} s")
+    print(f"  before {before}\n  after  {after}")
+    if done < count:
+        print(f"Time was up: {count - done:,} were not opened.")
+    yield from wrong + more
+    for name in ("descriptors", "threads"):
+        if getattr(after, name) != getattr(before, name):
+            yield f"{name}: {getattr(before, name)} before, {getattr(after, name)} after"
+    if after.tunnels:
+        yield f"{after.tunnels} tunnels are left"
+    for name, bound in (("objects", MORE_OBJECTS), ("kib", MORE_MEMORY)):
+        if (more_now := getattr(after, name) - getattr(before, name)) > bound:
+            yield f"{name}: {more_now:,} more, the bound is {bound:,}"
+
+
+def is_busy(server: Server) -> float:
+    """The part of a core that the worker uses while nothing goes on; 0 if that is not too much."""
+    pid = worker_of(server)
+    before = cpu_seconds(pid)
+    time.sleep(2)
+    used = (cpu_seconds(pid) - before) / 2
+    return used if used > REST else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--tunnels", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=600, help="open no more after that time")
+    parser.add_argument("--seed", type=int, default=1, help="of all choices; the order may differ")
+    options = parser.parse_args()
+    counts = {"tunnels": options.tunnels}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and end the server on the way out
+    set_descriptor_limit(20_000)
+    problems: list[str] = []
+    print(f"seed {options.seed}")
+    with gunicorn("benchmarks.host:application", threads=4) as server:
+        for name, make in LOADS.items():
+            print(f"{name}: {counts[name]:,}, {AT_A_TIME} at a time")
+            try:
+                with closing(make(server.port)) as load:
+                    seconds = options.seconds
+                    problems += soak(server, load, counts[name], options.seed, seconds)
+            except Wrong as wrong:  # found by the service
+                problems.append(str(wrong))
+        if used := is_busy(server):
+            problems.append(f"the worker uses {used:.0%} of a core while nothing goes on")
+        log = server.output()
+    for sign in SIGNS_OF_ERROR:
+        if (position := log.find(sign)) >= 0:
+            problems.append(f"in the log: {log[max(0, position - 300) : position + 2000]}")
+    for problem in problems[:20]:
+        print(f"WRONG: {problem}")
+    print(f"{len(problems)} problems" if problems else "Nothing leaked, nothing was wrong.")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
