@@ -36,7 +36,7 @@ lint: $(VENV)/test-installed ## Style and formatting (ruff)
 
 .PHONY: types
 types: $(VENV)/test-installed ## Types (mypy --strict)
-	$(VENV_PYTHON) -m mypy --strict wsgi_portproxy examples tests scripts
+	$(VENV_PYTHON) -m mypy --strict wsgi_portproxy examples tests scripts benchmarks
 
 .PHONY: suite
 suite: $(VENV)/test-installed ## The tests, without those in a browser
@@ -58,6 +58,25 @@ browser-test: $(VENV)/test-installed chromium ## The demo in headless Chromium
 .PHONY: chromium
 chromium:
 	@scripts/chromium.sh >/dev/null
+
+.PHONY: bench
+bench: bench-tunnels bench-streams ## Measure: what follows, as ratios in one run each
+
+.PHONY: bench-tunnels
+bench-tunnels: $(VENV)/test-installed ## Measure WebSockets: 9,000 idle ones, echoes, large messages
+	$(VENV_PYTHON) benchmarks/tunnels.py
+
+.PHONY: bench-streams
+bench-streams: $(VENV)/test-installed ## Measure event streams and downloads that leave their thread
+	$(VENV_PYTHON) benchmarks/streams.py
+
+.PHONY: soak
+soak: $(VENV)/test-installed ## Open and abort thousands of WebSockets and streams; nothing may leak
+	$(VENV_PYTHON) benchmarks/soak.py
+
+.PHONY: screenshot
+screenshot: $(VENV)/test-installed chromium ## Make the pictures of the README anew
+	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m scripts.screenshot
 
 .PHONY: clean
 clean: ## Remove the environments, caches, builds and the demo's data
