@@ -1,8 +1,8 @@
 """Soak: much load that ends in every bad way, after which the worker is what it was before.
 
-`python benchmarks/soak.py` opens and aborts 10,000 tunnels on one gunicorn gthread worker with 4
-threads, 32 at a time. Before it, a tenth of the same load warms up: threads are started, buffers
-and caches made. Then the worker's descriptors, threads and objects are counted and its memory is
+`python benchmarks/soak.py` opens and aborts 10,000 tunnels, and then as many streams, on one
+gunicorn gthread worker with 4 threads, 32 at a time. Before each, a tenth of the same load warms
+up: threads are started, buffers and caches made. Then the worker's descriptors, threads and objects are counted and its memory is
 read; in the end they have to be the same, within the bounds below, no tunnel may be left, the
 worker has to be at rest, and its log without a traceback. Exit status 0 if all that is so.
 
@@ -29,6 +29,7 @@ from typing import Protocol
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
 from benchmarks.processes import cpu_seconds, memory_kib, set_descriptor_limit
+from benchmarks.soak_streams import StreamLoad
 from benchmarks.soak_tunnels import TunnelLoad, Wrong
 from tests.support.client import ask
 from tests.support.procfs import descriptors, worker_of
@@ -57,7 +58,7 @@ class Load(Protocol):
     def close(self) -> None: ...
 
 
-LOADS: dict[str, Callable[[int], Load]] = {"tunnels": TunnelLoad}
+LOADS: dict[str, Callable[[int], Load]] = {"tunnels": TunnelLoad, "streams": StreamLoad}
 
 
 @dataclass(frozen=True)
@@ -143,16 +144,19 @@ def is_busy(server: Server) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--tunnels", type=int, default=10_000)
+    parser.add_argument("--streams", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=600, help="open no more after that time")
     parser.add_argument("--seed", type=int, default=1, help="of all choices; the order may differ")
     options = parser.parse_args()
-    counts = {"tunnels": options.tunnels}
+    counts = {"tunnels": options.tunnels, "streams": options.streams}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and end the server on the way out
     set_descriptor_limit(20_000)
     problems: list[str] = []
     print(f"seed {options.seed}")
     with gunicorn("benchmarks.host:application", threads=4) as server:
         for name, make in LOADS.items():
+            if not counts[name]:
+                continue
             print(f"{name}: {counts[name]:,}, {AT_A_TIME} at a time")
             try:
                 with closing(make(server.port)) as load:

@@ -174,7 +174,8 @@ class Downloads:
 
     def open(self) -> dict[str, Any]:
         start = time.monotonic()
-        poll, opening = select.poll(), {}
+        poll = select.poll()
+        opening: dict[int, socket.socket] = {}
         while len(self._due) < self._count:
             while len(opening) < min(_AT_A_TIME, self._count - len(self._due)):
                 sock = connect(self._port, self._path, receive_buffer=_SLOW_BUFFER)

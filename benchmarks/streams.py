@@ -249,7 +249,7 @@ def main() -> int:
         plan = Plan(STREAMS, 100, rounds=2, events=12, requests=20, batches=5, fetches=4)
     else:
         plan = Plan(STREAMS, DOWNLOADS, rounds=6, events=24, requests=25, batches=10, fetches=10)
-    rows = []
+    rows: list[Row] = []
     if options.only in (None, "events"):
         print("Event streams")
         for worker in WORKERS:

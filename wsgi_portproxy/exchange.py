@@ -263,7 +263,8 @@ class UpstreamConnection(HTTPConnection):
         try:
             super().connect()
         except (NewConnectionError, ConnectTimeoutError) as error:
-            raise from_connect_error(error.__cause__ or error, port) from error
+            # Its errno, which the log tells in one line, is all that there is to know.
+            raise from_connect_error(error.__cause__ or error, port) from None
         if self._is_connected_to_itself():
             self.close()
             raise ServiceUnreachable(port, detail="connected to itself")

@@ -15,6 +15,7 @@ MAX_HEAD = 65536  # bytes; nginx and Apache accept less, browsers send far less
 MAX_FIELDS = 500  # Apache allows 100, and some services with generated headers send 150
 MAX_INTERIM = 10  # 1xx responses before the final one; RFC 9110 section 15.2 sets no bound
 MAX_CHUNK_LINE = 4096  # bytes of a chunk-size line, extensions included
+_PIECE = 64  # bytes of a chunked body looked at for the end of a line at a time; most are shorter
 MAX_TRAILERS = 16384  # bytes of a trailer section, which is read and dropped
 
 # RFC 9112 section 4. The reason phrase may be empty and may hold obs-text, never CR or LF.
@@ -96,64 +97,77 @@ class Decoder(Protocol):
     """Takes the bytes of a connection after a head, gives those of the body.
 
     `complete`: the body has ended. `surplus`: bytes came after its end; they belong to nothing, and
-    the connection must not be used again. `feed` returns what of the body the bytes held; it raises
-    `Malformed`. `eof` is called when the peer closed; it raises `Truncated` if the body was due.
+    the connection must not be used again. `feed` returns what of the body the bytes held, `split`
+    the same as pieces of its argument, without a copy; they raise `Malformed`. `eof` is called when
+    the peer closed; it raises `Truncated` if the body was due.
     """
 
     complete: bool
     surplus: bool
 
     def feed(self, data: bytes) -> bytes: ...
+    def split(self, data: memoryview) -> list[memoryview]: ...
     def eof(self) -> None: ...
 
 
-class LengthDecoder:
+class _Decoder:
+    """What the decoders have in common."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.surplus = False
+
+    def split(self, data: memoryview) -> list[memoryview]:
+        raise NotImplementedError
+
+    def feed(self, data: bytes) -> bytes:
+        parts = self.split(memoryview(data))
+        whole = len(parts) == 1 and len(parts[0]) == len(data)
+        return data if whole else b"".join(parts)
+
+
+class LengthDecoder(_Decoder):
     """A body of a known length in bytes, zero included (RFC 9112 section 6.2)."""
 
     def __init__(self, length: int) -> None:
+        super().__init__()
         self.remaining = length
         self.complete = length == 0
-        self.surplus = False
 
-    def feed(self, data: bytes) -> bytes:
+    def split(self, data: memoryview) -> list[memoryview]:
         if len(data) > self.remaining:
             self.surplus = True
             data = data[: self.remaining]
         self.remaining -= len(data)
         self.complete = self.remaining == 0
-        return data
+        return [data]
 
     def eof(self) -> None:
         if not self.complete:
             raise Truncated("body shorter than its Content-Length")
 
 
-class CloseDecoder:
+class CloseDecoder(_Decoder):
     """A body that ends with the connection (RFC 9112 section 6.3, item 8)."""
 
-    def __init__(self) -> None:
-        self.complete = False
-        self.surplus = False
-
-    def feed(self, data: bytes) -> bytes:
-        return data
+    def split(self, data: memoryview) -> list[memoryview]:
+        return [data]
 
     def eof(self) -> None:
         self.complete = True
 
 
-class ChunkedDecoder:
+class ChunkedDecoder(_Decoder):
     """A chunked body (RFC 9112 section 7.1). Extensions and trailers are dropped."""
 
     def __init__(self) -> None:
-        self.complete = False
-        self.surplus = False
+        super().__init__()
         self._line = bytearray()  # what has come of a size line, a chunk's CRLF, or the trailers
         self._remaining = 0  # bytes of the current chunk still due
         self._trailers = -1  # bytes of trailers read so far; -1: the last chunk has not come
         self._after_data = False  # the CRLF that ends a chunk's data is due
 
-    def feed(self, data: bytes) -> bytes:
+    def split(self, data: memoryview) -> list[memoryview]:
         parts = []
         position = 0
         while position < len(data) and not self.complete:
@@ -166,18 +180,20 @@ class ChunkedDecoder:
             else:
                 position = self._feed_line(data, position)
         self.surplus = self.surplus or position < len(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts
 
     def eof(self) -> None:
         if not self.complete:
             raise Truncated("chunked body without its last chunk")
 
-    def _feed_line(self, data: bytes, position: int) -> int:
+    def _feed_line(self, data: memoryview, position: int) -> int:
         """Take one line, or what has come of it, and return the position behind it."""
-        newline = data.find(b"\n", position)
-        end = newline + 1 if newline >= 0 else len(data)
+        piece = bytes(data[position : position + _PIECE])
+        newline = piece.find(b"\n")
+        if newline >= 0:
+            piece = piece[: newline + 1]
         searched = max(0, len(self._line) - 1)
-        self._line += data[position:end]
+        self._line += piece
         limit = MAX_TRAILERS if self._trailers >= 0 else MAX_CHUNK_LINE
         if len(self._line) > limit:
             raise Malformed("chunk-size line or trailers too long")
@@ -188,7 +204,7 @@ class ChunkedDecoder:
         if newline >= 0:
             line, self._line = bytes(self._line), bytearray()
             self._end_line(line)
-        return end
+        return position + len(piece)
 
     def _end_line(self, line: bytes) -> None:
         line = line[:-2]

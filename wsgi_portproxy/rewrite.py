@@ -44,18 +44,15 @@ class View:
         if path is None:
             return url
         prefix = self.target.prefix
-        if self._has_prefix(path):
-            path = path[len(prefix) :]
         if self.target.form != "query":
             return url if _is_relative(url) else prefix + path
         if not prefix and path[1:2] in ("/", "\\"):
             path = "/." + path  # `//host` at the beginning would be another site
         # The query form has the port in every URL, relative ones included.
-        resource, hash_mark, fragment = path.partition("#")
-        resource, _, query = resource.partition("?")
+        resource, query, fragment = _split(path)
         _, query = cut_port(query)
         query = f"{query}&port={self.target.port}" if query else f"port={self.target.port}"
-        return f"{prefix}{resource}?{query}{hash_mark}{fragment}"
+        return f"{prefix}{resource}?{query}{fragment}"
 
     def at(self, path: str) -> View:
         """The same view of another path of the service."""
@@ -66,29 +63,39 @@ class View:
         path = self.service_path(location)
         if path is None:
             return None
-        path = path.partition("#")[0]
-        if self._has_prefix(path):
-            # Mapped for the visitor already, who has the port in every URL.
-            resource, _, query = path[len(self.target.prefix) :].partition("?")
-            _, query = cut_port(query)
-            path = f"{resource}?{query}" if query else resource
-        return visible(path if path.startswith("/") else f"/{path}")
+        path = visible(path.partition("#")[0])
+        return path if path.startswith("/") else f"/{path}"
 
     def service_path(self, url: str) -> str | None:
         """The path (with query and fragment) at this service that `url` means, or None if foreign.
 
-        A relative URL is resolved against the request's path. The result may still carry the
-        visitor's prefix, where the service put it.
+        A relative URL is resolved against the request's path.
         """
         absolute = _ABSOLUTE.fullmatch(url)
         if absolute is not None:
             authority, path = absolute.groups()
             if not self._is_service(authority.lower()):
                 return None
-            return path if path.startswith("/") else f"/{path}"
+            return self._without_prefix(path if path.startswith("/") else f"/{path}")
         if _SCHEME.match(url):
             return None
-        return _resolved(self.target.path, url) if _is_relative(url) else url
+        if _is_relative(url):
+            return _resolved(self.target.path, url)
+        return self._without_prefix(url)
+
+    def _without_prefix(self, path: str) -> str | None:
+        """A path as the service sees it, if it was the visitor's already: services that honour
+        X-Forwarded-Prefix make such. None if it is the visitor's URL of another port."""
+        if not self._has_prefix(path):
+            return path
+        path = path[len(self.target.prefix) :]
+        if self.target.form != "query":
+            return path
+        resource, query, fragment = _split(path)
+        ports, query = cut_port(query)
+        if ports and ports != [str(self.target.port)]:
+            return None
+        return f"{resource}?{query}{fragment}" if query else resource + fragment
 
     def _is_service(self, authority: str) -> bool:
         host, _, port = authority.rpartition(":")
@@ -140,6 +147,13 @@ class View:
 def _is_relative(url: str) -> bool:
     """Neither absolute nor beginning at the root: resolved against the present URL."""
     return not url.startswith(("/", "\\")) and _SCHEME.match(url) is None
+
+
+def _split(path: str) -> tuple[str, str, str]:
+    """Path, query without its `?`, fragment with its `#`."""
+    resource, hash_mark, fragment = path.partition("#")
+    resource, _, query = resource.partition("?")
+    return resource, query, hash_mark + fragment
 
 
 def _resolved(base: str, url: str) -> str:

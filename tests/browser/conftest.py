@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, StorageState
 
 from .chromium import Visitor, chromium, keep_pictures
 from .demo import Demo, running_demo
@@ -45,8 +45,19 @@ def demo() -> Iterator[Demo]:
         yield demo
 
 
+@pytest.fixture(scope="package")
+def sessions() -> dict[str, StorageState]:
+    """The cookies of who has signed in before: to check a password takes Django a while."""
+    return {}
+
+
 @pytest.fixture
-def visit(browser: Browser, demo: Demo, request: pytest.FixtureRequest) -> Iterator[Visit]:
+def visit(
+    browser: Browser,
+    demo: Demo,
+    sessions: dict[str, StorageState],
+    request: pytest.FixtureRequest,
+) -> Iterator[Visit]:
     """Make visitors: `visit("alice")` is signed in, `visit()` is not.
 
     Keyword arguments are those of Playwright's `new_context`, such as `color_scheme="dark"`, and
@@ -55,10 +66,12 @@ def visit(browser: Browser, demo: Demo, request: pytest.FixtureRequest) -> Itera
     visitors: list[Visitor] = []
 
     def make(user: str | None = None, *, site: str = demo.site, **options: Any) -> Visitor:
-        visitor = Visitor(site, browser.new_context(**options))
+        known = sessions.get(user or "")
+        visitor = Visitor(site, browser.new_context(storage_state=known, **options))
         visitors.append(visitor)
-        if user is not None:
+        if user is not None and known is None:
             visitor.sign_in(user)
+            sessions[user] = visitor.context.storage_state()
         return visitor
 
     yield make

@@ -73,7 +73,7 @@ def test_the_back_button_leads_to_the_project_page(
 ) -> None:
     page = alice.open("/alice/vision/")
     page.get_by_role("link", name="TensorBoard").click()
-    see_the_charts(page)
+    expect(page.locator("scalar-card").first).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", name="Open a port")).to_be_visible()
     assert page.url == f"{demo.site}/alice/vision/"
@@ -83,11 +83,11 @@ def test_the_back_button_leads_to_the_project_page(
 
 
 def test_a_bookmark_opens_in_a_new_tab(alice: Visitor, query_form: str) -> None:
-    bookmark = alice.open(query_form)
-    see_the_charts(bookmark)
-    path = bookmark.url.removeprefix(alice.site)
-    bookmark.close()
-    see_the_charts(alice.open(path))
+    page = alice.open(query_form)
+    expect(page.locator("scalar-card").first).to_be_visible()
+    bookmark = page.url.removeprefix(alice.site)
+    page.close()
+    see_the_charts(alice.open(bookmark))
 
 
 def test_bob_may_not_view_the_project_and_gets_the_page_of_the_app(

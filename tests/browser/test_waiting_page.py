@@ -21,16 +21,38 @@ from tests.support.waiting import until
 from .chromium import fill_in_login
 from .conftest import Visit
 
-FileServer = Callable[[int], None]
+FileServer = Callable[["HeldPort"], None]
 
 BAD_GATEWAY = r"\b502\b.*/alice/vision/"
 WAITING = "This page opens the service as soon as it answers."
 
 
+class HeldPort:
+    """A port that nothing listens on, and that no other program can take until `release`.
+
+    Without SO_REUSEADDR: with it, whoever sets it too may listen here.
+    """
+
+    def __init__(self) -> None:
+        while True:
+            self.number = free_port()
+            self._holder = socket.socket()
+            try:
+                self._holder.bind(("127.0.0.1", self.number))
+            except OSError:  # taken since it was found
+                self.release()
+            else:
+                return
+
+    def release(self) -> None:
+        self._holder.close()
+
+
 @pytest.fixture
-def port() -> int:
-    """Nothing is on it, and nothing will be but what the test starts."""
-    return free_port()
+def port() -> Iterator[HeldPort]:
+    port = HeldPort()
+    yield port
+    port.release()
 
 
 @pytest.fixture
@@ -41,15 +63,16 @@ def serve_files(tmp_path: Path) -> Iterator[FileServer]:
     (folder / "results.csv").write_text("step,loss\n1,0.5\n")
     with contextlib.ExitStack() as stack:
 
-        def start(port: int) -> None:
-            command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+        def start(port: HeldPort) -> None:
+            port.release()
+            command = [sys.executable, "-m", "http.server", str(port.number), "--bind", "127.0.0.1"]
             process = stack.enter_context(
                 subprocess.Popen(
                     command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
             )
             stack.callback(process.terminate)
-            until(lambda: answers(port), "the file server is up")
+            until(lambda: answers(port.number), "the file server is up")
 
         yield start
 
@@ -66,17 +89,17 @@ def wait_for_listing(page: Page) -> None:
 
 
 def test_it_waits_and_opens_the_service_that_is_started(
-    visit: Visit, port: int, serve_files: FileServer
+    visit: Visit, port: HeldPort, serve_files: FileServer
 ) -> None:
     alice = visit("alice")
     alice.expects(BAD_GATEWAY)
-    page = alice.open(f"/alice/vision/?port={port}")
-    expect(page).to_have_title(f"Waiting for port {port}")
+    page = alice.open(f"/alice/vision/?port={port.number}")
+    expect(page).to_have_title(f"Waiting for port {port.number}")
     heading = page.get_by_role("heading")
-    expect(heading).to_have_text(f"Nothing is running on port {port} yet")
-    expect(page.get_by_text(f"Failed to connect to service on port {port}.")).to_be_visible()
+    expect(heading).to_have_text(f"Nothing is running on port {port.number} yet")
+    expect(page.get_by_text(f"Failed to connect to service on port {port.number}.")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text(re.compile(f"{WAITING}$"))
-    expect(page.get_by_text(f"tensorboard --logdir=./logs --port={port}")).to_be_visible()
+    expect(page.get_by_text(f"tensorboard --logdir=./logs --port={port.number}")).to_be_visible()
 
     # It has asked in vain before, so that it is its own asking that finds the service.
     with page.expect_response(lambda response: response.request.method == "HEAD") as looked:
@@ -84,17 +107,17 @@ def test_it_waits_and_opens_the_service_that_is_started(
     assert looked.value.status == 502
     serve_files(port)
     wait_for_listing(page)
-    assert page.url == f"{alice.site}/alice/vision/proxy/{port}/"
+    assert page.url == f"{alice.site}/alice/vision/proxy/{port.number}/"
 
 
 def test_it_follows_the_light_and_the_dark_scheme_and_fits_a_telephone(
-    visit: Visit, port: int
+    visit: Visit, port: HeldPort
 ) -> None:
     paper, ink = {}, {}
     for scheme in ("light", "dark"):
         alice = visit("alice", color_scheme=scheme, viewport={"width": 390, "height": 844})
         alice.expects(BAD_GATEWAY)
-        page = alice.open(f"/alice/vision/?port={port}")
+        page = alice.open(f"/alice/vision/?port={port.number}")
         expect(page.get_by_role("status")).to_be_in_viewport(ratio=1)
         paper[scheme] = lightness(page, "body", "background-color")
         ink[scheme] = lightness(page, "h1", "color")
@@ -115,29 +138,33 @@ def lightness(page: Page, selector: str, name: str) -> int:
 
 
 def test_without_javascript_it_refreshes_itself(
-    visit: Visit, port: int, serve_files: FileServer
+    visit: Visit, port: HeldPort, serve_files: FileServer
 ) -> None:
     alice = visit("alice", java_script_enabled=False)
     alice.expects(BAD_GATEWAY)
-    page = alice.open(f"/alice/vision/?port={port}")
-    expect(page.get_by_role("heading")).to_have_text(f"Nothing is running on port {port} yet")
+    page = alice.open(f"/alice/vision/?port={port.number}")
+    expect(page.get_by_role("heading")).to_have_text(
+        f"Nothing is running on port {port.number} yet"
+    )
     serve_files(port)
     wait_for_listing(page)
 
 
-def test_a_session_that_ends_meanwhile_leads_to_the_login_and_back(visit: Visit, port: int) -> None:
+def test_a_session_that_ends_meanwhile_leads_to_the_login_and_back(
+    visit: Visit, port: HeldPort
+) -> None:
     alice = visit("alice")
     alice.expects(BAD_GATEWAY)
-    page = alice.open(f"/alice/vision/?port={port}")
-    expect(page).to_have_title(f"Waiting for port {port}")
+    page = alice.open(f"/alice/vision/?port={port.number}")
+    expect(page).to_have_title(f"Waiting for port {port.number}")
     alice.context.clear_cookies()
     page.wait_for_url(re.compile(r"/login/\?next="))
     fill_in_login(page, "alice")
-    expect(page).to_have_title(f"Waiting for port {port}")
+    expect(page).to_have_title(f"Waiting for port {port.number}")
 
 
 def test_a_tab_that_nobody_sees_asks_for_nothing_until_it_is_looked_at(
-    visit: Visit, port: int, serve_files: FileServer
+    visit: Visit, port: HeldPort, serve_files: FileServer
 ) -> None:
     alice = visit("alice")
     alice.expects(BAD_GATEWAY)
@@ -149,8 +176,8 @@ def test_a_tab_that_nobody_sees_asks_for_nothing_until_it_is_looked_at(
     )
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.method))
-    page.goto(f"{alice.site}/alice/vision/proxy/{port}/")
-    expect(page).to_have_title(f"Waiting for port {port}")
+    page.goto(f"{alice.site}/alice/vision/proxy/{port.number}/")
+    expect(page).to_have_title(f"Waiting for port {port.number}")
     page.clock.fast_forward(120_000)
     assert asked == ["GET"]
 
@@ -199,8 +226,9 @@ class OrderHandler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def shop(port: int, orders: list[bytes]) -> Iterator[None]:
-    with Orders(port, orders) as server:
+def shop(port: HeldPort, orders: list[bytes]) -> Iterator[None]:
+    port.release()
+    with Orders(port.number, orders) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -210,17 +238,17 @@ def shop(port: int, orders: list[bytes]) -> Iterator[None]:
             thread.join()
 
 
-def test_a_form_is_not_sent_again_by_itself(visit: Visit, port: int) -> None:
+def test_a_form_is_not_sent_again_by_itself(visit: Visit, port: HeldPort) -> None:
     alice = visit("alice")
     alice.expects(BAD_GATEWAY)
     orders: list[bytes] = []
     with shop(port, orders):
-        page = alice.open(f"/alice/vision/?port={port}")
+        page = alice.open(f"/alice/vision/?port={port.number}")
         expect(page).to_have_title("Shop")
     sent = follow(page)
     page.clock.install()
     page.get_by_role("button", name="Order").click()
-    expect(page.get_by_text(f"Failed to connect to service on port {port}.")).to_be_visible()
+    expect(page.get_by_text(f"Failed to connect to service on port {port.number}.")).to_be_visible()
 
     with shop(port, orders):
         page.clock.fast_forward(120_000)

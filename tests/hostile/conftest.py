@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,9 +90,6 @@ def asking(asking_server: Noted) -> Noted:
     return asking_server
 
 
-Silent = Callable[[], None]
-
-
 class Untouched(Service):
     """A service that answers, if it is ever asked; `heard_nothing` makes sure that it was not."""
 
@@ -120,3 +117,13 @@ def untouched() -> Iterator[Untouched]:
 def answering(service: ServiceFactory) -> Service:
     """A service that answers 200."""
     return service(answers(OK))
+
+
+@pytest.fixture(scope="session")
+def strained() -> Iterator[Server]:
+    """A host of its own with 8 threads, whose memory, threads and descriptors are counted."""
+    with gunicorn(threads=8) as server:
+        yield server
+        output = server.output()
+        assert "ResourceWarning" not in output
+        assert "Traceback" not in output, output[output.find("Traceback") - 500 :][:4000]

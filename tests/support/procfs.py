@@ -51,13 +51,24 @@ def _tcp_rows(pid: int | str = "self") -> list[list[str]]:
     return [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
 
 
-def keepalive_is_on(local_port: int, remote_port: int) -> bool:
-    """Whether the connection between two ports of this machine has TCP's keep-alive timer."""
+def _tcp_row(local_port: int, remote_port: int) -> list[str]:
+    """The row of one side of the connection between two ports of this machine."""
     for row in _tcp_rows():
         ports = [int(address.rpartition(":")[2], 16) for address in row[1:3]]
         if ports == [local_port, remote_port]:
-            return row[5].partition(":")[0] == "02"
-    return False
+            return row
+    raise LookupError(f"no connection from {local_port} to {remote_port}")
+
+
+def keepalive_is_on(local_port: int, remote_port: int) -> bool:
+    """Whether this side of the connection has TCP's keep-alive timer."""
+    return _tcp_row(local_port, remote_port)[5].partition(":")[0] == "02"
+
+
+def queued(local_port: int, remote_port: int) -> tuple[int, int]:
+    """Bytes that the kernel holds for this side: not acknowledged by the other, not read."""
+    sending, _, receiving = _tcp_row(local_port, remote_port)[4].partition(":")
+    return int(sending, 16), int(receiving, 16)
 
 
 def established(pid: int) -> set[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import sys
@@ -40,8 +41,9 @@ def _noted(request: Request, target: Target) -> bool | WSGIApplication:
 def _forking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """The app with three pages more.
 
-    /fork and /multiprocessing start a child that lives on, by os.fork alone and as that library
-    does it, and answer its process id. /reap answers how many of those children still live.
+    /fork, /multiprocessing and /c-fork start a child that lives on, by os.fork alone, as that
+    library does it, and as C code does it, which tells Python nothing. They answer its process id.
+    /reap answers how many of those children still live.
     """
     if environ["PATH_INFO"] == "/fork":
         number = os.fork()
@@ -50,6 +52,11 @@ def _forking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
                 _linger()
             finally:
                 os._exit(0)
+    elif environ["PATH_INFO"] == "/c-fork":
+        libc = ctypes.PyDLL(None)  # it keeps the GIL: the child has no thread to give it back
+        number = libc.fork()
+        if not number:
+            libc.pause()
     elif environ["PATH_INFO"] == "/multiprocessing":
         process = multiprocessing.get_context("fork").Process(target=_linger, daemon=True)
         process.start()

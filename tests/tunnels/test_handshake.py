@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import select
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -748,6 +750,26 @@ def test_beyond_the_cap_503_and_recovery(two_tunnels: Server, service: ServiceFa
         second.close()
         until(lambda: opens(two_tunnels, target), "a place is free")
         first.says_and_hears()
+
+
+def test_handshakes_that_are_answered_together_stay_below_the_cap(service: ServiceFactory) -> None:
+    """Each found room when it was judged; the 101 of the last finds none."""
+    together = threading.Barrier(4)
+
+    def script(exchange: Exchange) -> None:
+        head = exchange.read_head()
+        together.wait(10)
+        exchange.send(switching(head))
+        exchange.read(1)
+
+    upstream = service(script)
+    with ExitStack() as stack:
+        fresh = stack.enter_context(gunicorn("tests.support.tunnelapp:two_tunnels"))
+        visitors = [stack.enter_context(Visitor(fresh.port)) for _ in range(4)]
+        for visitor in visitors:
+            visitor.send(handshake(query_form(upstream.port, "/x")))
+        statuses = sorted(visitor.read_head()[9:12] for visitor in visitors)
+    assert statuses == [b"101", b"101", b"503", b"503"]
 
 
 def test_a_handshake_that_became_no_tunnel_takes_no_place(

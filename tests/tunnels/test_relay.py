@@ -26,6 +26,7 @@ from tests.support.procfs import (
     descriptors,
     established,
     keepalive_is_on,
+    queued,
     resident_mib,
     settled_descriptors,
     worker_of,
@@ -234,6 +235,20 @@ def test_a_close_frame_arrives_though_the_service_resets_behind_it(
     assert drained(ends.visitor.sock) == frame(TEXT, b"goodbye")
 
 
+def test_a_close_frame_arrives_though_the_visitors_last_words_cannot_be_delivered(
+    host: Server, tunnel: TunnelFactory, worker: int
+) -> None:
+    ends = tunnel(host)
+    os.kill(worker, signal.SIGSTOP)  # so that the relay finds all this at once, in this order
+    try:
+        ends.visitor.send(b"last words")
+        ends.service.send(frame(TEXT, b"goodbye"))
+        reset(ends.service.sock)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert drained(ends.visitor.sock) == frame(TEXT, b"goodbye")
+
+
 def test_the_process_of_the_service_is_killed(host: Server) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.echo_service"], cwd=ROOT, stdout=subprocess.PIPE
@@ -247,6 +262,29 @@ def test_the_process_of_the_service_is_killed(host: Server) -> None:
     process.wait(10)
 
 
+def send_until_the_relay_keeps_some(ends: Ends, host: Server) -> int:
+    """Send to a visitor who reads nothing until the kernel takes no more for them, and the relay
+    has read all of it; how many bytes."""
+    here = ends.visitor.sock.getsockname()[1]
+    service_sides = ends.service.sock.getpeername()[1], ends.service.sock.getsockname()[1]
+    sent = 0
+
+    def kept() -> int:
+        return sent - queued(host.port, here)[0] - queued(here, host.port)[1]
+
+    def relay_has_read_all() -> bool:
+        return queued(*service_sides)[1] == 0
+
+    while sent < 1 << 25:
+        ends.service.send(b"\xff" * 65536)
+        sent += 65536
+        until(relay_has_read_all, "the relay reads")
+        if kept() > 65536:
+            break
+    assert 65536 < kept() < 262144  # less than would make it stop reading
+    return sent
+
+
 def test_who_waits_for_whom_and_how_long(tunnel: TunnelFactory) -> None:
     """Three waits of ten seconds in one. A visitor who vanished while the service was closing sends
     no answer, for ever. One who reads slowly gets everything, however long it takes. One who was
@@ -254,7 +292,7 @@ def test_who_waits_for_whom_and_how_long(tunnel: TunnelFactory) -> None:
     with gunicorn("tests.support.hostapp:application") as host:
         one, other, quiet = (tunnel(host) for _ in range(3))
         slow = tunnel(host, receive_buffer=65536)
-        sent = send_until_stopped(slow.service.sock)
+        sent = send_until_the_relay_keeps_some(slow, host)
         close(slow.service.sock)
         started = time.monotonic()
         half_close(one.visitor.sock)
@@ -539,7 +577,7 @@ def end_child(host: Server, child: int) -> None:
     until(lambda: ask(host.port, "GET", "/reap").body == b"0", "the app has reaped its child")
 
 
-@pytest.mark.parametrize("page", ["/fork", "/multiprocessing"])
+@pytest.mark.parametrize("page", ["/fork", "/multiprocessing", "/c-fork"])
 def test_closing_reaches_both_sides_though_a_child_of_the_app_lives(
     host: Server, tunnel: TunnelFactory, page: str
 ) -> None:

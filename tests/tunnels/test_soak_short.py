@@ -1,16 +1,20 @@
-"""A short soak: 500 tunnels that end in every bad way leave nothing in the worker."""
+"""A short soak: tunnels and streams that end in every bad way leave nothing in the worker."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.servers import ROOT
 
 
-def test_five_hundred_aborted_tunnels_leave_nothing() -> None:
+@pytest.mark.parametrize(("what", "other"), [("tunnels", "streams"), ("streams", "tunnels")])
+def test_five_hundred_that_are_aborted_leave_nothing(what: str, other: str) -> None:
     # It opens no more after 10 seconds, so that a busy machine makes it smaller and not longer.
-    command = [sys.executable, "benchmarks/soak.py", "--tunnels", "500", "--seconds", "10"]
+    command = [sys.executable, "benchmarks/soak.py", "--seconds", "10"]
+    command += [f"--{what}", "500", f"--{other}", "0"]
     done = subprocess.run(
         command, cwd=ROOT, timeout=120, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

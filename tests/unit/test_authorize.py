@@ -297,6 +297,8 @@ def test_the_body_is_not_to_be_seen_and_stays_for_the_service(
         assert list(request.POST.items()) == []
         assert dict(request.params) == {"port": "16006"}
         assert request.environ["wsgi.input"].read() == b""
+        assert request.environ["wsgi.input_terminated"] is True
+        assert "Transfer-Encoding" not in request.headers
         request.environ["wsgi.input"].close()
         return True
 

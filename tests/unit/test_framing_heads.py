@@ -6,7 +6,6 @@ happen to arrive must make no difference.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 import pytest
@@ -20,7 +19,7 @@ from wsgi_portproxy.framing import (
     parse_head,
 )
 
-from .given import splits
+from .given import costs_little, splits
 
 
 def read_head(pieces: Iterable[bytes]) -> tuple[Head, bytes] | None:
@@ -224,17 +223,14 @@ def test_the_number_of_fields() -> None:
     ids=["spaces", "spaces-behind", "words", "tabs", "name", "name-and-space", "colons"],
 )
 def test_a_malformed_field_costs_linear_time(field: bytes) -> None:
-    begin = time.perf_counter()
-    with pytest.raises(Malformed):
+    with costs_little(), pytest.raises(Malformed):
         read_head([head(OK, field)])
-    assert time.perf_counter() - begin < 1
 
 
 def test_a_head_byte_by_byte_costs_linear_time() -> None:
-    begin = time.perf_counter()
-    data = filled(MAX_HEAD)
-    assert read_head(data[i : i + 1] for i in range(MAX_HEAD)) is not None
-    assert time.perf_counter() - begin < 5
+    with costs_little():
+        data = filled(MAX_HEAD)
+        assert read_head(data[i : i + 1] for i in range(MAX_HEAD)) is not None
 
 
 def test_values_and_tokens_of_a_head() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from wsgi_portproxy.errors import BadRequest, InvalidPort, NotFound
 from wsgi_portproxy.locate import Locator, Target, cut_port, is_websocket, parse_port
 from wsgi_portproxy.mount import Mount
 
-from .given import environ
+from .given import costs_little, environ
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
 WHOLE_APP = Locator(Mount(""))
@@ -115,6 +114,8 @@ def test_path_form(url: str, path: str) -> None:
         pytest.param("/alice/vision/proxy/%C2%B2/", id="superscript-two"),
         pytest.param("/alice/vision/Proxy/16006/", id="word-in-another-case"),
         pytest.param("/alice/vision/x/proxy/16006/", id="deeper"),
+        pytest.param("/alice/vision/16006/proxy/", id="another-order"),
+        pytest.param("/alice/vision/x/16006/proxy/", id="another-order-deeper"),
         pytest.param("/proxy/16006/", id="proxy-outside-the-mount"),
         pytest.param("/static/proxy/16006.js", id="static-file"),
     ],
@@ -232,18 +233,15 @@ def test_well_formed_numbers_are_left_to_the_range(raw: str) -> None:
 
 
 def test_an_endless_number_costs_linear_time_and_is_cut_in_the_text() -> None:
-    begin = time.perf_counter()
-    with pytest.raises(InvalidPort) as caught:
+    with costs_little(), pytest.raises(InvalidPort) as caught:
         locate("/alice/vision/?port=" + "1" * 1_000_000)
-    assert time.perf_counter() - begin < 2
     assert caught.value.message == "Invalid port parameter: " + "1" * 32
 
 
 def test_a_million_pairs_cost_linear_time() -> None:
-    begin = time.perf_counter()
-    values, rest = cut_port("port=1&" + "a&" * 500_000 + "%70=1&" * 200_000)
-    assert (len(values), len(rest)) == (1, 2 * 500_000 + 6 * 200_000)
-    assert time.perf_counter() - begin < 5
+    with costs_little():
+        values, rest = cut_port("port=1&" + "a&" * 500_000 + "%70=1&" * 200_000)
+        assert (len(values), len(rest)) == (1, 2 * 500_000 + 6 * 200_000)
 
 
 # --- Paths that others read otherwise ------------------------------------------------------------

@@ -5,13 +5,11 @@ Every row that is mapped is mapped twice: what carries the prefix already must s
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from wsgi_portproxy.rewrite import View
 
-from .given import a_query_view, a_target, a_view
+from .given import a_query_view, a_target, a_view, costs_little
 
 P = "/alice/vision/proxy/16006"
 PATH = a_view("/a/b?x=1")
@@ -125,6 +123,8 @@ QUERY_OURS = [
     ("under-the-prefix", f"{M}/x", f"{M}/x?port=16006"),
     ("the-prefix-itself", M, f"{M}?port=16006"),
     ("another-port-in-it", "/x?port=80&a=1", f"{M}/x?a=1&port=16006"),
+    ("of-the-visitor-for-another-port", f"{M}/x?port=15000&a", f"{M}/x?port=15000&a"),
+    ("of-the-visitor-and-odd", f"{M}/x?port=16006&port=1", f"{M}/x?port=16006&port=1"),
     ("relative", "c", f"{M}/a/c?port=16006"),
     ("relative-with-query", "c?d", f"{M}/a/c?d&port=16006"),
     ("relative-up", "../c", f"{M}/c?port=16006"),
@@ -196,6 +196,8 @@ def test_with_the_whole_app_as_the_mount_it_stays_on_this_site(
         (f"{M}/x?a&port=16006", "/x?a"),
         (f"{M}?port=16006", "/"),
         (M, "/"),
+        (f"{M}/x?port=15000", None),
+        (f"{M}/x?port=16006&port=15000", None),
         ("/x?port=80", "/x?port=80"),
         ("http://localhost:16006//x", "//x"),
         ("http://localhost:16007/x", None),
@@ -335,11 +337,10 @@ def test_link(value: str, mapped: str) -> None:
     ids=lambda value: value[:12] or "empty",
 )
 def test_an_odd_value_costs_linear_time(value: str) -> None:
-    begin = time.perf_counter()
-    for view in (PATH, QUERY):
-        view.to_visitor(value)
-        view.refresh_to_visitor(value)
-        view.link_to_visitor(value)
-        view.redirect_target(value)
-        view.referer_to_service(value)
-    assert time.perf_counter() - begin < 2
+    with costs_little():
+        for view in (PATH, QUERY):
+            view.to_visitor(value)
+            view.refresh_to_visitor(value)
+            view.link_to_visitor(value)
+            view.redirect_target(value)
+            view.referer_to_service(value)

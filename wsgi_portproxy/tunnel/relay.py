@@ -189,7 +189,10 @@ class Relay:
     def _pull(self, end: End, now: float) -> None:
         """Read once from an end, and write what came to its peer, or keep it for later."""
         peer = end.peer
-        room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
+        if end.tunnel.stream is not None:
+            room = end.tunnel.stream.room
+        else:
+            room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
         try:
             size = end.sock.recv_into(self._buffer, room)
         except BlockingIOError:
@@ -197,16 +200,13 @@ class Relay:
         except OSError:
             self._lose(end, now)
             return
-        if not size:
-            if end.tunnel.stream is None:
-                self._end(end, now)
-            else:
-                self._pass_stream(end, b"", now)
-            return
         data = self._buffer[:size]
         tunnel = end.tunnel
         if tunnel.frames is None:
-            self._pass_stream(end, bytes(data), now)
+            self._pass_stream(end, data, now)
+            return
+        if not size:
+            self._end(end, now)
             return
         if end is tunnel.service:
             tunnel.frames.feed(data)
@@ -230,23 +230,36 @@ class Relay:
         self._watch(end)
         self._watch(end.peer)
 
-    def _pass_stream(self, end: End, data: bytes, now: float) -> None:
-        """Pass on a response's bytes, b"" for the end of them. The visitor's are dropped: they can
+    def _pass_stream(self, end: End, data: memoryview, now: float) -> None:
+        """Pass on a response's bytes, none for the end of them. The visitor's are dropped: they can
         only be another request, and the connection closes after this answer."""
         tunnel = end.tunnel
-        assert tunnel.stream is not None
-        if end is tunnel.client:
+        stream, client = tunnel.stream, tunnel.client
+        assert stream is not None
+        if end is client:
             if not data:
                 self._close(tunnel)  # it left
             return
         try:
-            framed = tunnel.stream.feed(data) if data else tunnel.stream.eof()
+            pieces = stream.feed(data) if data else stream.eof()
         except (Malformed, Truncated):
             self._lose(end, now)
             return
-        if framed:
-            self._write(tunnel.client, framed, now)
-        if tunnel.stream.complete and not end.ended:
+        if pieces:
+            try:
+                sent = client.sock.sendmsg(pieces, (), _NO_SIGNAL)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._close(tunnel)
+                return
+            # The service was read since nothing waits for the visitor.
+            if sent < sum(map(len, pieces)):
+                client.pending = bytearray().join(pieces)
+                del client.pending[:sent]
+                self._watch(client)
+                self._watch(end)
+        if stream.complete and not end.ended:
             self._end(end, now)
 
     def _flush(self, end: End) -> None:
@@ -322,6 +335,8 @@ class Relay:
         waiting = end.peer.pending
         # Reading goes on below the limit, and once stopped begins again at half of it.
         limit = MAX_PENDING if end.mask & _IN else MAX_PENDING // 2
+        if end.tunnel.stream is not None:
+            limit = 1  # the kernel's buffers are enough for a reader who is slow
         mask = 0
         if not end.ended and (waiting is None or len(waiting) < limit):
             mask = _IN

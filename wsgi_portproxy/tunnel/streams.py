@@ -117,7 +117,7 @@ class Departure:
             NewTunnel(
                 client=taken.sock,
                 service=service,
-                to_client=stream.encode(ready),
+                to_client=b"".join(stream.encode([ready] if ready else [])),
                 to_service=b"",
                 dummy=taken.dummy,
                 idle_timeout=float("inf"),
