@@ -2,9 +2,10 @@
 
 `python benchmarks/soak.py` opens and aborts 10,000 tunnels, and then as many streams, on one
 gunicorn gthread worker with 4 threads, 32 at a time. Before each, a tenth of the same load warms
-up: threads are started, buffers and caches made. Then the worker's descriptors, threads and objects are counted and its memory is
-read; in the end they have to be the same, within the bounds below, no tunnel may be left, the
-worker has to be at rest, and its log without a traceback. Exit status 0 if all that is so.
+up: threads are started, buffers and caches made. Then the worker's descriptors, threads and objects
+are counted and its memory is read; in the end they have to be the same, within the bounds below, no
+tunnel may be left, the worker has to be at rest, and its log without a traceback. Exit status
+0 if all that is so.
 
 A kind of load is a class like `soak_tunnels.TunnelLoad`, and one entry in `LOADS`.
 """

@@ -123,8 +123,16 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         return self._channel.sent_whole
 
     def wait(self, seconds: float) -> bool:
-        """Wait for more of the body; False if none came within `seconds`. Raises `ClientGone`."""
-        return self._channel.wait(seconds)
+        """Wait for more of the body; False if none came within `seconds`. Raises as reading does.
+
+        Bytes that are framing alone, a chunk's size for instance, are no more of the body.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.is_ready and self._connection is not None:
+            if not self._channel.wait(max(0.0, deadline - time.monotonic())):
+                return False
+            self._ready = self._receive(_READ_SIZE)
+        return True
 
     def detach(self) -> tuple[_socket.socket, bytes]:
         """The service's connection, ours to close, and the decoded bytes not read from it yet."""
@@ -147,25 +155,26 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         return data
 
     def _next_bytes(self, size: int) -> bytes:
-        while not self.framing.complete and self._connection is not None:
-            try:
-                received = self._channel.receive(size)
-                if received:
-                    data = self.framing.feed(received)
-                else:
-                    data = b""
-                    self.framing.eof()
-            except (Malformed, Truncated, ConnectionError) as error:
-                if self._ended_by_reset(error):
-                    self.framing.eof()
-                    return b""
+        data = b""
+        while not (data or self.framing.complete) and self._connection is not None:
+            data = self._receive(size)
+        return data
+
+    def _receive(self, size: int) -> bytes:
+        """What one read of the connection holds of the body; b"" if only framing, or its end."""
+        try:
+            received = self._channel.receive(size)
+            if received:
+                return self.framing.feed(received)
+            self.framing.eof()
+        except (Malformed, Truncated, ConnectionError) as error:
+            if not self._ended_by_reset(error):
                 self.close()
                 raise ProtocolError(f"Response broken: {error}", error) from error
-            except BaseException:
-                self.close()
-                raise
-            if data:
-                return data
+            self.framing.eof()
+        except BaseException:
+            self.close()
+            raise
         return b""
 
     def _ended_by_reset(self, error: Exception) -> bool:

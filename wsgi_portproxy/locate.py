@@ -25,6 +25,7 @@ Form = Literal["query", "path", "host", "stray"]
 
 # RFC 9112 section 3.2.1, visible ASCII only; a `#` would end the target for some readers only.
 _ORIGIN_FORM = re.compile(r"/[\x21\x22\x24-\x7e]*")
+_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 # What a path may hold as it is (RFC 3986 section 3.3), used where a server gives no raw target.
 _PATH_SAFE = "/!$&'()*+,;=:@~-._"
 # Characters to be escaped in a URL that goes into a header: `;` would end a cookie's Path, and
@@ -175,6 +176,9 @@ def raw_target(environ: WSGIEnvironment) -> RawTarget:
         raw_path, mark, raw_query = raw.partition("?")
         if raw_query == query:
             path = _without_script(raw_path, script, info)
+            if path is None and _ENCODED_SLASH.search(info):
+                # cheroot leaves this one escape in PATH_INFO.
+                path = _without_script(raw_path, script, _ENCODED_SLASH.sub("/", info))
             if path is not None:
                 return RawTarget(raw_script, path, raw_query if mark else None)
     path = quote(info.encode("latin-1"), safe=_PATH_SAFE)

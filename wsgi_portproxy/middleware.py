@@ -14,7 +14,7 @@ from .askapp import AskApp
 from .authorize import Authorizer, authorize
 from .cookies import DEFAULT_WITHHELD, CookiePolicy
 from .error_page import error_response
-from .errors import PortProxyError
+from .errors import AuthorizerFailed, AuthorizerMisused, PortProxyError
 from .exchange import UpstreamRequest, UpstreamResponse
 from .headers import early_hint_headers, request_headers
 from .locate import Locator, Target
@@ -166,7 +166,7 @@ class PortProxy:
 
 def _log(error: PortProxyError, target: Target | None) -> None:
     port = target.port if target is not None else None
-    if error.status in (500, 503) and error.__cause__ is not None:
+    if isinstance(error, (AuthorizerFailed, AuthorizerMisused)):
         log.error("port %s: %s", port, error.detail, exc_info=error.__cause__)
     elif error.status >= 500:
         log.warning("port %s: %d %s", port, error.status, error.detail or error.message)

@@ -71,6 +71,8 @@ class Upstream:
     """
 
     def __init__(self, *, connect_timeout: float, head_timeout: float) -> None:
+        if not (connect_timeout > 0 and head_timeout > 0):
+            raise ValueError("connect_timeout and head_timeout must be more than 0 seconds")
         self._connect_timeout = connect_timeout
         self._head_timeout = head_timeout
         self._pools: dict[int, UpstreamPool] = {}

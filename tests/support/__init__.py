@@ -1,1 +1,1 @@
-"""What the tests are built from: a scripted service, real servers, and a client that hides nothing."""
+"""What the tests are built from: a scripted service, real servers, a client that hides nothing."""

@@ -12,7 +12,7 @@ def bound_socket() -> socket.socket:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind(("127.0.0.1", random.randint(10000, 20000)))  # noqa: S311
+            sock.bind(("127.0.0.1", random.randint(10000, 20000)))
         except OSError:
             sock.close()
             continue

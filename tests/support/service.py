@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -106,10 +107,8 @@ class Service:
         self._listener.close()
         self._acceptor.join(5)
         for exchange in self.exchanges:
-            try:
+            with contextlib.suppress(OSError):
                 exchange.sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         for thread in self._threads:
             thread.join(5)
         if self.errors:

@@ -99,12 +99,12 @@ def test_the_page_that_is_asked(
 # --- The answer ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [200, 201, 203, 204, 206, 226])
+@pytest.mark.parametrize("status", [200, 201, 203, 204, 206, 226, 299])
 def test_a_2xx_lets_through(status: int) -> None:
     assert judge(bound(App(f"{status} Fine"))) is None
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 401, 403, 404])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 399, 401, 403, 404])
 def test_a_refusal_is_passed_on_as_it_is(status: int) -> None:
     app = App(f"{status} Go Away")
     app.headers += [
@@ -127,7 +127,7 @@ def test_a_websocket_gets_403_for_each_of_them(status: int) -> None:
         judge(bound(App(f"{status} Go Away")), a_target(websocket=True))
 
 
-@pytest.mark.parametrize("status", [400, 402, 405, 406, 410, 418, 429, 500, 502, 503, 599])
+@pytest.mark.parametrize("status", [199, 400, 402, 405, 406, 410, 418, 429, 500, 502, 503, 599])
 def test_anything_else_is_no_answer(status: int) -> None:
     app = App(f"{status} Oops")
     ask = bound(app)

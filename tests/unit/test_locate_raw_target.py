@@ -39,6 +39,9 @@ def raw(raw_uri: str | None, info: str, query: str = "", **fields: Any) -> RawTa
         pytest.param("/%zz%", "/%zz%", "", ("/%zz%", None), id="bad-escapes"),
         pytest.param("/%C3%A4%ff", "/\xc3\xa4\xff", "", ("/%C3%A4%ff", None), id="bytes"),
         pytest.param("/a|b\\c", "/a|b\\c", "", ("/a|b\\c", None), id="visible-ascii"),
+        pytest.param(
+            "/a%2Fb%20c", "/a%2Fb c", "", ("/a%2Fb%20c", None), id="slash-left-by-cheroot"
+        ),
     ],
 )
 def test_the_target_is_believed_where_it_is_plainly_the_path(

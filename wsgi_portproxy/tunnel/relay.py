@@ -34,14 +34,11 @@ DRAIN = 2.0  # seconds for open tunnels to end when the process does
 _SWEEP = 1.0  # seconds between looks at tunnels that are silent or lingering
 _IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
 _RESET = struct.pack("ii", 1, 0)  # struct linger: closing resets the connection (socket(7))
-_NO_SIGNAL = _socket.MSG_NOSIGNAL if hasattr(_socket, "MSG_NOSIGNAL") else 0
+_NO_SIGNAL = getattr(_socket, "MSG_NOSIGNAL", 0)
 
 
 class Relay:
-    """Carries tunnels until they end. Its thread starts with the first tunnel.
-
-    `reserve` and `give_back` count; the relay itself counts those that have ended.
-    """
+    """Carries tunnels until they end. Its thread starts with the first of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # never taken by the relay thread

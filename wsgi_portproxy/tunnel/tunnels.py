@@ -43,6 +43,11 @@ class Tunnels:
         require_origin: bool,
         handover_after: float | None,
     ) -> None:
+        if (max_tunnels or 0) < 0 or not idle_timeout > 0 or (handover_after or 0) < 0:
+            raise ValueError(
+                "max_tunnels and handover_after must not be negative, and tunnel_idle_timeout must "
+                "be more than 0"
+            )
         self.handover_after = handover_after
         self._max_tunnels = max_tunnels
         self._idle_timeout = idle_timeout
