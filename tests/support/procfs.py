@@ -51,24 +51,25 @@ def _tcp_rows(pid: int | str = "self") -> list[list[str]]:
     return [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
 
 
-def _tcp_row(local_port: int, remote_port: int) -> list[str]:
-    """The row of one side of the connection between two ports of this machine."""
-    for row in _tcp_rows():
-        ports = [int(address.rpartition(":")[2], 16) for address in row[1:3]]
-        if ports == [local_port, remote_port]:
-            return row
-    raise LookupError(f"no connection from {local_port} to {remote_port}")
+def _tcp_row(table: str, local_port: int, remote_port: int) -> list[str]:
+    """The row of one side of the connection between two ports of 127.0.0.1."""
+    # Searched as text: after a day's tests the table may have 30,000 rows.
+    position = table.index(f" 0100007F:{local_port:04X} 0100007F:{remote_port:04X} ")
+    return ["", *table[position : table.index("\n", position)].split()]
 
 
 def keepalive_is_on(local_port: int, remote_port: int) -> bool:
     """Whether this side of the connection has TCP's keep-alive timer."""
-    return _tcp_row(local_port, remote_port)[5].partition(":")[0] == "02"
+    table = Path("/proc/self/net/tcp").read_text()
+    return _tcp_row(table, local_port, remote_port)[5].partition(":")[0] == "02"
 
 
-def queued(local_port: int, remote_port: int) -> tuple[int, int]:
-    """Bytes that the kernel holds for this side: not acknowledged by the other, not read."""
-    sending, _, receiving = _tcp_row(local_port, remote_port)[4].partition(":")
-    return int(sending, 16), int(receiving, 16)
+def queued(*connections: tuple[int, int]) -> list[tuple[int, int]]:
+    """For sides of connections, each given as local and remote port, the bytes that the kernel
+    holds: those not acknowledged by the other side, and those not read."""
+    table = Path("/proc/self/net/tcp").read_text()
+    pairs = [_tcp_row(table, *ports)[4].split(":") for ports in connections]
+    return [(int(sending, 16), int(receiving, 16)) for sending, receiving in pairs]
 
 
 def established(pid: int) -> set[tuple[int, int]]:

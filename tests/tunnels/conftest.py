@@ -7,11 +7,11 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from tests.conftest import ServiceFactory
 from tests.support.servers import Server, gunicorn
 from tests.support.service import Exchange, Service
 from tests.support.urls import path_form
@@ -30,9 +30,10 @@ class Ends:
 TunnelFactory = Callable[..., Ends]
 
 
-@pytest.fixture
-def tunnel(service: ServiceFactory) -> Iterator[TunnelFactory]:
-    """Open tunnels: `tunnel(host)`. Both ends stay open until the test closes them, or ends."""
+@contextmanager
+def opening_tunnels() -> Iterator[TunnelFactory]:
+    """Open tunnels by calling what it yields with a host. Both ends stay open until they are closed
+    by somebody, or the block ends."""
     released = threading.Event()
     visitors: list[Visitor] = []
     services: list[Service] = []
@@ -43,7 +44,7 @@ def tunnel(service: ServiceFactory) -> Iterator[TunnelFactory]:
     def open_one(
         host: Server, *, receive_buffer: int = 0, tls: ssl.SSLContext | None = None
     ) -> Ends:
-        upstream = service(accepting(park))
+        upstream = Service(accepting(park))
         services.append(upstream)
         visitor = Visitor(host.port, receive_buffer=receive_buffer, tls=tls)
         visitors.append(visitor)
@@ -52,13 +53,24 @@ def tunnel(service: ServiceFactory) -> Iterator[TunnelFactory]:
         exchange.sock.settimeout(10)
         return Ends(visitor, exchange)
 
-    yield open_one
-    for visitor in visitors:
-        visitor.close()
-    for one in services:
-        for exchange in one.exchanges:
-            exchange.sock.close()
-    released.set()
+    try:
+        yield open_one
+    finally:
+        for visitor in visitors:
+            visitor.close()
+        for one in services:
+            for exchange in one.exchanges:
+                exchange.sock.close()
+        released.set()
+        for one in services:
+            one.close()
+
+
+@pytest.fixture
+def tunnel() -> Iterator[TunnelFactory]:
+    """Open tunnels: `tunnel(host)`. They last as long as the test."""
+    with opening_tunnels() as open_one:
+        yield open_one
 
 
 @pytest.fixture(scope="package")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ServiceFactory
 from tests.support.client import Client, Reply, ask, request_bytes
-from tests.support.ports import bound_socket, free_port
+from tests.support.ports import free_port
 from tests.support.received import Received, parse_request, recording
 from tests.support.servers import Server, gunicorn
 from tests.support.service import Exchange, Service, answers
@@ -288,13 +288,6 @@ def test_a_bad_port_is_refused_as_for_a_request(host: Server, port: str) -> None
     reply = asked(host, handshake(f"{MOUNT}/x?port={port}"))
     assert reply.status in (400, 403)
     assert reply.status == ask(host.port, "GET", f"{MOUNT}/x?port={port}").status
-
-
-def test_a_port_with_a_queue_that_nobody_serves(host: Server) -> None:
-    with bound_socket() as sock:
-        sock.listen(1)
-        reply = asked(host, handshake(query_form(sock.getsockname()[1], "/x")))
-    assert reply.status == 504
 
 
 def test_nothing_listens_on_the_port(host: Server) -> None:

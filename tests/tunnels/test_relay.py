@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
@@ -44,7 +45,13 @@ from tests.support.websocket import (
     read_frame,
     switching,
 )
-from tests.tunnels.conftest import Ends, TunnelFactory, clean
+from tests.tunnels.conftest import (
+    Ends,
+    TunnelFactory,
+    assert_clean,
+    clean,
+    opening_tunnels,
+)
 
 Ending = Callable[[socket.socket], None]
 
@@ -95,6 +102,75 @@ def drained(sock: socket.socket) -> bytes:
     except ConnectionError:
         pass
     return b"".join(parts)
+
+
+# --- Three waits of ten seconds, which begin here and are looked at in the end
+
+
+@dataclass
+class Waits:
+    """Tunnels of a host of their own.
+
+    lingering: for two of which one side ended, the seconds until the connection of that side was
+    closed. slow: its service sent `sent` bytes and closed, its visitor reads nothing.
+    """
+
+    host: Server
+    lingering: list[Future[float]]
+    slow: Ends
+    sent: int
+    silent: Ends
+
+
+@pytest.fixture(scope="module", autouse=True)
+def waits() -> Iterator[Waits]:
+    application = "tests.support.hostapp:application"
+    with (
+        gunicorn(application) as host,
+        opening_tunnels() as tunnel,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        visitor_ended, service_ended, silent = (tunnel(host) for _ in range(3))
+        slow = tunnel(host, receive_buffer=65536)
+        sent = send_until_the_relay_keeps_some(slow, host)
+        close(slow.service.sock)
+        lingering = []
+        for side in (visitor_ended.visitor.sock, service_ended.service.sock):
+            side.settimeout(30)
+            half_close(side)
+            lingering.append(pool.submit(seconds_until_closed, side))
+        assert_ended(visitor_ended.service.sock, service_ended.visitor.sock)
+        yield Waits(host, lingering, slow, sent, silent)
+        assert_clean(host)
+
+
+def seconds_until_closed(sock: socket.socket) -> float:
+    started = time.monotonic()
+    assert drained(sock) == b""
+    return time.monotonic() - started
+
+
+def send_until_the_relay_keeps_some(ends: Ends, host: Server) -> int:
+    """Send to a visitor who reads nothing until the kernel takes no more for them, and the relay
+    has read all of it; how many bytes."""
+    visitor = ends.visitor.sock.getsockname()[1]
+    service_to_relay = ends.service.sock.getpeername()[1], ends.service.sock.getsockname()[1]
+    sent = kept = 0
+
+    def relay_keeps() -> list[int]:
+        """How many bytes it has, once none is on the way to it; the rest is in the kernel."""
+        (_, coming), (going, _), (_, gone) = queued(
+            service_to_relay, (host.port, visitor), (visitor, host.port)
+        )
+        return [] if coming else [sent - going - gone]
+
+    while kept <= 65536:
+        assert sent < 1 << 25
+        ends.service.send(b"\xff" * 131072)
+        sent += 131072
+        (kept,) = until(relay_keeps, "the relay has read all")
+    assert kept < 262144  # or it would stop reading
+    return sent
 
 
 # --- bytes
@@ -260,58 +336,6 @@ def test_the_process_of_the_service_is_killed(host: Server) -> None:
         process.send_signal(signal.SIGKILL)
         assert visitor.frame() is None
     process.wait(10)
-
-
-def send_until_the_relay_keeps_some(ends: Ends, host: Server) -> int:
-    """Send to a visitor who reads nothing until the kernel takes no more for them, and the relay
-    has read all of it; how many bytes."""
-    here = ends.visitor.sock.getsockname()[1]
-    service_sides = ends.service.sock.getpeername()[1], ends.service.sock.getsockname()[1]
-    sent = 0
-
-    def kept() -> int:
-        return sent - queued(host.port, here)[0] - queued(here, host.port)[1]
-
-    def relay_has_read_all() -> bool:
-        return queued(*service_sides)[1] == 0
-
-    while sent < 1 << 25:
-        ends.service.send(b"\xff" * 65536)
-        sent += 65536
-        until(relay_has_read_all, "the relay reads")
-        if kept() > 65536:
-            break
-    assert 65536 < kept() < 262144  # less than would make it stop reading
-    return sent
-
-
-def test_who_waits_for_whom_and_how_long(tunnel: TunnelFactory) -> None:
-    """Three waits of ten seconds in one. A visitor who vanished while the service was closing sends
-    no answer, for ever. One who reads slowly gets everything, however long it takes. One who was
-    silent for as long is still waited for when the host stops."""
-    with gunicorn("tests.support.hostapp:application") as host:
-        one, other, quiet = (tunnel(host) for _ in range(3))
-        slow = tunnel(host, receive_buffer=65536)
-        sent = send_until_the_relay_keeps_some(slow, host)
-        close(slow.service.sock)
-        started = time.monotonic()
-        half_close(one.visitor.sock)
-        half_close(other.service.sock)
-        assert_ended(one.service.sock, other.visitor.sock)
-        until(lambda: peer_left(one.visitor.sock), "the visitor's connection is closed", 20)
-        until(lambda: peer_left(other.service.sock), "the service's connection is closed", 20)
-        assert time.monotonic() - started > 8  # a close frame's answer may take a while
-        assert len(drained(slow.visitor.sock)) == sent
-
-        os.kill(host.pid, signal.SIGTERM)
-        goodbye = quiet.visitor.frame()
-        assert goodbye is not None
-        assert goodbye.code == 1001
-        time.sleep(1.2)  # within the two that a host waits, beyond the one between its looks
-        quiet.visitor.send_close(1001)
-        answer = read_frame(quiet.service.read)
-        assert answer is not None
-        assert answer.code == 1001
 
 
 def test_the_visitors_connection_is_kept_alive_by_tcp(host: Server, tunnel: TunnelFactory) -> None:
@@ -646,3 +670,25 @@ def test_tunnels_aborted_anywhere_leave_nothing(
             if dice.random() < 0.5:
                 reset(visitor.sock)
     assert ask(host.port, "GET", f"{MOUNT}/").status == 200
+
+
+# --- The waits of the beginning
+
+
+def test_who_waits_for_whom_and_how_long(waits: Waits) -> None:
+    """A visitor who vanished while the service was closing sends no answer, for ever. One who reads
+    slowly gets everything, however long it takes. One who was silent for as long is still waited
+    for when the host stops."""
+    for lingered in waits.lingering:
+        assert 8 < lingered.result(20) < 16  # by design 10, and up to a second more
+    assert len(drained(waits.slow.visitor.sock)) == waits.sent
+
+    os.kill(waits.host.pid, signal.SIGTERM)
+    goodbye = waits.silent.visitor.frame()
+    assert goodbye is not None
+    assert goodbye.code == 1001
+    time.sleep(1.2)  # within the two that a host waits, beyond the one between its looks
+    waits.silent.visitor.send_close(1001)
+    answer = read_frame(waits.silent.service.read)
+    assert answer is not None
+    assert answer.code == 1001
