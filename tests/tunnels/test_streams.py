@@ -136,6 +136,23 @@ def test_each_byte_of_a_chunk_arrives_before_the_next_is_sent(
         assert visitor.is_closed()
 
 
+def test_a_chunk_size_without_its_chunk_does_not_keep_the_thread(
+    host: Server, service: ServiceFactory
+) -> None:
+    # The bytes that had come were taken for news of the body, and reading then waited for ever.
+    steps = Steps(CHUNKED.head(0), b"5\r\n", b"hello\r\n0\r\n\r\n")
+    upstream = service(steps)
+    target = stream_target(upstream.port)
+    with StreamVisitor(host.port) as visitor:
+        visitor.ask(target)
+        steps.go(2)
+        visitor.read_head()
+        leaving(host, target)
+        steps.go()
+        visitor.read_until(b"5\r\nhello\r\n0\r\n\r\n")
+        assert visitor.is_closed()
+
+
 @pytest.mark.parametrize(
     ("framing", "end", "surplus"),
     [
