@@ -218,6 +218,19 @@ def test_cookies_of_a_redirect_that_is_followed_here(noted: Noted, service: Serv
     assert b"a=1" in upstream.heads[1]
 
 
+@pytest.mark.parametrize("hops", [0, 1, 2])
+def test_no_cookie_gets_above_the_prefix_by_what_browsers_assume(
+    noted: Noted, service: ServiceFactory, hops: int
+) -> None:
+    """At `/alice/vision`, without a slash, a cookie that says no path gets `/alice`."""
+    hop = response(("Location", "/deep/er"), ("Set-Cookie", "a=1"), status="302 Found", body=b"")
+    upstream = service(answers(*[hop] * hops, response(("Set-Cookie", "b=1"))))
+    reply = ask(noted.port, "GET", f"/alice/vision?port={upstream.port}")
+    assert reply.status == 200
+    assert reply.values("Set-Cookie")
+    assert all("; Path=/alice/vision" in value for value in reply.values("Set-Cookie"))
+
+
 # --- Pages ---------------------------------------------------------------------------------------
 
 EVIL = "<script>alert(1)</script>"

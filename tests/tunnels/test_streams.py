@@ -145,8 +145,9 @@ def test_a_chunk_size_without_its_chunk_does_not_keep_the_thread(
     target = stream_target(upstream.port)
     with StreamVisitor(host.port) as visitor:
         visitor.ask(target)
-        steps.go(2)
+        steps.go()
         visitor.read_head()
+        steps.go()  # before the response is due to leave
         leaving(host, target)
         steps.go()
         visitor.read_until(b"5\r\nhello\r\n0\r\n\r\n")
