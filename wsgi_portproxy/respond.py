@@ -75,9 +75,9 @@ def _headers(
     response: UpstreamResponse, view: View, cookies: CookiePolicy, environ: WSGIEnvironment
 ) -> Headers:
     target = view.target
-    # The visitor's URL is the mount without a slash: browsers would scope cookies above it.
-    above = target.form == "query" and target.path.partition("?")[0] == "/"
-    needs_path = above and not environ.get("PATH_INFO", "").endswith("/")
+    # Is the visitor's URL the mount without a slash? Browsers would scope cookies above it.
+    visited = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    needs_path = target.form == "query" and visited.count("/") == target.prefix.count("/")
     headers = response_headers(response.headers.iteritems(), view, cookies, needs_path=needs_path)
     # RFC 9110 section 8.6: never on a 204.
     if response.status == 204 or (response.status == 304 and is_gevent(environ)):
