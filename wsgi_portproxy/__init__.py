@@ -8,9 +8,26 @@ application = PortProxy(app, authorizer=may_view, mount="/{username}/{project}")
 from .askapp import AskApp
 from .authorize import Authorizer
 from .errors import PortProxyError
+from .links import url_for_port
 from .locate import Target
 from .middleware import PortProxy
+from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter
 from .ports import AllowedPorts
+from .rewrite import View
+from .settings import Identity, StripMount
 
-__all__ = ["AllowedPorts", "AskApp", "Authorizer", "PortProxy", "PortProxyError", "Target"]
+__all__ = [
+    "DEFAULT_PAGE_ADAPTERS",
+    "AllowedPorts",
+    "AskApp",
+    "Authorizer",
+    "Identity",
+    "PageAdapter",
+    "PortProxy",
+    "PortProxyError",
+    "StripMount",
+    "Target",
+    "View",
+    "url_for_port",
+]
 __version__ = "0.1.0"

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from webob import Request
 
 from .captured import CapturedResponse
+from .cookies import OWN_PREFIX, without_own
+from .links import ENVIRON_KEY
 from .locate import Target
 from .mount import Mount
 
@@ -122,10 +124,13 @@ class AskApp:
         self._until: OrderedDict[bytes, float] = OrderedDict()
         self._lock = threading.Lock()
 
-    def bind(self, app: WSGIApplication, mount: str) -> None:
-        """Called by `PortProxy` with the app it wraps.
+    def bind(
+        self, app: WSGIApplication, mount: str, host_names: frozenset[str] | None = None
+    ) -> None:
+        """Called by `PortProxy` with the app it wraps, and the parameters that its host form has.
 
-        Raises `ValueError` on a second app or mount, and if the mount lacks a parameter of `page`.
+        Raises `ValueError` on a second app or mount, and if the mount, or the host form, lacks a
+        parameter of `page`.
         """
         if self._app is not None and (self._app != app or self._mount != mount):
             raise ValueError("an AskApp belongs to one app and mount; make another")
@@ -133,6 +138,11 @@ class AskApp:
         names = {name for _, name, _, _ in Formatter().parse(page) if name is not None}
         if not names <= Mount(mount).names:
             raise ValueError(f"page names a parameter that the mount does not have: {page!r}")
+        if host_names is not None and not names <= host_names:
+            raise ValueError(
+                f"AskApp asks for {page!r}, whose parameters the host form has to carry, as in "
+                "host='{port}--{project}--{username}.ports.example.com'"
+            )
         self._app, self._mount, self._page = app, mount, page
 
     def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
@@ -181,6 +191,8 @@ def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
         and not key.startswith(_OF_THE_REQUEST_PREFIXES)
         and not key.startswith(_OF_THE_CONNECTION_PREFIXES)
     }
+    if OWN_PREFIX in (cookies := question.get("HTTP_COOKIE", "")):
+        question["HTTP_COOKIE"] = without_own(cookies)
     question.update(
         {
             "REQUEST_METHOD": "GET",
@@ -203,6 +215,8 @@ def _key(question: WSGIEnvironment, port: int) -> bytes | None:
     """
     digest = hashlib.blake2b(str(port).encode("ascii"), digest_size=24)
     for key, value in question.items():
+        if key == ENVIRON_KEY:
+            continue  # ours, the same for all visitors
         if isinstance(value, _COMPARABLE):
             digest.update(repr((key, value)).encode("utf-8"))
         elif not key.startswith("wsgi."):

@@ -9,12 +9,15 @@ import inspect
 import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias, Union
+from urllib.parse import urljoin, urlsplit
 
 from webob import Request
 
 from .captured import CapturedResponse
+from .cookies import CookiePolicy
 from .errors import AuthorizerFailed, AuthorizerMisused, Refused
 from .locate import Target
+from .origin import own_origin
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -27,15 +30,21 @@ if TYPE_CHECKING:
 Authorizer: TypeAlias = Callable[[Request, Target], Union[bool, "WSGIApplication"]]
 
 _REFUSED = "You do not have access to port {port} here."
+_NO_SESSION = (
+    "No sign-in of the application reached this host name. Sign in to the application first. If "
+    "you have, its session cookie is for its own host name only: whoever runs it can set the "
+    "cookie's Domain to the part that both names share."
+)
+_SIGN_IN_AGAIN = "Sign in to the application, then open this address again."
 
 
 def authorize(
-    authorizer: Authorizer, environ: WSGIEnvironment, target: Target
+    authorizer: Authorizer, environ: WSGIEnvironment, target: Target, cookies: CookiePolicy
 ) -> CapturedResponse | None:
     """None if the visitor may use the target, else the answer to give (a WSGI application).
 
-    Raises `Refused` (False), `AuthorizerFailed` (it raised), `AuthorizerMisused` (neither a bool
-    nor a WSGI application that works was returned).
+    Raises `Refused` (False, or where an answer could only mislead), `AuthorizerFailed` (it raised),
+    `AuthorizerMisused` (neither a bool nor a WSGI application that works was returned).
     """
     try:
         verdict = authorizer(Request(without_body(environ)), target)
@@ -43,14 +52,38 @@ def authorize(
         raise AuthorizerFailed("the authorizer raised") from error
     if verdict is True:
         return None
-    if verdict is False:
-        raise Refused(_REFUSED.format(port=target.port))
-    refusal = _as_response(verdict, environ)
-    if target.websocket:
-        # A WebSocket client can follow no login redirect and show no page: 403 is all it can read.
-        refusal.close()
-        raise Refused(_REFUSED.format(port=target.port))
+    refusal = None if verdict is False else _as_response(verdict, environ)
+    hint = _host_hint(refusal, environ, cookies) if target.form == "host" else ""
+    # A WebSocket client can follow no login redirect and show no page: 403 is all it can read.
+    if refusal is None or hint or target.websocket:
+        if refusal is not None:
+            refusal.close()
+        raise Refused(_REFUSED.format(port=target.port), hint)
     return refusal
+
+
+def _host_hint(
+    refusal: CapturedResponse | None, environ: WSGIEnvironment, cookies: CookiePolicy
+) -> str:
+    """Why a refusal at a port's own host name cannot be given out as it is; "" if it can.
+
+    The app's session may not reach that name, and then its login is of no use there: a redirect to
+    `/login` would lead to this port again, and a page would say nothing of the reason.
+    """
+    location = refusal.header("location") if refusal is not None else None
+    if location is not None and not _leads_back(location, environ):
+        return ""  # to the login at the app's own host name, say
+    if refusal is not None and refusal.status == 401:
+        return ""  # asks for credentials, which the browser has for this host name
+    if not cookies.withholds_any(environ.get("HTTP_COOKIE", "")):
+        return _NO_SESSION
+    return _SIGN_IN_AGAIN if location is not None else ""
+
+
+def _leads_back(location: str, environ: WSGIEnvironment) -> bool:
+    """Whether a redirect stays at the host name that was asked."""
+    there = urlsplit(urljoin(own_origin(environ) + "/", location))
+    return there.netloc.lower() == urlsplit(own_origin(environ)).netloc
 
 
 def _as_response(verdict: object, environ: WSGIEnvironment) -> CapturedResponse:

@@ -43,6 +43,11 @@ class CapturedResponse:
             self.close()
             raise
 
+    def header(self, name: str) -> str | None:
+        """The last value of the field `name`, in lower case; None without one."""
+        values = [value for key, value in self.headers if key.lower() == name]
+        return values[-1] if values else None
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response(self.status_line, self.headers)
         if environ["REQUEST_METHOD"] == "HEAD":

@@ -1,13 +1,20 @@
 """Cookies across the two sides: the app's never reach a service, a service's never reach the app.
 
 Both directions are textual: what may pass keeps its bytes, since services compare them (Streamlit's
-uploads check a cookie against a header byte for byte).
+uploads check a cookie against a header byte for byte). A service's own cookie of a name that is the
+app's, such as `session`, is called `portproxy.16006.session` in the browser, so that both exist.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+
+from .locate import Target
+
+#: Begins the names of our own cookies: `portproxy.16006` remembers where a port was opened (see
+#: `strays`), `portproxy.16006.session` is the cookie `session` of the service on that port.
+OWN_PREFIX = "portproxy."
 
 #: Cookies by which common frameworks know a visitor; withheld unless told otherwise.
 DEFAULT_WITHHELD = frozenset(
@@ -63,15 +70,16 @@ class CookiePolicy:
         more = names if isinstance(names, (set, frozenset, list, tuple)) else ()
         return CookiePolicy([*self.withheld, *more])
 
-    def for_service(self, cookie_header: str) -> str:
+    def for_service(self, cookie_header: str, port: int) -> str:
         """A Cookie header without the withheld cookies; all other bytes and their order unchanged.
 
         A withheld name counts wherever a parser could see one: also within another cookie's quotes,
-        behind a comma and behind a space.
+        behind a comma and behind a space. Those that we renamed for this port have their own names
+        again.
         """
         kept = []
         lost = None  # the separator before the first of those dropped since the last that was kept
-        for separator, pair, is_withheld in self._pairs(cookie_header):
+        for separator, pair, is_withheld in self._pairs(cookie_header, f"{OWN_PREFIX}{port}."):
             if is_withheld:
                 lost = separator if lost is None else lost
                 continue
@@ -81,7 +89,7 @@ class CookiePolicy:
             lost = None
         return "".join(kept)
 
-    def _pairs(self, cookie_header: str) -> Iterator[tuple[str, str, bool]]:
+    def _pairs(self, cookie_header: str, own: str) -> Iterator[tuple[str, str, bool]]:
         """The separator before each pair, the pair, and whether it is withheld."""
         pieces = _BETWEEN.split(cookie_header)
         position = end_of_quotes = 0
@@ -90,22 +98,32 @@ class CookiePolicy:
             is_withheld = position < end_of_quotes
             name, equals, _ = pair.partition("=")
             if not is_withheld and self._withholds(name):
+                renamed = pair.startswith(own) and self._renames(name[len(own) :])
+                if renamed:
+                    yield separator, pair[len(own) :], False
+                    position += len(pair)
+                    continue
                 is_withheld = True
                 quotes = _QUOTED.match(cookie_header, position + len(name + equals))
                 end_of_quotes = quotes.end() if quotes else 0
             yield separator, pair, is_withheld
             position += len(pair)
 
-    def for_visitor(self, set_cookie: str, prefix: str, *, needs_path: bool) -> str | None:
-        """A Set-Cookie value with its Path under `prefix` and no Domain; None if it may not pass.
+    def for_visitor(self, set_cookie: str, target: Target, *, needs_path: bool) -> str | None:
+        """A Set-Cookie value with its Path under the prefix and no Domain; None if it may not pass.
 
-        Everything else keeps its bytes. A Path that lies under the prefix already stays.
-        `needs_path`: add a Path if there is none, because the one that browsers would assume lies
-        above the prefix (RFC 6265 section 5.1.4).
+        Everything else keeps its bytes, but for a name that is the app's, which gets the port's in
+        front. A Path that lies under the prefix already stays. `needs_path`: add a Path if there is
+        none, because the one that browsers would assume lies above the prefix (RFC 6265 section
+        5.1.4).
         """
+        prefix = target.prefix
         pair, *attributes = set_cookie.split(";")
         if _CONTROL.search(set_cookie) or not self._may_be_set(pair):
             return None
+        name = pair.partition("=")[0].strip(" \t")
+        if self._renames(name):
+            pair = f"{OWN_PREFIX}{target.port}." + pair.lstrip(" \t")
         kept, path = [pair], ""
         for attribute in attributes:
             name, _, value = attribute.partition("=")
@@ -119,22 +137,48 @@ class CookiePolicy:
             kept.append(f" Path={prefix}/")
         return ";".join(kept)
 
-    def _may_be_set(self, pair: str) -> bool:
-        """Whether a service may set the cookie `name=value`.
+    def withholds_any(self, cookie_header: str) -> bool:
+        """Whether a Cookie header holds a cookie by which the app could know the visitor."""
+        names = (pair.partition("=")[0] for pair in re.split("[;,]", cookie_header))
+        apps = (name for name in names if not name.strip().startswith(OWN_PREFIX))
+        return any(map(self._withholds, apps))
 
-        Not one of a withheld name, also where only some of the parsers that the app may use would
-        find it, in the value; not one without a name; not a `__Host-` one, which claims the whole
-        origin, and that is the app's; nor one so large that browsers would ignore it.
+    def _may_be_set(self, pair: str) -> bool:
+        """Whether a service may set the cookie `name=value`, be it by another name.
+
+        Not one without a name; not one in whose value some of the parsers that the app may use
+        would find a withheld name, nor one whose name only some of them would take for such; nor
+        one so large that browsers would ignore it.
         """
-        name, equals, _ = pair.partition("=")
-        bare = _bare(name)
-        if not (equals and bare) or bare.startswith("__host-") or len(pair) > MAX_COOKIE_BYTES:
+        name, equals, value = pair.partition("=")
+        if not (equals and _bare(name)) or len(pair) > MAX_COOKIE_BYTES:
             return False
-        return not any(map(self._withholds, [name, *_NAME.findall(pair)]))
+        if self._renames(name.strip(" \t")):
+            names = _NAME.findall(value)
+        else:
+            names = [name, *_NAME.findall(pair)]
+        return not any(map(self._withholds, names))
+
+    def _renames(self, name: str) -> bool:
+        """Whether a service's cookie has another name in the browser: one that is the app's, and
+        `__Host-`, which browsers accept for a whole origin only. What two parsers could read as two
+        names is not renamed, and so does not pass."""
+        if _NOT_TOKEN.search(name) is not None:
+            return False
+        return self._withholds(name) or _bare(name).startswith("__host-")
 
     def _withholds(self, name: str) -> bool:
         bare = _bare(name)
+        if bare.startswith(OWN_PREFIX):
+            return True
         return bare in self.withheld or _NAME_PREFIX.sub("", bare) in self.withheld
+
+
+def without_own(cookie_header: str) -> str:
+    """A Cookie header without our own cookies, for who asks the app about its visitor: they change
+    with every page of a service, and are the services'."""
+    pairs = cookie_header.split(";")
+    return ";".join(pair for pair in pairs if not pair.lstrip().startswith(OWN_PREFIX)).lstrip()
 
 
 def _scoped(attribute: str, path: str, prefix: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from webob import Response
 
-from .errors import PortProxyError, ServiceUnreachable
+from .errors import IPv6Only, PortProxyError, ServiceUnreachable
 from .locate import preferred_type
 
 if TYPE_CHECKING:
@@ -103,6 +103,14 @@ _EXAMPLES = (
     ("Files", "python3 -m http.server {port}"),
 )
 
+# For those that listen on [::1] only: tools of Node, mostly.
+_IPV4_EXAMPLES = (
+    ("Vite", "npx vite --host 127.0.0.1 --port {port}"),
+    ("Next.js", "npx next dev --hostname 127.0.0.1 --port {port}"),
+    ("Node", 'server.listen({port}, "127.0.0.1")'),
+    ("Files", "python3 -m http.server {port} --bind 127.0.0.1"),
+)
+
 
 def error_response(
     error: PortProxyError, environ: WSGIEnvironment, port: int | None
@@ -136,17 +144,23 @@ def _as_dict(error: PortProxyError, port: int | None) -> dict[str, object]:
 
 
 def _waiting_page(error: PortProxyError, port: int) -> str:
+    elsewhere = isinstance(error, IPv6Only)
+    heading = f"Nothing is running on port {port} yet"
+    todo = "Start a service on this port, on the same machine as this application:"
+    if elsewhere:
+        heading = f"The service on port {port} cannot be reached yet"
+        todo = "Start it on 127.0.0.1, on the same machine as this application, for instance:"
     rows = "\n".join(
         f"<dt>{html.escape(name)}</dt><dd><code>{_command(command.format(port=port))}</code></dd>"
-        for name, command in _EXAMPLES
+        for name, command in (_IPV4_EXAMPLES if elsewhere else _EXAMPLES)
     )
     return _page(
         f"Waiting for port {port}",
-        f"Nothing is running on port {port} yet",
+        heading,
         f"""<p>{html.escape(error.message)}<br>{html.escape(error.hint)}</p>
 <p class="live" role="status"><span class="dot"></span><span id="live">Waiting. This page opens \
 the service as soon as it answers.</span></p>
-<p class="soft">Start a service on this port, on the same machine as this application:</p>
+<p class="soft">{html.escape(todo)}</p>
 <dl>
 {rows}
 </dl>

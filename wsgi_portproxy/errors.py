@@ -17,8 +17,10 @@
     │   └── ClientGone           400  the visitor left before the end
     ├── AuthorizerFailed         503  the authorizer raised: the answer is no
     ├── AuthorizerMisused        500  the authorizer returned what it may not return
+    ├── SettingFailed            500  a setting's callable raised, or returned what it may not
     └── UpstreamError            502  the service is at fault
         ├── ServiceUnreachable   502  nothing listens on the port
+        │   └── IPv6Only         502  something does, on [::1] only
         ├── BadResponse          502  it answered, but not in valid HTTP/1
         ├── NoResponse           502  it closed the connection without an answer
         ├── Overloaded           503  this process is out of descriptors or memory
@@ -38,9 +40,13 @@ from urllib.parse import quote
 
 
 class PortProxyError(Exception):
-    """Base of all: `status` to answer, `message` and `hint` for the visitor, `detail` to log."""
+    """Base of all: `status` to answer, `message` and `hint` for the visitor, `detail` to log.
+
+    port: that of the request; None where none could be found in it.
+    """
 
     status: ClassVar[int] = 500
+    port: int | None = None
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, message: str, hint: str = "", *, detail: str = "") -> None:
@@ -141,6 +147,17 @@ class AuthorizerMisused(PortProxyError):
         super().__init__("Access to this port could not be checked.", detail=detail)
 
 
+class SettingFailed(PortProxyError):
+    status = 500
+
+    def __init__(self, port: int, *, detail: str = "") -> None:
+        super().__init__(
+            f"This application's settings for port {port} do not work.",
+            "Whoever runs it finds the reason in its log.",
+            detail=detail,
+        )
+
+
 class UpstreamError(PortProxyError):
     status = 502
 
@@ -148,12 +165,23 @@ class UpstreamError(PortProxyError):
 class ServiceUnreachable(UpstreamError):
     """Nobody accepts on the port. The text is the one that the feature documents."""
 
+    HINT = "Is the service running? Try: python3 -m http.server {port}"
+
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
             f"Failed to connect to service on port {port}.",
-            f"Is the service running? Try: python3 -m http.server {port}",
+            self.HINT.format(port=port),
             detail=detail,
         )
+
+
+class IPv6Only(ServiceUnreachable):
+    """Somebody does, but not where we look: tools of Node listen on what `localhost` is first."""
+
+    HINT = (
+        "A service listens on [::1]:{port} only, the IPv6 loopback. Start it on 127.0.0.1: "
+        "most take --host 127.0.0.1."
+    )
 
 
 class BadResponse(UpstreamError):

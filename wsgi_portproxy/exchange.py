@@ -25,6 +25,7 @@ from .errors import (
     BadRequest,
     BadResponse,
     ClientGone,
+    IPv6Only,
     NoResponse,
     ServiceTimeout,
     ServiceUnreachable,
@@ -45,6 +46,9 @@ from .framing import (
 from .servers import VisitorSocket
 from .upload import Upload
 
+# Literals, never names: what `localhost` resolves to may be held by another user of the machine.
+IPV4, IPV6 = "127.0.0.1", "::1"
+_LOOPBACK_ANSWERS = 0.5  # seconds; a full queue of connections would keep us waiting
 _READ_SIZE = 65536  # bytes; Linux's loopback delivers about this much at once
 _DRAINED = 4  # reads; a redirect with more of a body than that costs a connection
 
@@ -98,6 +102,7 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         self._connection: UpstreamConnection | None = connection
         self._keeps_alive = keeps_alive(head) and not isinstance(decoder, CloseDecoder)
         self._ready = ready  # decoded bytes that came together with the head
+        self._broke: ProtocolError | None = None  # to be raised once `_ready` is read
         super().__init__(
             headers=urllib3.HTTPHeaderDict(head.headers),
             status=head.status,
@@ -143,11 +148,18 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         ready, self._ready = self._ready, b""
         return sock, ready
 
+    def unread(self, data: bytes, broke: ProtocolError | None = None) -> None:
+        """Put `data` in front of what is still to be read. `broke`: what reading on had raised."""
+        self._ready = data + self._ready
+        self._broke = broke
+
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """The bytes that are there, at most `amt`, after waiting for the first; b"" at the end."""
         size = _READ_SIZE if amt is None or amt < 0 else amt
         if self._ready:
             data, self._ready = self._ready[:size], self._ready[size:]
+        elif self._broke is not None:
+            raise self._broke
         else:
             data = self._next_bytes(size)
         if self.framing.complete and not self._ready:
@@ -253,6 +265,15 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         io.IOBase.close(self)  # urllib3's base class leaves close to its subclasses
 
 
+def listens_on_ipv6(port: int) -> bool:
+    """Whether somebody accepts connections on [::1]; nothing is sent there."""
+    try:
+        with socket.create_connection((IPV6, port), timeout=_LOOPBACK_ANSWERS):
+            return True
+    except OSError:
+        return False
+
+
 class UpstreamConnection(HTTPConnection):
     """A connection to one service; one exchange at a time."""
 
@@ -261,6 +282,8 @@ class UpstreamConnection(HTTPConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        #: Whether [::1] is tried where nothing listens on 127.0.0.1.
+        self.ipv6 = False
         #: Takes it after a clean exchange: its pool.
         self.keep: Callable[[UpstreamConnection], None] | None = None
         self.exchanges = 0  # ended cleanly on the present socket
@@ -269,16 +292,29 @@ class UpstreamConnection(HTTPConnection):
     def connect(self) -> None:
         """Open a socket to the service. Raises `UpstreamError` in one of its kinds."""
         port = self.port or 0
+        self.host = IPV4
         try:
             super().connect()
         except (NewConnectionError, ConnectTimeoutError) as error:
             # Its errno, which the log tells in one line, is all that there is to know.
-            raise from_connect_error(error.__cause__ or error, port) from None
+            cause = error.__cause__ or error
+            if not (isinstance(cause, ConnectionRefusedError) and listens_on_ipv6(port)):
+                raise from_connect_error(cause, port) from None
+            if not self.ipv6:
+                raise IPv6Only(port) from None
+            self._connect_by_ipv6(port)
         if self._is_connected_to_itself():
             self.close()
             raise ServiceUnreachable(port, detail="connected to itself")
         self.exchanges = 0
         self.sock.setblocking(False)
+
+    def _connect_by_ipv6(self, port: int) -> None:
+        self.host = IPV6
+        try:
+            super().connect()
+        except (NewConnectionError, ConnectTimeoutError) as error:
+            raise from_connect_error(error.__cause__ or error, port) from None
 
     def _is_connected_to_itself(self) -> bool:
         """TCP may connect a free ephemeral port to itself; we would be our own service."""

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .cookies import MAX_SET_COOKIES, CookiePolicy
-from .origin import normal_origin
 from .rewrite import View
 
 if TYPE_CHECKING:
@@ -155,11 +154,11 @@ def request_headers(
         if not name or (canonical in named and canonical not in _KEPT_THOUGH_NAMED):
             continue
         if canonical == "cookie":
-            value = cookies.for_service(value)
+            value = cookies.for_service(value, view.target.port)
             if not value.strip():
                 continue
-        elif canonical == "origin" and normal_origin(value) == view.origin:
-            value = f"http://{view.authority}"
+        elif canonical == "origin":
+            value = view.origin_to_service(value)
         elif canonical == "referer":
             value = view.referer_to_service(value)
         elif canonical == "authorization" and withhold_authorization:
@@ -168,7 +167,9 @@ def request_headers(
     if remote := environ.get("REMOTE_ADDR"):
         headers.append(("X-Forwarded-For", remote))
     headers.append(("X-Forwarded-Proto", environ["wsgi.url_scheme"]))
-    if view.target.prefix:
+    if view.external:
+        headers.append(("X-Forwarded-Host", view.authority))
+    if view.target.prefix and not view.base:  # who was told its full path would add it twice
         headers.append(("X-Forwarded-Prefix", view.target.prefix))
     return headers
 
@@ -193,7 +194,7 @@ def response_headers(
         elif canonical in named or _speaks_to_others(canonical):
             continue
         elif canonical == "set-cookie":
-            scoped = cookies.for_visitor(value, view.target.prefix, needs_path=needs_path)
+            scoped = cookies.for_visitor(value, view.target, needs_path=needs_path)
             if scoped is not None and set_cookies < MAX_SET_COOKIES:
                 headers.append((name, scoped))
                 set_cookies += 1
@@ -228,6 +229,7 @@ _MAPPED: dict[str, Callable[[View, str], str]] = {
     "content-location": View.to_visitor,
     "refresh": View.refresh_to_visitor,
     "link": View.link_to_visitor,
+    "referrer-policy": View.referrer_policy_to_visitor,
 }
 _KEPT_IF: dict[str, Callable[[View, str], bool]] = {
     "www-authenticate": _names_no_ambient_login,

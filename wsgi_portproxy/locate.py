@@ -10,28 +10,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import quote, unquote, unquote_plus
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, unquote_plus
 
 from webob.acceptparse import create_accept_header
 
 from .errors import BadRequest, InvalidPort, NotFound
+from .hostform import HostForm
 from .mount import Mount
+from .rawtarget import RawTarget, escape_octets, raw_target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 Form = Literal["query", "path", "host", "stray"]
 
-# RFC 9112 section 3.2.1, visible ASCII only; a `#` would end the target for some readers only.
-_ORIGIN_FORM = re.compile(r"/[\x21\x22\x24-\x7e]*")
-_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
-# What a path may hold as it is (RFC 3986 section 3.3), used where a server gives no raw target.
-_PATH_SAFE = "/!$&'()*+,;=:@~-._"
 # Characters to be escaped in a URL that goes into a header: `;` would end a cookie's Path, and
 # browsers read `\` as `/`. Everything else visible stays as the visitor wrote it.
 _UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
-_NOT_VISIBLE = re.compile(r"[^\x21\x22\x24-\x7e]")
 # `0` is a well-formed number outside every range, hence allowed here and refused by the range.
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 # What we can answer with ourselves. The first is for those who say nothing, such as curl.
@@ -45,9 +41,11 @@ class Target:
     port: TCP port of the service on 127.0.0.1, 0 to 99999 until it was checked.
     path: the request target for the service: path and query, byte-exact, with `port` cut out.
     prefix: what the visitor's URL has before that path, SCRIPT_NAME included, without a final
-        slash: `/alice/vision` in the query form, `/alice/vision/proxy/16006` in the path form.
-    params: the mount's parameters, decoded: `{"username": "alice", "project": "vision"}`.
-    form: how the port was given: query, path, host or stray.
+        slash: `/alice/vision` in the query form, `/alice/vision/proxy/16006` in the path form,
+        nothing in the host form. Of a stray: that of the page that it belongs to.
+    params: the mount's parameters, decoded: `{"username": "alice", "project": "vision"}`. In the
+        host form only those that the host name carries, in lower case.
+    form: how the port was given: query, path, host, or stray (by the page that asked).
     websocket: whether the request is a WebSocket handshake.
     """
 
@@ -60,14 +58,16 @@ class Target:
 
 
 class Locator:
-    """Finds targets under one mount. `proxy` is the segment that introduces the path form."""
+    """Finds targets under one mount. `proxy` is the segment that introduces the path form, `host`
+    the template of the host form."""
 
-    def __init__(self, mount: Mount, *, proxy: str = "proxy") -> None:
+    def __init__(self, mount: Mount, *, proxy: str = "proxy", host: str | None = None) -> None:
         if not re.fullmatch(r"[A-Za-z0-9\-._~]+", proxy) or proxy in (".", ".."):
             raise ValueError(f"proxy must be one plain path segment: {proxy!r}")
         self.mount = mount
         self.proxy = proxy
-        self._path_mark = f"/{proxy}/"
+        self.host = HostForm(host, mount.names) if host is not None else None
+        self.path_mark = f"/{proxy}/"
 
     def locate(self, environ: WSGIEnvironment) -> Target | None:
         """The target of a request, or None if the request is the wrapped app's own.
@@ -75,25 +75,27 @@ class Locator:
         Raises `InvalidPort` for a port that is not exactly one plain number, `NotFound` for a path
         that other readers could take out of the mount, and `BadRequest` for what is no path.
         """
+        if self.host is not None and (named := self.host.match(environ)) is not None:
+            return _at_root(raw_target(environ), parse_port(named.port), named.params, environ)
         query = environ.get("QUERY_STRING", "")
-        by_path = self._path_mark in environ.get("PATH_INFO", "")
+        by_path = self.path_mark in environ.get("PATH_INFO", "")
         if not by_path and "port" not in query and "%" not in query:
             return None  # nearly every request of the wrapped app leaves here
-        raw = raw_target(environ)
+        return self.within_mount(raw_target(environ), websocket=is_websocket(environ))
+
+    def within_mount(self, raw: RawTarget, *, websocket: bool = False) -> Target | None:
+        """The target of a URL of this site, by its path form or its query form. Raises likewise."""
         segments = raw.path.split("/")[1:]
         decoded = [unquote(segment, "latin-1") for segment in segments]
-        target = None
-        if by_path:
-            target = self._by_path(environ, raw, segments, decoded)
+        target = self._by_path(raw, segments, decoded, websocket)
         if target is None and raw.query:
-            target = self._by_query(environ, raw, segments, decoded)
-        if target is not None and raw.path[:1] not in ("", "/"):
-            # `OPTIONS *`, `GET x/alice/...`: what it is the root of, each reader may see otherwise.
-            raise BadRequest("The request target is not a path.")
+            target = self._by_query(raw, segments, decoded, websocket)
+        if target is not None:
+            _refuse_no_path(raw)
         return target
 
     def _by_path(
-        self, environ: WSGIEnvironment, raw: RawTarget, segments: list[str], decoded: list[str]
+        self, raw: RawTarget, segments: list[str], decoded: list[str], websocket: bool
     ) -> Target | None:
         depth = len(self.mount.segments)
         if len(decoded) < depth + 2 or decoded[depth] != self.proxy:
@@ -105,10 +107,8 @@ class Locator:
         if params is None:
             return None
         port = parse_port(segments[depth + 1])
-        rest = decoded[depth + 2 :]
-        _refuse_climbing(rest)
+        refuse_climbing(decoded[depth + 2 :])
         path = "".join("/" + segment for segment in segments[depth + 2 :])
-        websocket = is_websocket(environ)
         if raw.query is not None:
             path += "?" + raw.query
         if websocket and not path.startswith("/"):
@@ -117,7 +117,7 @@ class Locator:
         return Target(port, path, _header_safe(prefix), params, "path", websocket)
 
     def _by_query(
-        self, environ: WSGIEnvironment, raw: RawTarget, segments: list[str], decoded: list[str]
+        self, raw: RawTarget, segments: list[str], decoded: list[str], websocket: bool
     ) -> Target | None:
         values, query = cut_port(raw.query or "")
         if not values:
@@ -129,12 +129,12 @@ class Locator:
         if len(values) > 1:
             raise InvalidPort(", ".join(values), "It is given more than once.")
         port = parse_port(values[0])
-        _refuse_climbing(decoded[depth:])
+        refuse_climbing(decoded[depth:])
         path = "".join("/" + segment for segment in segments[depth:]) or "/"
         if query:
             path += "?" + query
         prefix = "/".join([raw.script, *segments[:depth]])
-        return Target(port, path, _header_safe(prefix), params, "query", is_websocket(environ))
+        return Target(port, path, _header_safe(prefix), params, "query", websocket)
 
     def canonical_location(
         self, target: Target, environ: WSGIEnvironment, *, promote: bool
@@ -149,55 +149,39 @@ class Locator:
             return 308, f"{target.prefix}/{target.path}"
         if promote and target.form == "query" and is_navigation(environ):
             return 307, f"{target.prefix}/{self.proxy}/{target.port}{target.path}"
+        if target.form == "stray" and not target.websocket:
+            by_path = target.prefix.endswith(f"{self.path_mark}{target.port}")
+            return 307, target.prefix + target.path if by_path else with_port(target)
         return None
 
 
-class RawTarget(NamedTuple):
-    """The request target as sent: SCRIPT_NAME quoted, path after it, query (None: no `?`)."""
-
-    script: str
-    path: str
-    query: str | None
-
-
-def raw_target(environ: WSGIEnvironment) -> RawTarget:
-    """The path and query of the request, byte-exact where the server tells.
-
-    PATH_INFO is decoded, so `%2F` and `/` look alike there; servers give the raw target beside it
-    (RAW_URI, REQUEST_URI). It is believed only where it is plainly the same path: servers and
-    middlewares between them resolve, collapse, cut and move parts of it. Else PATH_INFO is quoted.
-    """
-    script, info = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
-    query = environ.get("QUERY_STRING", "")
-    # One slash in front, whatever a middleware set: `//host` in a Location is another site.
-    raw_script = quote("/" + script.strip("/"), safe=_PATH_SAFE, encoding="latin-1").rstrip("/")
-    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
-    if _ORIGIN_FORM.fullmatch(raw):
-        raw_path, mark, raw_query = raw.partition("?")
-        if raw_query == query:
-            path = _without_script(raw_path, script, info)
-            if path is None and _ENCODED_SLASH.search(info):
-                # cheroot leaves this one escape in PATH_INFO.
-                path = _without_script(raw_path, script, _ENCODED_SLASH.sub("/", info))
-            if path is not None:
-                return RawTarget(raw_script, path, raw_query if mark else None)
-    path = quote(info.encode("latin-1"), safe=_PATH_SAFE)
-    return RawTarget(raw_script, path, visible(query) or None)
+def _at_root(
+    raw: RawTarget, port: int, params: Mapping[str, str], environ: WSGIEnvironment
+) -> Target:
+    """The target of a request in the host form: all of the URL is the service's."""
+    _refuse_no_path(raw)
+    path = raw.path or "/"
+    if raw.query is not None:
+        path += "?" + raw.query
+    return Target(port, path, _header_safe(raw.script), params, "host", is_websocket(environ))
 
 
-def _without_script(raw_path: str, script: str, info: str) -> str | None:
-    """The part of `raw_path` that is PATH_INFO, or None if it is not that path."""
-    decoded = unquote(raw_path, "latin-1")
-    if not script:
-        return raw_path if decoded == info else None
-    if decoded == script + info:
-        pieces = raw_path.split("/")
-        depth = script.count("/") + 1
-        if unquote("/".join(pieces[:depth]), "latin-1") == script:
-            return "".join("/" + piece for piece in pieces[depth:])
-        return None
-    # A proxy in front removed SCRIPT_NAME from the path before the server saw it.
-    return raw_path if decoded == info else None
+def _refuse_no_path(raw: RawTarget) -> None:
+    """`OPTIONS *`, `GET x/alice/...`: what it is the root of, each reader may see otherwise."""
+    if raw.path[:1] not in ("", "/"):
+        raise BadRequest("The request target is not a path.")
+
+
+def with_port(target: Target) -> str:
+    """The visitor's URL of a target in the query form, which has the port in every URL."""
+    path = target.path
+    if not target.prefix and path[1:2] in ("/", "\\"):
+        path = "/." + path  # `//host` at the beginning would be another site
+    path, hash_mark, fragment = path.partition("#")
+    resource, _, query = path.partition("?")
+    _, query = cut_port(query)
+    query = f"{query}&port={target.port}" if query else f"port={target.port}"
+    return f"{target.prefix}{resource}?{query}{hash_mark}{fragment}"
 
 
 def cut_port(query: str) -> tuple[list[str], str]:
@@ -271,7 +255,7 @@ def preferred_type(accept: str) -> str:
     return max(_OFFERED, key=rank)
 
 
-def _refuse_climbing(decoded: list[str]) -> None:
+def refuse_climbing(decoded: list[str]) -> None:
     """Refuse a path whose dot segments lead out of the service's part of the URL.
 
     A hop that resolves them (browsers, uWSGI, nginx do) would see another mount than we judge.
@@ -284,14 +268,5 @@ def _refuse_climbing(decoded: list[str]) -> None:
             raise NotFound("There is no such page.", detail="dot segments leave the mount")
 
 
-def visible(text: str) -> str:
-    """`text` (latin-1) with everything but visible ASCII, and `#`, percent-encoded."""
-    return _NOT_VISIBLE.sub(_escape, text)
-
-
 def _header_safe(prefix: str) -> str:
-    return _UNSAFE_IN_PREFIX.sub(_escape, prefix)
-
-
-def _escape(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode("latin-1"))
+    return _UNSAFE_IN_PREFIX.sub(escape_octets, prefix)

@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING
 
 from .askapp import AskApp
 from .authorize import Authorizer, authorize
+from .captured import CapturedResponse
 from .cookies import DEFAULT_WITHHELD, CookiePolicy
 from .error_page import error_response
-from .errors import AuthorizerFailed, AuthorizerMisused, PortProxyError
+from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
 from .exchange import UpstreamRequest, UpstreamResponse
 from .headers import early_hint_headers, request_headers
+from .links import Links
 from .locate import Locator, Target
 from .mount import Mount
 from .origin import check_same_origin, own_origin
+from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter, Pages, asking_for_plain_text
 from .ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, via
 from .redirects import follow_redirects
 from .respond import moved, respond
 from .rewrite import View
 from .servers import client_socket
+from .settings import Identity, PerPort, StripMount
+from .strays import Strays, asks_app_first, keep_from_straying
 from .tunnel.handshake import UPGRADE_FIELDS
 from .tunnel.tunnels import Tunnels
 from .upload import upload_of
@@ -45,10 +50,21 @@ class PortProxy:
         segment and reaches the authorizer in `target.params`. Empty: the whole app.
     ports: which may be opened, see `AllowedPorts`.
     proxy: the path segment of the path form, `{mount}/proxy/{port}/`.
+    host: a host name for each port, such as `"{port}.ports.example.com"`, in which services have an
+        origin of their own; it may also carry the mount's parameters. None: no such form.
     promote: whether a browser that navigates to `?port=` is sent to the path form.
+    strays: whether root-absolute URLs of a service's pages (`/static/app.js`) find their way back
+        to it, by the Referer, and WebSockets by a cookie that remembers the ports that were opened.
+    strip_mount: False for services that were started with their full path (`/alice/vision/proxy/
+        16006`) as the base path; also a callable that is given the `Target`, see `StripMount`.
+    identity: what a service is told of its address: `"local"` (`Host: localhost:16006`) or
+        `"external"` (what the visitor sees); also by port, see `Identity`.
+    page_adapters: what corrects the base URLs that services write into their pages; see
+        `PageAdapter`. Empty: pages are never looked at.
     withhold_cookies: names of the app's own cookies, never sent to a service nor set by one. What
         the authorizer knows to be such (its attribute of the same name) is added.
     withhold_authorization: whether the Authorization field is the app's own too.
+    ipv6: whether a service that listens on [::1] only is reached there.
     connect_timeout: seconds for a service to accept a connection.
     head_timeout: seconds for the head of its answer to come. Bodies have no limit.
     max_tunnels: WebSockets, and streams that left their thread, open at a time in a process; None:
@@ -69,9 +85,15 @@ class PortProxy:
         mount: str = "",
         ports: AllowedPorts = DEFAULT_PORTS,
         proxy: str = "proxy",
+        host: str | None = None,
         promote: bool = True,
+        strays: bool = True,
+        strip_mount: StripMount = True,
+        identity: Identity = "local",
+        page_adapters: Iterable[PageAdapter] = DEFAULT_PAGE_ADAPTERS,
         withhold_cookies: Iterable[str] = DEFAULT_WITHHELD,
         withhold_authorization: bool = False,
+        ipv6: bool = False,
         connect_timeout: float = 3.0,
         head_timeout: float = 60.0,
         max_tunnels: int | None = None,
@@ -81,13 +103,19 @@ class PortProxy:
     ) -> None:
         if not callable(authorizer):
             raise TypeError("authorizer must be a callable: authorizer(request, target)")
+        self._locator = Locator(Mount(mount), proxy=proxy, host=host)
         if isinstance(authorizer, AskApp):
-            authorizer.bind(app, Mount(mount).template)
+            named = self._locator.host
+            authorizer.bind(app, self._locator.mount.template, named.names if named else None)
         self.app = app
         self._authorizer = authorizer
-        self._locator = Locator(Mount(mount), proxy=proxy)
+        self._links = Links(self._locator, promote=promote)
         self._ports = PortPolicy(ports)
         self._promote = promote
+        self._strays = Strays(self._locator, promote=promote) if strays else None
+        self._strip_mount = PerPort("strip_mount", strip_mount, (True, False))
+        self._identity = PerPort("identity", identity, ("local", "external"))
+        self._pages = Pages(page_adapters)
         self._cookies = CookiePolicy(withhold_cookies).adding(
             getattr(authorizer, "withhold_cookies", ())
         )
@@ -98,34 +126,86 @@ class PortProxy:
             require_origin=tunnels_require_origin,
             handover_after=handover_after,
         )
-        self._upstream = Upstream(connect_timeout=connect_timeout, head_timeout=head_timeout)
+        self._upstream = Upstream(
+            connect_timeout=connect_timeout, head_timeout=head_timeout, ipv6=ipv6
+        )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        target = None
+        environ = self._links.added_to(environ)
         try:
             target = self._locator.locate(environ)  # 1
-            answer = self.app if target is None else self._serve(target, environ)
+            answer = self._astray(environ) if target is None else self._serve(target, environ)
         except PortProxyError as error:
-            _log(error, target)
-            answer = error_response(error, environ, target.port if target else None)
+            _log(error)
+            answer = error_response(error, environ, error.port)
         return answer(environ, start_response)
 
     def _serve(self, target: Target, environ: WSGIEnvironment) -> WSGIApplication:
-        """The answer to a request for a port. Raises `PortProxyError`."""
-        self._ports.check(target, environ)  # 2
-        check_same_origin(environ, target)
-        self._tunnels.check(environ, target)
-        refusal = authorize(self._authorizer, environ, target)  # 3
-        if refusal is not None:
-            return refusal
-        location = self._locator.canonical_location(target, environ, promote=self._promote)
-        if location is not None:
-            return moved(*location)
-        view = View(target, authority=f"localhost:{target.port}", origin=own_origin(environ))
-        response, view = self._forward(view, environ)  # 4
-        if response.status == 101:
-            return self._tunnels.carry(response, view, self._cookies, environ)  # 5, for ever
-        return respond(response, view, self._cookies, self._tunnels)  # 5
+        """The answer to a request for a port. Raises `PortProxyError`, with that port in it."""
+        try:
+            self._ports.check(target, environ)  # 2
+            check_same_origin(environ, target)
+            self._tunnels.check(environ, target)
+            refusal = authorize(self._authorizer, environ, target, self._cookies)  # 3
+            if refusal is not None:
+                return keep_from_straying(refusal) if self._strays else refusal
+            location = self._locator.canonical_location(target, environ, promote=self._promote)
+            hints = self._strays.remember(target, environ) if self._strays else []
+            if location is not None:
+                return moved(*location, hints)
+            response, view = self._forward(self._view(target, environ), environ)  # 4
+            if response.status == 101:
+                return self._tunnels.carry(response, view, self._cookies, environ)  # 5, for ever
+            if target.form == "stray":
+                response.close()
+                raise NotFound("There is no such page.", detail="this service switches not")
+            return respond(response, view, self._cookies, self._tunnels, hints)  # 5
+        except PortProxyError as error:
+            error.port = target.port
+            raise
+
+    def _astray(self, environ: WSGIEnvironment) -> WSGIApplication:
+        """The answer to a request that names no port: the wrapped app's, or that of the service
+        whose page made it. Raises `PortProxyError`."""
+        if self._strays is None:
+            return self.app
+        target = self._strays.by_referer(environ)
+        if target is not None and not asks_app_first(target, environ):
+            return self._serve(target, environ)
+        candidates = [target] if target is not None else self._strays.by_hint(environ)
+        if not candidates:
+            return self.app
+        own = CapturedResponse(self.app, environ)
+        if own.status != 404:
+            return own
+        if target is None:
+            return self._handshake(candidates, environ) or own
+        own.close()
+        return self._serve(target, environ)
+
+    def _handshake(
+        self, candidates: list[Target], environ: WSGIEnvironment
+    ) -> WSGIApplication | None:
+        """The tunnel to the first of these services that takes the handshake; None if none does."""
+        for target in candidates:
+            try:
+                return self._serve(target, environ)
+            except PortProxyError as error:
+                log.debug("port %d: no WebSocket: %s", target.port, error.detail or error.message)
+        return None
+
+    def _view(self, target: Target, environ: WSGIEnvironment) -> View:
+        """How the URLs of this request look to the service. Raises `SettingFailed`."""
+        external = self._identity.of(target) == "external"
+        origin = own_origin(environ)
+        return View(
+            target,
+            authority=origin.partition("://")[2] if external else f"localhost:{target.port}",
+            origin=origin,
+            external=external,
+            base="" if self._strip_mount.of(target) else target.prefix,
+            strays=self._strays is not None and target.form != "host",
+        )
 
     def _forward(self, view: View, environ: WSGIEnvironment) -> tuple[UpstreamResponse, View]:
         """Send the request to the service; its answer, and the view in which its URLs are."""
@@ -135,12 +215,15 @@ class PortProxy:
             environ, view, self._cookies, withhold_authorization=self._withhold_authorization
         )
         headers.append(via(environ))
+        adapts = self._pages.may_adapt(view, environ)
+        if adapts:
+            headers = asking_for_plain_text(headers)
         if upload is not None:
             headers.append(upload.header)
         if target.websocket:
             headers += UPGRADE_FIELDS
         request = UpstreamRequest(
-            target.port, environ["REQUEST_METHOD"], target.path, headers, target.websocket
+            target.port, environ["REQUEST_METHOD"], view.request_target, headers, target.websocket
         )
         visitor = client_socket(environ)
         hints = environ.get("wsgi.early_hints")
@@ -151,6 +234,8 @@ class PortProxy:
                 hints(links)
 
         response = self._upstream.send(request, upload, visitor=visitor, early_hints=early_hints)
+        if adapts:
+            self._pages.adapt(response, view)
         if target.form != "query" or target.websocket:
             return response, view
 
@@ -164,11 +249,11 @@ class PortProxy:
         self._upstream.close()
 
 
-def _log(error: PortProxyError, target: Target | None) -> None:
-    port = target.port if target is not None else None
-    if isinstance(error, (AuthorizerFailed, AuthorizerMisused)):
-        log.error("port %s: %s", port, error.detail, exc_info=error.__cause__)
+def _log(error: PortProxyError) -> None:
+    text = error.detail or error.message
+    if isinstance(error, (AuthorizerFailed, AuthorizerMisused, SettingFailed)):
+        log.error("port %s: %s", error.port, text, exc_info=error.__cause__)
     elif error.status >= 500:
-        log.warning("port %s: %d %s", port, error.status, error.detail or error.message)
+        log.warning("port %s: %d %s", error.port, error.status, text)
     else:
-        log.info("port %s: %d %s", port, error.status, error.detail or error.message)
+        log.info("port %s: %d %s", error.port, error.status, text)

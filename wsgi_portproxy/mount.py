@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from urllib.parse import quote
 
 from .errors import NotFound
 
@@ -44,6 +45,13 @@ class Mount:
     def names(self) -> frozenset[str]:
         """The names of its parameters."""
         return frozenset(name for name in self._parameters if name is not None)
+
+    def filled(self, params: Mapping[str, str]) -> list[str]:
+        """Its segments with the parameters in place, as they stand in a URL."""
+        return [
+            quote(template if name is None else params[name], safe="")
+            for template, name in zip(self.segments, self._parameters, strict=True)
+        ]
 
     def match(self, decoded: Sequence[str]) -> Mapping[str, str] | None:
         """The parameters, if the first segments of a path match; None if they do not.

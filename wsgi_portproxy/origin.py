@@ -68,7 +68,7 @@ def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
             "server in front does not pass on its scheme or host name.",
             detail="Origin or Sec-Fetch-Site is foreign",
         )
-    if "HTTP_SERVICE_WORKER" in environ and target.form == "query":
+    if "HTTP_SERVICE_WORKER" in environ and target.form not in ("path", "host"):
         # Its scope would be the directory of the script's URL, which here is the app's.
         raise Refused("A service worker can only be used at the port's own path.")
 

@@ -44,11 +44,12 @@ def follow_redirects(
         collected += [
             line
             for line in response.headers.getlist("set-cookie")
-            if cookies.for_visitor(line, view.target.prefix, needs_path=False) is not None
+            if cookies.for_visitor(line, view.target, needs_path=False) is not None
         ]
         response.drain_conn()
         view = view.at(path)
-        request = request._replace(target=path, headers=_with_cookies(headers, collected, view))
+        fields = _with_cookies(headers, collected, view)
+        request = request._replace(target=view.request_target, headers=fields)
         response = send(request)
     if collected:
         # Before those of the answer: a browser keeps the last of one name.
@@ -60,7 +61,7 @@ def follow_redirects(
 
 
 def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: View) -> str | None:
-    """The request target that an answer redirects to, or None if it is not to be followed."""
+    """The path at the service that an answer redirects to, or None if it is not to be followed."""
     location = response.headers.getlist("location")
     if response.status not in _REDIRECTS or len(location) != 1:
         return None
@@ -68,7 +69,7 @@ def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: 
         return None
     if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.headers):
         return None  # the request had a body, which is gone
-    return view.redirect_target(location[0])
+    return view.redirect_path(location[0])
 
 
 class _Cookie(NamedTuple):

@@ -34,13 +34,20 @@ log = logging.getLogger("wsgi_portproxy")
 
 
 def respond(
-    response: UpstreamResponse, view: View, cookies: CookiePolicy, tunnels: Tunnels
+    response: UpstreamResponse,
+    view: View,
+    cookies: CookiePolicy,
+    tunnels: Tunnels,
+    extra: Headers,
 ) -> WSGIApplication:
-    """The service's answer as a WSGI application, to be called once. It closes `response`."""
+    """The service's answer as a WSGI application, to be called once. It closes `response`.
+
+    extra: fields of ours to add to it.
+    """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            headers = _headers(response, view, cookies, environ)
+            headers = _headers(response, view, cookies, environ) + extra
             write = start_response(f"{response.status} {response.reason or ''}", headers)
             leaving = departure(environ, start_response, response, tunnels)
             body = StreamedBody(response, view.target.port, write, leaving)
@@ -54,8 +61,11 @@ def respond(
     return application
 
 
-def moved(status: int, location: str) -> WSGIApplication:
-    """A redirect to another URL of the same service, for the visitor's browser to follow."""
+def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
+    """A redirect to another URL of the same service, for the visitor's browser to follow.
+
+    extra: fields of ours to add to it.
+    """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         read_out(environ)  # a 307 or 308 has the browser send the body again
@@ -64,6 +74,7 @@ def moved(status: int, location: str) -> WSGIApplication:
             ("Content-Length", "0"),
             ("Content-Type", "text/plain"),  # wsgiref.validate wants one
             ("Cache-Control", "no-store"),
+            *extra,
         ]
         start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [b""]

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from .locate import Target, cut_port, visible
+from .locate import Target, cut_port, with_port
+from .origin import normal_origin
+from .rawtarget import visible
 
 # Names by which a service may call its own address (0.0.0.0: what it was told to bind).
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0"})  # noqa: S104
@@ -22,6 +24,13 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _BEFORE_URL = re.compile(
     r"""[\t ]*[^\t ;,]+(?:[\t ]+[;,]?|[;,])[\t ]*(?:url[\t ]*=[\t ]*)?(["']?)""", re.IGNORECASE
 )
+# Referrer policies that hide the path from this site too, and what says as much, or as little, to
+# others (Referrer Policy, section 3).
+_TOLD_TO_OWN_SITE = {
+    "no-referrer": "same-origin",
+    "origin": "origin-when-cross-origin",
+    "strict-origin": "strict-origin-when-cross-origin",
+}
 _LINK = re.compile(r"<([^<>]*)>")
 
 
@@ -30,36 +39,51 @@ class View:
     """How one request's URLs look from both sides.
 
     target: where the request went.
-    authority: the Host that the service was sent (`localhost:16006`).
-    origin: the wrapped app's own origin as the visitor sees it (`https://app.example.com`).
+    authority: the Host that the service was sent: `localhost:16006`, or the visitor's own.
+    origin: the wrapped app's own origin as the visitor sees it (`https://app.example.com`); in the
+        host form that of the port.
+    external: whether the service was sent the visitor's own Host and Origin.
+    base: the path in front of all that the service was asked for, without a final slash: the
+        target's prefix for one that was told its full path, else nothing.
+    strays: whether requests that lost the port are known by the Referer of this page.
     """
 
     target: Target
     authority: str
     origin: str
+    external: bool = False
+    base: str = ""
+    strays: bool = False
+
+    @property
+    def request_target(self) -> str:
+        """What the service is asked for, in origin-form."""
+        return self.base + self.target.path
+
+    @property
+    def service_origin(self) -> str:
+        """The origin of the service's pages, as the service sees it."""
+        return self.origin if self.external else f"http://{self.authority}"
 
     def to_visitor(self, url: str) -> str:
         """The visitor's URL for one that the service gave in a header."""
         path = self.service_path(url)
         if path is None:
             return url
-        prefix = self.target.prefix
-        if self.target.form != "query":
-            return url if _is_relative(url) else prefix + path
-        if not prefix and path[1:2] in ("/", "\\"):
+        if self.target.form == "query":  # has the port in every URL, relative ones included
+            return with_port(replace(self.target, path=path))
+        if _is_relative(url):
+            return url
+        if not self.target.prefix and path[1:2] in ("/", "\\"):
             path = "/." + path  # `//host` at the beginning would be another site
-        # The query form has the port in every URL, relative ones included.
-        resource, query, fragment = _split(path)
-        _, query = cut_port(query)
-        query = f"{query}&port={self.target.port}" if query else f"port={self.target.port}"
-        return f"{prefix}{resource}?{query}{fragment}"
+        return self.target.prefix + path
 
     def at(self, path: str) -> View:
         """The same view of another path of the service."""
         return replace(self, target=replace(self.target, path=path))
 
-    def redirect_target(self, location: str) -> str | None:
-        """The request target for a Location at this service, or None if it leads elsewhere."""
+    def redirect_path(self, location: str) -> str | None:
+        """The `Target.path` for a Location at this service, or None if it leads elsewhere."""
         path = self.service_path(location)
         if path is None:
             return None
@@ -107,6 +131,10 @@ class View:
         prefix = self.target.prefix
         return bool(prefix) and path.startswith(prefix) and path[len(prefix) :][:1] in "/?#"
 
+    def origin_to_service(self, origin: str) -> str:
+        """The Origin that the service is sent: our own becomes the service's, others stay."""
+        return self.service_origin if normal_origin(origin) == self.origin else origin
+
     def referer_to_service(self, referer: str) -> str:
         """The Referer that the service is sent: our own origin becomes the service's.
 
@@ -118,16 +146,31 @@ class View:
             return referer
         path = referer[len(self.origin) :]
         prefix = self.target.prefix
-        if not self._has_prefix(path):
-            return f"http://{self.authority}/"
+        of_service = self._has_prefix(path) if prefix else self.target.form == "host"
+        if not of_service:
+            return f"{self.service_origin}/"
         path = path[len(prefix) :]
         if self.target.form == "query":
             resource, _, query = path.partition("?")
             ports, query = cut_port(query)
             if ports != [str(self.target.port)]:
-                return f"http://{self.authority}/"
+                return f"{self.service_origin}/"
             path = f"{resource}?{query}" if query else resource
-        return f"http://{self.authority}{path if path.startswith('/') else '/' + path}"
+        if self.external and self.target.form != "query":
+            return referer
+        return f"{self.service_origin}{self.base}{path if path.startswith('/') else '/' + path}"
+
+    def referrer_policy_to_visitor(self, value: str) -> str:
+        """A Referrer-Policy under which this site, and no other, sees what page a request is from.
+
+        A stray is known by its Referer. Helmet's default, `no-referrer`, would hide it.
+        """
+        if not self.strays:
+            return value
+        return ", ".join(
+            _TOLD_TO_OWN_SITE.get(policy.strip().lower(), policy.strip())
+            for policy in value.split(",")
+        )
 
     def refresh_to_visitor(self, value: str) -> str:
         """A Refresh field (`5; url=/next`) with its URL mapped."""

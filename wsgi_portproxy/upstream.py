@@ -1,4 +1,4 @@
-"""Step 4: the way to the services on 127.0.0.1, over urllib3's pools, one per port.
+"""Step 4: the way to the services on the loopback, over urllib3's pools, one per port.
 
 Owns which connection a request goes out on, how long one is kept, and when a request is repeated.
 urllib3 owns connecting and pooling; the connection class, which it lets us name, is `exchange`'s.
@@ -14,11 +14,10 @@ import urllib3
 from urllib3.exceptions import ClosedPoolError
 
 from .errors import NoResponse
-from .exchange import EarlyHints, UpstreamConnection, UpstreamRequest, UpstreamResponse
+from .exchange import IPV4, EarlyHints, UpstreamConnection, UpstreamRequest, UpstreamResponse
 from .servers import VisitorSocket
 from .upload import Upload
 
-_ADDRESS = "127.0.0.1"  # never a name: another user of the machine may hold [::1]:port
 _IDLE_CONNECTIONS = 64  # kept per port: as many as a gunicorn worker is likely to have threads
 _POOLS = 256  # ports with idle connections; beyond, the oldest pool is closed
 # Seconds for which an idle connection is trusted with a request that may not be repeated: common
@@ -32,6 +31,7 @@ class UpstreamPool(urllib3.HTTPConnectionPool):
     """Idle connections to one port."""
 
     ConnectionCls = UpstreamConnection
+    ipv6 = False
 
     def get(self, *, only_trusted: bool, fresh: bool) -> UpstreamConnection:
         """An idle connection with nothing unread on it, or one that is not connected yet."""
@@ -41,7 +41,7 @@ class UpstreamPool(urllib3.HTTPConnectionPool):
         except ClosedPoolError:  # since it was looked up: too many ports, or the end
             connection = self._new_conn()
         assert isinstance(connection, UpstreamConnection)
-        connection.keep = self.put
+        connection.keep, connection.ipv6 = self.put, self.ipv6
         if only_trusted and not _is_trusted(connection):
             connection.close()
         return connection
@@ -68,13 +68,15 @@ class Upstream:
 
     connect_timeout, head_timeout: seconds, for a connection to open and for the head of an answer
     to come (counted from the last byte of the request that the service took).
+    ipv6: whether [::1] is tried where nothing listens on 127.0.0.1.
     """
 
-    def __init__(self, *, connect_timeout: float, head_timeout: float) -> None:
+    def __init__(self, *, connect_timeout: float, head_timeout: float, ipv6: bool = False) -> None:
         if not (connect_timeout > 0 and head_timeout > 0):
             raise ValueError("connect_timeout and head_timeout must be more than 0 seconds")
         self._connect_timeout = connect_timeout
         self._head_timeout = head_timeout
+        self._ipv6 = ipv6
         self._pools: dict[int, UpstreamPool] = {}
         _instances.add(self)
 
@@ -120,8 +122,9 @@ class Upstream:
         if pool is None:
             timeout = urllib3.Timeout(connect=self._connect_timeout)
             pool = UpstreamPool(
-                _ADDRESS, port, timeout=timeout, maxsize=_IDLE_CONNECTIONS, retries=False
+                IPV4, port, timeout=timeout, maxsize=_IDLE_CONNECTIONS, retries=False
             )
+            pool.ipv6 = self._ipv6
             pool = self._pools.setdefault(port, pool)
             if len(self._pools) > _POOLS:
                 self._drop_oldest(keep=port)

@@ -289,4 +289,7 @@ def test_the_sites_own_cookies_are_withheld_and_cannot_be_set(
     answer = visitor.ask()
     visitor.proxy.close()
     assert seen[0].values("Cookie") == ["a=1"]
-    assert answer.headers.getlist("Set-Cookie") == ["ok=evil; Path=/alice/vision/"]
+    renamed = [f"portproxy.{upstream.port}.{name}" for name in [*own, own[0].upper()]]
+    assert answer.headers.getlist("Set-Cookie") == [
+        f"{name}=evil; Path=/alice/vision/" for name in [*renamed, "ok"]
+    ]

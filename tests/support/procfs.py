@@ -76,7 +76,10 @@ def established(pid: int) -> set[tuple[int, int]]:
     """Local and remote port of each TCP connection that the process holds."""
     inodes = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        kind, _, inode = os.readlink(entry).partition(":")
+        try:
+            kind, _, inode = os.readlink(entry).partition(":")
+        except FileNotFoundError:
+            continue  # closed since it was listed
         if kind == "socket":
             inodes.add(inode.strip("[]"))
     held = (row for row in _tcp_rows(pid) if row[9] in inodes and row[3] == "01")

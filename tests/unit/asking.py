@@ -10,7 +10,7 @@ from wsgi_portproxy.authorize import authorize
 from wsgi_portproxy.captured import CapturedResponse
 from wsgi_portproxy.locate import Target
 
-from .given import a_target, environ
+from .given import COOKIES, a_target, environ
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -39,7 +39,7 @@ def bound(app: Any, **settings: Any) -> AskApp:
 
 
 def judge(ask: AskApp, target: Target | None = None, **fields: Any) -> CapturedResponse | None:
-    return authorize(ask, environ(**fields), target or a_target())
+    return authorize(ask, environ(**fields), target or a_target(), COOKIES)
 
 
 # Fields of the environ that speak of one request and not of the visitor.

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
+from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.locate import Form, Target
 from wsgi_portproxy.rewrite import View
+
+COOKIES = CookiePolicy(DEFAULT_WITHHELD)
 
 # The key in which a server gives the request target as sent; gevent.pywsgi gives none.
 RAW_KEYS = {"gunicorn": "RAW_URI", "waitress": "REQUEST_URI", "gevent": None}

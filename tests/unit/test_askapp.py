@@ -15,7 +15,7 @@ from wsgi_portproxy.errors import AuthorizerFailed, Refused
 from wsgi_portproxy.locate import Target
 
 from .asking import MOUNT, OF_THE_REQUEST, App, bound, judge
-from .given import a_target, environ
+from .given import COOKIES, a_target, environ
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -34,7 +34,7 @@ def test_the_question_is_a_get_of_the_mounts_page_with_what_identifies_the_visit
         "HTTP_USER_AGENT": "Mozilla/5.0",
     }
     asking = environ("/alice/vision/a?port=16006", method="POST", body=b"x=1", **fields)
-    assert authorize(bound(app), asking, a_target("/a")) is None
+    assert authorize(bound(app), asking, a_target("/a"), COOKIES) is None
     [asked] = app.asked
     assert asked["REQUEST_METHOD"] == "GET"
     assert asked["PATH_INFO"] == "/alice/vision/"

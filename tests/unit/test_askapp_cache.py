@@ -13,7 +13,7 @@ from wsgi_portproxy.authorize import authorize
 from wsgi_portproxy.locate import Target
 
 from .asking import OF_THE_REQUEST, App, bound, judge
-from .given import a_target, environ
+from .given import COOKIES, a_target, environ
 
 
 @pytest.fixture
@@ -133,7 +133,8 @@ def test_a_visitor_is_known_again_whatever_is_asked() -> None:
         for fields in ({}, OF_THE_REQUEST):
             made = environ(url, method=method, HTTP_COOKIE="user=alice", HTTP_ACCEPT=url)
             assert (
-                authorize(ask, {**made, **fields}, a_target("/x", websocket=bool(fields))) is None
+                authorize(ask, {**made, **fields}, a_target("/x", websocket=bool(fields)), COOKIES)
+                is None
             )
     assert len(app.asked) == 1
 

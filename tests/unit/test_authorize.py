@@ -17,14 +17,16 @@ from wsgi_portproxy.captured import CapturedResponse
 from wsgi_portproxy.errors import AuthorizerFailed, AuthorizerMisused, Refused
 from wsgi_portproxy.locate import Target
 
-from .given import a_target, environ
+from .given import COOKIES, a_target, environ
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 def judged(verdict: Any, *, target: Target | None = None, **fields: Any) -> CapturedResponse | None:
-    return authorize(lambda request, target: verdict, environ(**fields), target or a_target())
+    return authorize(
+        lambda request, target: verdict, environ(**fields), target or a_target(), COOKIES
+    )
 
 
 def sent(refusal: CapturedResponse | None, **fields: Any) -> tuple[str, dict[str, str], bytes]:
@@ -80,7 +82,7 @@ def test_raising_is_503(error: Exception) -> None:
         raise error
 
     with pytest.raises(AuthorizerFailed) as caught:
-        authorize(authorizer, environ(), a_target())
+        authorize(authorizer, environ(), a_target(), COOKIES)
     assert caught.value.status == 503
     assert caught.value.__cause__ is error
     assert "password" not in caught.value.message + caught.value.hint
@@ -92,7 +94,7 @@ def test_what_stops_a_worker_is_not_swallowed() -> None:
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        authorize(authorizer, environ(), a_target())
+        authorize(authorizer, environ(), a_target(), COOKIES)
 
 
 # --- Neither yes nor no nor an application -------------------------------------------------------
@@ -265,7 +267,7 @@ def test_it_is_called_exactly_once_with_request_and_target(method: str, verdict:
 
     target = a_target()
     with contextlib.suppress(Refused, AuthorizerMisused):
-        authorize(authorizer, environ(method=method, HTTP_COOKIE="user=alice"), target)
+        authorize(authorizer, environ(method=method, HTTP_COOKIE="user=alice"), target, COOKIES)
     [(request, given)] = calls
     assert given is target
     assert (request.method, request.cookies["user"], request.host) == (method, "alice", "app.test")
@@ -303,7 +305,7 @@ def test_the_body_is_not_to_be_seen_and_stays_for_the_service(
         return True
 
     before = dict(given)
-    assert authorize(authorizer, given, a_target()) is None
+    assert authorize(authorizer, given, a_target(), COOKIES) is None
     assert given == before
     assert given["wsgi.input"].read() == body
 
@@ -318,7 +320,7 @@ def test_what_an_authorizer_changes_in_the_environ_stays_with_it() -> None:
 
     given = environ()
     before = dict(given)
-    authorize(authorizer, given, a_target())
+    authorize(authorizer, given, a_target(), COOKIES)
     assert given == before
 
 
@@ -330,5 +332,5 @@ def test_what_the_refusal_does_to_the_environ_stays_with_it() -> None:
 
     given = environ()
     before = dict(given)
-    assert authorize(lambda request, target: refusal, given, a_target()) is not None
+    assert authorize(lambda request, target: refusal, given, a_target(), COOKIES) is not None
     assert given == before

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from wsgi_portproxy.locate import Locator, RawTarget, raw_target
+from wsgi_portproxy.locate import Locator
 from wsgi_portproxy.mount import Mount
+from wsgi_portproxy.rawtarget import RawTarget, raw_target
 
 from .given import environ
 

@@ -211,7 +211,7 @@ def test_with_the_whole_app_as_the_mount_it_stays_on_this_site(
     ],
 )
 def test_the_request_target_of_a_redirect(location: str, target: str | None) -> None:
-    assert QUERY.redirect_target(location) == target
+    assert QUERY.redirect_path(location) == target
 
 
 def test_a_view_of_another_path() -> None:
@@ -342,5 +342,5 @@ def test_an_odd_value_costs_linear_time(value: str) -> None:
             view.to_visitor(value)
             view.refresh_to_visitor(value)
             view.link_to_visitor(value)
-            view.redirect_target(value)
+            view.redirect_path(value)
             view.referer_to_service(value)

@@ -187,7 +187,10 @@ def _headers(response: UpstreamResponse, view: View, cookies: CookiePolicy) -> H
     Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
     """
     fields = response_headers(
-        response.headers.iteritems(), view, cookies, needs_path=view.target.form == "query"
+        response.headers.iteritems(),
+        view,
+        cookies,
+        needs_path=view.target.form in ("query", "stray"),
     )
     kept = [(name, value) for name, value in fields if name.lower() != "content-length"]
     return [*UPGRADE_FIELDS, *kept]

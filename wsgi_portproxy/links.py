@@ -1,0 +1,104 @@
+"""Links to ports, for the wrapped app's views and templates.
+
+Owns `url_for_port`, and how a request tells which `PortProxy` it came through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote
+
+from .errors import PortProxyError
+from .locate import Locator, Target, with_port
+from .rawtarget import quoted_script, raw_target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+#: The environ key under which a request carries the `Links` of each `PortProxy` that it came
+#: through, outermost first, each with the environ as it was there.
+ENVIRON_KEY = "wsgi_portproxy.links"
+_LAST_PORT = 65535
+
+
+class Links:
+    """Makes the links of one `PortProxy`."""
+
+    def __init__(self, locator: Locator, *, promote: bool) -> None:
+        self._locator = locator
+        self._promote = promote
+
+    def added_to(self, environ: WSGIEnvironment) -> WSGIEnvironment:
+        """A copy of `environ` that knows these links."""
+        return {**environ, ENVIRON_KEY: (*environ.get(ENVIRON_KEY, ()), (self, environ))}
+
+    def url(
+        self, environ: WSGIEnvironment, port: int, path: str, given: Mapping[str, str]
+    ) -> str | None:
+        """The link; None if the mount has a parameter that neither `given` nor the URL says."""
+        mount = self._locator.mount
+        params = {**self._params_of(environ), **given}
+        if not mount.names <= params.keys():
+            return None
+        host = self._locator.host
+        if host is not None and (authority := host.authority(port, params, environ)) is not None:
+            return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
+        base = quoted_script(environ) + "".join(f"/{part}" for part in mount.filled(params))
+        if self._promote:
+            return f"{base}/{self._locator.proxy}/{port}{path}"
+        return with_port(Target(port, path, base, params, "query", False))
+
+    def _params_of(self, environ: WSGIEnvironment) -> Mapping[str, str]:
+        """The mount's parameters in the URL that is being answered, as far as it has them."""
+        if self._locator.host is not None:
+            try:
+                named = self._locator.host.match(environ)
+            except PortProxyError:
+                return {}
+            if named is not None:
+                return named.params
+        segments = raw_target(environ).path.split("/")[1:]
+        try:
+            params = self._locator.mount.match([unquote(one, "latin-1") for one in segments])
+        except PortProxyError:  # an ambiguous URL says nothing
+            return {}
+        return {} if params is None else params
+
+
+#: An environ, or a framework's request that has it: webob's, werkzeug's, Flask's, Django's.
+EnvironOrRequest: TypeAlias = Any
+
+
+def url_for_port(
+    environ_or_request: EnvironOrRequest, port: int, path: str = "/", **params: str
+) -> str:
+    """The link under which a browser reaches a port, in the form that the deployment prefers.
+
+    The host form where there is one (an absolute URL), else the path form, or the query form with
+    `promote=False` (path-absolute, SCRIPT_NAME included). `path` is the service's, as it stands in
+    a URL, with a query and a fragment if need be. `params` are the mount's parameters; those that
+    are left out are taken from the URL that is being answered.
+
+    Says nothing about whether the visitor may use the port. Raises `LookupError` if the request did
+    not come through a `PortProxy`, `ValueError` for a port or path that is none, and if a parameter
+    of the mount is missing.
+    """
+    environ: Any = getattr(environ_or_request, "environ", environ_or_request)
+    try:
+        ways = environ.get(ENVIRON_KEY)
+    except AttributeError:
+        raise TypeError(f"neither an environ nor a request: {environ_or_request!r}") from None
+    if not ways:
+        raise LookupError("this request did not come through a PortProxy")
+    if type(port) is not int or not 0 < port <= _LAST_PORT:
+        raise ValueError(f"not a port: {port!r}")
+    if not path.startswith("/"):
+        raise ValueError(f"the path must start with '/': {path!r}")
+    for links, seen in reversed(ways):
+        url: str | None = links.url(seen, port, path, params)
+        if url is not None:
+            return url
+    raise ValueError(
+        "the mount's parameters are not all in this URL; name them: url_for_port(..., name=value)"
+    )

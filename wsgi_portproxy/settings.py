@@ -1,0 +1,48 @@
+"""Settings that may differ from port to port: a value, or a callable that is given the target.
+
+Owns that both work alike, and that a callable which fails is told, and nothing is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from .errors import SettingFailed
+from .locate import Target
+
+T = TypeVar("T")
+
+#: What a service is told of its own address: `"local"`, Host `localhost:{port}` and Origin to match
+#: it, or `"external"`, the visitor's own. A callable is asked once a request, after the authorizer;
+#: if it raises, or returns anything else, the answer is 500 and nothing is sent.
+Identity: TypeAlias = "Literal['local', 'external'] | Callable[[Target], str]"
+#: Whether the service is asked for what follows the mount (True) or for the visitor's full path
+#: (False); a callable likewise.
+StripMount: TypeAlias = "bool | Callable[[Target], bool]"
+
+
+class PerPort(Generic[T]):
+    """One such setting. Raises `ValueError` for a value that is none of `allowed`."""
+
+    def __init__(self, name: str, value: T | Callable[[Target], T], allowed: Collection[T]) -> None:
+        self._name = name
+        self._allowed = allowed
+        self._value = value
+        if not callable(value) and value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}: {value!r}")
+
+    def of(self, target: Target) -> T:
+        """The value for a target. Raises `SettingFailed`."""
+        if not callable(self._value):
+            return self._value
+        try:
+            value = self._value(target)
+        except Exception as error:
+            raise SettingFailed(target.port, detail=f"the {self._name} callable raised") from error
+        if not any(
+            value is one or (isinstance(one, str) and value == one) for one in self._allowed
+        ):
+            detail = f"the {self._name} callable returned {type(value).__name__}"
+            raise SettingFailed(target.port, detail=detail)
+        return value

@@ -1,0 +1,175 @@
+"""Strays: requests of a service's pages that have lost the port.
+
+A service that knows of no prefix writes root-absolute URLs, `/static/app.js`, into its pages, and
+the browser asks the wrapped app for them. Owns how such a request is told from the app's own: by
+the Referer, and for WebSocket handshakes, which have none, by a cookie of ours that remembers where
+this browser opened services. Both say where a request belongs, never that it may go there.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from .captured import CapturedResponse
+from .cookies import OWN_PREFIX
+from .errors import PortProxyError
+from .locate import Locator, Target, is_navigation, is_websocket, refuse_climbing
+from .origin import own_origin
+from .rawtarget import RawTarget, quoted_script, raw_target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# Services that a handshake is offered to, and that the browser is told to remember: each is one
+# request, and a cookie in all requests to the app.
+_REMEMBERED = 6
+_HINT = re.compile(
+    rf"(?:^|[;,])[ \t]*{re.escape(OWN_PREFIX)}([0-9]{{1,5}})=([0-9]{{13}})([^;,\s]*)"
+)
+_MAX_PREFIX = 512  # bytes of a prefix that are worth a cookie
+# Referrer policies under which a request tells no more than its origin.
+_TELLING_NO_PATH = frozenset({"no-referrer", "origin", "strict-origin"})
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+class Strays:
+    """Finds the service that a request belongs to which names none.
+
+    promote: as in `PortProxy`. Without it pages live in the query form as well.
+    """
+
+    def __init__(self, locator: Locator, *, promote: bool) -> None:
+        self._locator = locator
+        self._promote = promote
+
+    def by_referer(self, environ: WSGIEnvironment) -> Target | None:
+        """The target of a request from a service's page, or None. Raises `NotFound` if its path
+        climbs out of the root."""
+        referer = environ.get("HTTP_REFERER")
+        if referer is None or not self._could_be_page(referer):
+            return None  # nearly every request of the wrapped app leaves here
+        if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") != "same-origin":
+            return None
+        page = self._page(referer, environ)
+        if page is None:
+            return None
+        raw = raw_target(environ)
+        path = raw.path or "/"
+        refuse_climbing(unquote(path, "latin-1").split("/"))
+        if page.form == "query":  # a relative URL, which lost the port alone
+            within = path.removeprefix(page.prefix.removeprefix(raw.script))
+            path = within if within.startswith("/") else path
+        if raw.query is not None:
+            path += "?" + raw.query
+        return replace(page, path=path, form="stray")
+
+    def by_hint(self, environ: WSGIEnvironment) -> list[Target]:
+        """The targets that a WebSocket handshake may be meant for, the likeliest first."""
+        if "HTTP_UPGRADE" not in environ or not is_websocket(environ):
+            return []
+        raw = raw_target(environ)
+        path = raw.path or "/"
+        refuse_climbing(unquote(path, "latin-1").split("/"))
+        if raw.query is not None:
+            path += "?" + raw.query
+        targets = []
+        for _, _, prefix in _hints(environ)[:_REMEMBERED]:
+            page = self._located(RawTarget(raw.script, prefix + "/", None))
+            if page is not None and page.form == "path":
+                targets.append(replace(page, path=path, form="stray", websocket=True))
+        return targets
+
+    def remember(self, target: Target, environ: WSGIEnvironment) -> list[tuple[str, str]]:
+        """The Set-Cookie fields after which this browser's handshakes are offered to `target`.
+
+        For a page in the path form that is opened, and for what it asks for astray: its handshakes
+        come next. One cookie for each port, since several pages may be opened at once.
+        """
+        opened = target.form == "stray" or is_navigation(environ)
+        script = quoted_script(environ)
+        prefix = target.prefix.removeprefix(script)
+        if not opened or not prefix.endswith(f"{self._locator.path_mark}{target.port}"):
+            return []
+        if len(prefix) > _MAX_PREFIX:
+            return []
+        hints = _hints(environ)
+        if hints and hints[0][1:] == (target.port, prefix):
+            return []
+        others = [port for _, port, _ in hints if port != target.port]
+        fields = [_cookie(target.port, f"{_now():013d}{quote(prefix)}", script, environ)]
+        fields += [
+            _cookie(port, "", script, environ, expired=True) for port in others[_REMEMBERED - 1 :]
+        ]
+        return [("Set-Cookie", value) for value in fields]
+
+    def _could_be_page(self, referer: str) -> bool:
+        if self._locator.path_mark in referer:
+            return True
+        return not self._promote and "port" in referer
+
+    def _page(self, referer: str, environ: WSGIEnvironment) -> Target | None:
+        """The page that a Referer names, if it is a service's."""
+        origin = own_origin(environ)
+        path = referer[len(origin) :]
+        if referer[: len(origin)].lower() != origin or not path.startswith("/"):
+            return None
+        path, mark, query = path.partition("#")[0].partition("?")
+        script = quoted_script(environ)
+        if script and path.startswith(script + "/"):
+            path = path[len(script) :]
+        page = self._located(RawTarget(script, path, query if mark else None))
+        return None if page is None or (page.form == "query" and self._promote) else page
+
+    def _located(self, url: RawTarget) -> Target | None:
+        try:
+            return self._locator.within_mount(url)
+        except PortProxyError:
+            return None  # whoever made this URL, it is no page of ours
+
+
+def asks_app_first(target: Target, environ: WSGIEnvironment) -> bool:
+    """Whether a stray is the wrapped app's unless it answers 404.
+
+    A link back into the app looks like a link within the service. What a page loads, sends and
+    posts does not: a form's fields are for who made the form.
+    """
+    if target.websocket:
+        return True
+    return environ["REQUEST_METHOD"] in _SAFE_METHODS and is_navigation(environ)
+
+
+def keep_from_straying(refusal: CapturedResponse) -> CapturedResponse:
+    """A refusal whose page asks the app for what it needs.
+
+    The page is the app's own, shown at a service's URL. With that URL as their Referer, its style
+    sheet and its login form would be taken for strays of the service.
+    """
+    policy = (refusal.header("referrer-policy") or "").rpartition(",")[2]
+    if policy.strip().lower() not in _TELLING_NO_PATH:
+        others = [field for field in refusal.headers if field[0].lower() != "referrer-policy"]
+        refusal.headers = [*others, ("Referrer-Policy", "strict-origin")]
+    return refusal
+
+
+def _hints(environ: WSGIEnvironment) -> list[tuple[int, int, str]]:
+    """Milliseconds, port and prefix of what this browser remembers, the newest first."""
+    found = _HINT.findall(environ.get("HTTP_COOKIE", "")[:65536])
+    hints = [(int(time_), int(port), unquote(prefix, "latin-1")) for port, time_, prefix in found]
+    return sorted(hints, reverse=True)
+
+
+def _cookie(
+    port: int, value: str, script: str, environ: WSGIEnvironment, *, expired: bool = False
+) -> str:
+    attributes = f"; Path={script}/; HttpOnly; SameSite=Lax"
+    if environ.get("wsgi.url_scheme") == "https":
+        attributes += "; Secure"
+    return f"{OWN_PREFIX}{port}={value}{attributes}{'; Max-Age=0' if expired else ''}"
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
