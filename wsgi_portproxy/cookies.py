@@ -46,6 +46,7 @@ _NOT_TOKEN = re.compile(rf"[^{_IN_NAMES}]")
 # Whatever a parser could take for a name: the last token before a `=`.
 _NAME = re.compile(rf"(?<![{_IN_NAMES}])([{_IN_NAMES}]+)[^{_IN_NAMES}=]*=")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HOST_PREFIX = "__host-"  # browsers take such a cookie for a whole origin only
 # What apps may put before their usual names (RFC 6265bis section 4.1.3).
 _NAME_PREFIX = re.compile(r"^__(?:secure-|http-|host-(?:http-)?)")
 
@@ -154,10 +155,10 @@ class CookiePolicy:
         if not (equals and _bare(name)) or len(pair) > MAX_COOKIE_BYTES:
             return False
         if self._renames(name.strip(" \t")):
-            names = _NAME.findall(value)
-        else:
-            names = [name, *_NAME.findall(pair)]
-        return not any(map(self._withholds, names))
+            return not any(map(self._withholds, _NAME.findall(value)))
+        if _bare(name).startswith(_HOST_PREFIX):
+            return False
+        return not any(map(self._withholds, [name, *_NAME.findall(pair)]))
 
     def _renames(self, name: str) -> bool:
         """Whether a service's cookie has another name in the browser: one that is the app's, and
@@ -165,7 +166,7 @@ class CookiePolicy:
         names is not renamed, and so does not pass."""
         if _NOT_TOKEN.search(name) is not None:
             return False
-        return self._withholds(name) or _bare(name).startswith("__host-")
+        return self._withholds(name) or _bare(name).startswith(_HOST_PREFIX)
 
     def _withholds(self, name: str) -> bool:
         bare = _bare(name)

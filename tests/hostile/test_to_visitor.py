@@ -140,11 +140,8 @@ def test_no_shared_cache_may_keep_an_answer(
 # --- Cookies -------------------------------------------------------------------------------------
 
 REFUSED = [
-    *("sessionid=evil", "sessionid=evil; Path=/; Domain=app.test", "SESSIONID=evil"),
-    *(" sessionid =evil", "\xa0sessionid=evil", '"sessionid"=evil', "csrftoken=evil"),
-    *("sessionid=; Max-Age=0", "a=1, sessionid=evil", "a=1 sessionid=evil", 'a="x" sessionid=evil'),
-    *("__Host-a=1; Secure; Path=/", "__host-a=1", "__Host-sessionid=evil; Secure; Path=/"),
-    *("__Secure-sessionid=evil; Secure", "=evil", "nameless", " =x", "sessionid", ""),
+    *("\xa0sessionid=evil", '"sessionid"=evil', "\xa0__Host-a=evil", "=evil", "nameless", " =x"),
+    *("a=1, sessionid=evil", "a=1 sessionid=evil", 'a="x" sessionid=evil', "sessionid", ""),
     *("a=" + "x" * 8192, "a" * 8192 + "=1"),
 ]
 SCOPED = {
@@ -159,6 +156,18 @@ SCOPED = {
     "a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT": "a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT",
     "sessionid2=1": "sessionid2=1",
 }
+# Names that are the app's: the service's cookie has another in the browser.
+RENAMED = {
+    "sessionid=s": "sessionid=s",
+    "sessionid=s; Path=/; Domain=app.test": "sessionid=s; Path={}/",
+    "SESSIONID=s": "SESSIONID=s",
+    " csrftoken =s": "csrftoken =s",
+    "sessionid=; Max-Age=0": "sessionid=; Max-Age=0",
+    "__Host-a=1; Secure; Path=/": "__Host-a=1; Secure; Path={}/",
+    "__host-a=1": "__host-a=1",
+    "__Host-sessionid=s; Secure; Path=/": "__Host-sessionid=s; Secure; Path={}/",
+    "__Secure-sessionid=s; Secure": "__Secure-sessionid=s; Secure",
+}
 
 
 @both_forms
@@ -166,8 +175,8 @@ def test_a_service_can_set_no_cookie_of_the_app(
     noted: Noted, service: ServiceFactory, form: str
 ) -> None:
     fields = [("Set-Cookie", value) for value in REFUSED]
-    spellings = [("set-cookie", "sessionid=evil"), ("SET-COOKIE", "sessionid=evil")]
-    upstream = service(answers(response(*fields, *spellings, ("Set_Cookie", "sessionid=evil"))))
+    spellings = [("set-cookie", "a sessionid=evil"), ("SET-COOKIE", "a sessionid=evil")]
+    upstream = service(answers(response(*fields, *spellings, ("Set_Cookie", "a sessionid=evil"))))
     reply = ask(noted.port, "GET", form.format(upstream.port))
     assert reply.status == 200
     assert reply.values("Set-Cookie") == []
@@ -195,6 +204,21 @@ def test_a_services_own_cookies_are_kept_to_its_prefix(
         reply = ask(noted.port, "GET", form.format(upstream.port))
         wanted = [value.replace("{}", prefix) for value in SCOPED.values()]
         assert reply.values("Set-Cookie") == wanted
+
+
+@pytest.mark.parametrize("spelling", ["Set-Cookie", "set-cookie", "SET-COOKIE", "Set_Cookie"])
+def test_a_services_cookie_of_the_apps_name_has_another_one_in_the_browser(
+    noted: Noted, service: ServiceFactory, spelling: str
+) -> None:
+    upstream = service(answers(response(*((spelling, value) for value in RENAMED))))
+    for form, prefix in [
+        (FORMS["path"], PATH.format(upstream.port)),
+        (FORMS["query"], "/alice/vision"),
+    ]:
+        reply = ask(noted.port, "GET", form.format(upstream.port))
+        wanted = [value.replace("{}", prefix) for value in RENAMED.values()]
+        named = [f"portproxy.{upstream.port}.{value}" for value in wanted]
+        assert reply.values(spelling) == named
 
 
 def test_300_cookies_do_not_push_out_the_apps(noted: Noted, service: ServiceFactory) -> None:

@@ -256,7 +256,7 @@ COOKIES = [
         "user=alice; b=2",
         id="expires-beyond-counting",
     ),
-    pytest.param(["sessionid=S", "b=2"], "user=alice; b=2", id="withheld"),
+    pytest.param(["sessionid=S", "b=2"], "user=alice; sessionid=S; b=2", id="renamed-for-us"),
     pytest.param(["b=2; Path=/elsewhere", "c=3"], "user=alice; c=3", id="another-path"),
     pytest.param(["b=2; Path=/the", "c=3"], "user=alice; c=3", id="half-a-segment"),
     pytest.param(["b=2; Path=/there", "c=3"], "user=alice; b=2; c=3", id="the-same-path"),
@@ -288,11 +288,13 @@ def test_cookies_set_on_the_way_reach_the_visitor_before_those_of_the_answer(
         "/second": redirect("/third", "Set-Cookie: a=second; Path=/", "Set-Cookie: sessionid=S"),
         "/third": answer,
     }
-    reply = get(host, service(by_target(responses)))
+    upstream = service(by_target(responses))
+    reply = get(host, upstream)
     assert reply.values("Set-Cookie") == [
         "a=first; Path=/alice/vision/",
         "b=2",
         "a=second; Path=/alice/vision/",
+        f"portproxy.{upstream.port}.sessionid=S",
         "a=last; Path=/alice/vision/",
         "d=4",
     ]
