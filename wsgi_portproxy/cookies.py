@@ -46,6 +46,8 @@ _NOT_TOKEN = re.compile(rf"[^{_IN_NAMES}]")
 # Whatever a parser could take for a name: the last token before a `=`.
 _NAME = re.compile(rf"(?<![{_IN_NAMES}])([{_IN_NAMES}]+)[^{_IN_NAMES}=]*=")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Those of them that frameworks have their scripts read and send back: Django's, for AJAX.
+_READ_BY_SCRIPTS = frozenset({"csrftoken"})
 _HOST_PREFIX = "__host-"  # browsers take such a cookie for a whole origin only
 # What apps may put before their usual names (RFC 6265bis section 4.1.3).
 _NAME_PREFIX = re.compile(r"^__(?:secure-|http-|host-(?:http-)?)")
@@ -110,33 +112,29 @@ class CookiePolicy:
             yield separator, pair, is_withheld
             position += len(pair)
 
-    def for_visitor(self, set_cookie: str, target: Target, *, needs_path: bool) -> str | None:
-        """A Set-Cookie value with its Path under the prefix and no Domain; None if it may not pass.
+    def for_visitor(self, set_cookie: str, target: Target, *, needs_path: bool) -> list[str]:
+        """Set-Cookie values with the Path under the prefix and no Domain; none if it may not pass.
 
         Everything else keeps its bytes, but for a name that is the app's, which gets the port's in
         front. A Path that lies under the prefix already stays. `needs_path`: add a Path if there is
         none, because the one that browsers would assume lies above the prefix (RFC 6265 section
         5.1.4).
         """
-        prefix = target.prefix
         pair, *attributes = set_cookie.split(";")
         if _CONTROL.search(set_cookie) or not self._may_be_set(pair):
-            return None
+            return []
+        kept, is_for_scripts = _scoped(attributes, target.prefix, needs_path=needs_path)
         name = pair.partition("=")[0].strip(" \t")
-        if self._renames(name):
-            pair = f"{OWN_PREFIX}{target.port}." + pair.lstrip(" \t")
-        kept, path = [pair], ""
-        for attribute in attributes:
-            name, _, value = attribute.partition("=")
-            name = name.strip(" \t").lower()
-            if name == "path":
-                path = value.strip(" \t")
-                attribute = _scoped(attribute, path.strip('"'), prefix)
-            if name != "domain":
-                kept.append(attribute)
-        if needs_path and not path.startswith("/"):
-            kept.append(f" Path={prefix}/")
-        return ";".join(kept)
+        if not self._renames(name):
+            return [";".join([pair, *kept])]
+        renamed = f"{OWN_PREFIX}{target.port}." + pair.lstrip(" \t")
+        values = [";".join([renamed, *kept])]
+        if is_for_scripts and name in _READ_BY_SCRIPTS and target.form == "path":
+            # A page's scripts look for it by its name, and find this one before the app's, whose
+            # Path is shorter (RFC 6265 section 5.4). No page of the app is below this Path, and no
+            # service is ever sent it.
+            values.append(";".join([pair, *kept]))
+        return values
 
     def withholds_any(self, cookie_header: str) -> bool:
         """Whether a Cookie header holds a cookie by which the app could know the visitor."""
@@ -182,7 +180,25 @@ def without_own(cookie_header: str) -> str:
     return ";".join(pair for pair in pairs if not pair.lstrip().startswith(OWN_PREFIX)).lstrip()
 
 
-def _scoped(attribute: str, path: str, prefix: str) -> str:
+def _scoped(attributes: list[str], prefix: str, *, needs_path: bool) -> tuple[list[str], bool]:
+    """The attributes of a cookie that is kept to `prefix`, and whether scripts may read it and its
+    Path says that it is this prefix's."""
+    kept, path, http_only = [], "", False
+    for attribute in attributes:
+        name, _, value = attribute.partition("=")
+        name = name.strip(" \t").lower()
+        if name == "path":
+            path = value.strip(" \t")
+            attribute = _moved(attribute, path.strip('"'), prefix)
+        http_only = http_only or name == "httponly"
+        if name != "domain":
+            kept.append(attribute)
+    if needs_path and not path.startswith("/"):
+        kept.append(f" Path={prefix}/")
+    return kept, path.startswith("/") and not http_only
+
+
+def _moved(attribute: str, path: str, prefix: str) -> str:
     """A Path attribute, whose value is `path`, with that path under the prefix."""
     if not path.startswith("/") or path == prefix or path.startswith(prefix + "/"):
         return attribute

@@ -195,8 +195,8 @@ def response_headers(
             continue
         elif canonical == "set-cookie":
             scoped = cookies.for_visitor(value, view.target, needs_path=needs_path)
-            if scoped is not None and set_cookies < MAX_SET_COOKIES:
-                headers.append((name, scoped))
+            if scoped and set_cookies < MAX_SET_COOKIES:
+                headers += [(name, one) for one in scoped]
                 set_cookies += 1
         elif canonical in _MAPPED:
             headers.append((name, _MAPPED[canonical](view, value)))

@@ -44,7 +44,7 @@ def follow_redirects(
         collected += [
             line
             for line in response.headers.getlist("set-cookie")
-            if cookies.for_visitor(line, view.target, needs_path=False) is not None
+            if cookies.for_visitor(line, view.target, needs_path=False)
         ]
         response.drain_conn()
         view = view.at(path)

@@ -16,6 +16,7 @@ from wsgi_portproxy.cookies import (
     CookiePolicy,
     without_own,
 )
+from wsgi_portproxy.locate import Form
 
 from .given import a_target, costs_little
 
@@ -162,7 +163,8 @@ def test_64_kib_of_cookies_cost_linear_time(header: str) -> None:
 
 
 def scoped(set_cookie: str, *, prefix: str = PREFIX, needs_path: bool = False) -> str | None:
-    return POLICY.for_visitor(set_cookie, a_target(prefix=prefix), needs_path=needs_path)
+    values = POLICY.for_visitor(set_cookie, a_target(prefix=prefix), needs_path=needs_path)
+    return values[0] if values else None
 
 
 PATHS = [
@@ -370,6 +372,35 @@ def test_what_only_looks_like_a_renamed_cookie_is_withheld(cookie: str) -> None:
     assert POLICY.for_service(f"a=1; {cookie}; b=2", 16006) == "a=1; b=2"
 
 
+FOR_SCRIPTS = "csrftoken=1; Path=/; SameSite=Lax"
+
+
+def test_a_token_that_scripts_send_back_is_found_by_its_name_too() -> None:
+    """Django's for AJAX: read from document.cookie, where the longer Path comes first."""
+    values = POLICY.for_visitor(FOR_SCRIPTS, a_target(prefix="/p"), needs_path=False)
+    assert values == [
+        "portproxy.16006.csrftoken=1; Path=/p/; SameSite=Lax",
+        "csrftoken=1; Path=/p/; SameSite=Lax",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("set_cookie", "form"),
+    [
+        (f"{FOR_SCRIPTS}; HttpOnly", "path"),
+        (f"{FOR_SCRIPTS}; Path=x", "path"),
+        ("csrftoken=1", "path"),
+        ("sessionid=1; Path=/", "path"),
+        (FOR_SCRIPTS, "query"),  # /alice/vision is where the app has pages of its own
+        (FOR_SCRIPTS, "host"),
+    ],
+)
+def test_elsewhere_the_apps_name_is_the_apps_alone(set_cookie: str, form: Form) -> None:
+    values = POLICY.for_visitor(set_cookie, a_target(prefix="/p", form=form), needs_path=True)
+    assert len(values) == 1
+    assert values[0].startswith("portproxy.16006.")
+
+
 def test_cookies_by_which_the_app_could_know_a_visitor() -> None:
     assert POLICY.withholds_any("a=1; sessionid=2")
     assert POLICY.withholds_any("a=1, sessionid=2")
@@ -389,12 +420,12 @@ def test_our_own_cookies_are_not_the_apps_business() -> None:
 def test_own_names() -> None:
     policy = CookiePolicy(["MySession", "a.b:c"])
     assert policy.for_service("mysession=1; a.b:c=2; a.bc=3; sessionid=4", 16006) == "sessionid=4"
-    assert policy.for_visitor("MYSESSION=1", a_target(prefix="/p"), needs_path=False) == (
+    assert policy.for_visitor("MYSESSION=1", a_target(prefix="/p"), needs_path=False) == [
         "portproxy.16006.MYSESSION=1"
-    )
-    assert (
-        policy.for_visitor("sessionid=1", a_target(prefix="/p"), needs_path=False) == "sessionid=1"
-    )
+    ]
+    assert policy.for_visitor("sessionid=1", a_target(prefix="/p"), needs_path=False) == [
+        "sessionid=1"
+    ]
 
 
 def test_a_name_with_a_prefix_does_not_withhold_the_name_without() -> None:
@@ -402,7 +433,7 @@ def test_a_name_with_a_prefix_does_not_withhold_the_name_without() -> None:
     assert policy.for_service("__Host-token=1; token=2; __Secure-token=3", 16006) == (
         "token=2; __Secure-token=3"
     )
-    assert policy.for_visitor("token=1", a_target(prefix="/p"), needs_path=False) == "token=1"
+    assert policy.for_visitor("token=1", a_target(prefix="/p"), needs_path=False) == ["token=1"]
 
 
 @pytest.mark.parametrize(

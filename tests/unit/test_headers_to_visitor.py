@@ -173,14 +173,14 @@ def test_set_cookie_is_scoped_or_dropped() -> None:
     fields = [
         ("Set-Cookie", "a=1; Path=/; Domain=app.test"),
         ("Set-Cookie", "sessionid=evil; Path=/"),
-        ("set_cookie", "csrftoken=evil"),
+        ("set_cookie", "csrftoken=evil; HttpOnly"),
         ("SET-COOKIE", "__Host-a=1; Secure; Path=/"),
         ("set-cookie", "b=2"),
     ]
     assert to_visitor(*fields) == [
         ("Set-Cookie", f"a=1; Path={P}/"),
         ("Set-Cookie", f"portproxy.16006.sessionid=evil; Path={P}/"),
-        ("set_cookie", "portproxy.16006.csrftoken=evil"),
+        ("set_cookie", "portproxy.16006.csrftoken=evil; HttpOnly"),
         ("SET-COOKIE", f"portproxy.16006.__Host-a=1; Secure; Path={P}/"),
         ("set-cookie", "b=2"),
         ALWAYS,
