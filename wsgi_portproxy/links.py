@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
-from .errors import PortProxyError
-from .locate import Locator, Target, with_port
+from .errors import PortProxyError, Refused
+from .locate import Locator, Target, is_navigation, with_port
 from .rawtarget import quoted_script, raw_target
 
 if TYPE_CHECKING:
@@ -32,6 +32,21 @@ class Links:
     def added_to(self, environ: WSGIEnvironment) -> WSGIEnvironment:
         """A copy of `environ` that knows these links."""
         return {**environ, ENVIRON_KEY: (*environ.get(ENVIRON_KEY, ()), (self, environ))}
+
+    def at_host(self, target: Target, environ: WSGIEnvironment) -> str:
+        """Where a browser finds a target in the host form, which has to be there. Raises `Refused`
+        for all but a page that is opened: nothing else can be sent to another origin."""
+        host = self._locator.host
+        assert host is not None, "checked when the settings were"
+        message = "Services are opened at host names of their own here."
+        authority = host.authority(target.port, target.params, environ)
+        if authority is None:
+            raise Refused(message, "This project's name cannot stand in a host name.")
+        path = target.path if target.path.startswith("/") else f"/{target.path}"
+        url = f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or not is_navigation(environ):
+            raise Refused(message, f"This one's is {authority}.")
+        return url
 
     def url(
         self, environ: WSGIEnvironment, port: int, path: str, given: Mapping[str, str]

@@ -10,13 +10,14 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .answer import UpstreamResponse
 from .askapp import AskApp
 from .authorize import Authorizer, authorize
 from .captured import CapturedResponse
 from .cookies import DEFAULT_WITHHELD, CookiePolicy
 from .error_page import error_response
 from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
-from .exchange import UpstreamRequest, UpstreamResponse
+from .exchange import UpstreamRequest
 from .headers import early_hint_headers, request_headers
 from .links import Links
 from .locate import Locator, Target
@@ -52,6 +53,8 @@ class PortProxy:
     proxy: the path segment of the path form, `{mount}/proxy/{port}/`.
     host: a host name for each port, such as `"{port}.ports.example.com"`, in which services have an
         origin of their own; it may also carry the mount's parameters. None: no such form.
+    isolate: open services at their host names only: browsers that navigate to the other forms are
+        sent there, everything else in them is refused.
     promote: whether a browser that navigates to `?port=` is sent to the path form.
     strays: whether root-absolute URLs of a service's pages (`/static/app.js`) find their way back
         to it, by the Referer, and WebSockets by a cookie that remembers the ports that were opened.
@@ -86,6 +89,7 @@ class PortProxy:
         ports: AllowedPorts = DEFAULT_PORTS,
         proxy: str = "proxy",
         host: str | None = None,
+        isolate: bool = False,
         promote: bool = True,
         strays: bool = True,
         strip_mount: StripMount = True,
@@ -109,10 +113,14 @@ class PortProxy:
             authorizer.bind(app, self._locator.mount.template, named.names if named else None)
         self.app = app
         self._authorizer = authorizer
+        if isolate and self._locator.host is None:
+            raise ValueError("isolate needs host, where the services are to be isolated")
+        self._isolate = isolate
         self._links = Links(self._locator, promote=promote)
         self._ports = PortPolicy(ports)
         self._promote = promote
-        self._strays = Strays(self._locator, promote=promote) if strays else None
+        # Where no page of a service is on the app's origin, none can stray there.
+        self._strays = Strays(self._locator, promote=promote) if strays and not isolate else None
         self._strip_mount = PerPort("strip_mount", strip_mount, (True, False))
         self._identity = PerPort("identity", identity, ("local", "external"))
         self._pages = Pages(page_adapters)
@@ -149,6 +157,8 @@ class PortProxy:
             refusal = authorize(self._authorizer, environ, target, self._cookies)  # 3
             if refusal is not None:
                 return keep_from_straying(refusal) if self._strays else refusal
+            if self._isolate and target.form != "host":
+                return moved(307, self._links.at_host(target, environ), [])
             location = self._locator.canonical_location(target, environ, promote=self._promote)
             hints = self._strays.remember(target, environ) if self._strays else []
             if location is not None:

@@ -23,7 +23,7 @@ from .rewrite import View
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from .exchange import UpstreamResponse
+    from .answer import UpstreamResponse
 
 MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; pages are kilobytes, and what is looked at is in memory
 # Seconds for which a document without a length may pause and still be looked at: longer, and it is

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from werkzeug.http import parse_date
 
+from .answer import UpstreamResponse
 from .cookies import CookiePolicy
-from .exchange import UpstreamRequest, UpstreamResponse
+from .exchange import UpstreamRequest
 from .headers import Headers
 from .rewrite import View
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ProtocolError
 
+from .answer import UpstreamResponse
 from .cookies import CookiePolicy
 from .errors import ClientGone
-from .exchange import UpstreamResponse
 from .headers import Headers, response_headers
 from .rewrite import View
 from .servers import is_gevent

@@ -89,12 +89,12 @@ class Strays:
         For a page in the path form that is opened, and for what it asks for astray: its handshakes
         come next. One cookie for each port, since several pages may be opened at once.
         """
-        opened = target.form == "stray" or is_navigation(environ)
         script = quoted_script(environ)
         prefix = target.prefix.removeprefix(script)
-        if not opened or not prefix.endswith(f"{self._locator.path_mark}{target.port}"):
+        by_path = prefix.endswith(f"{self._locator.path_mark}{target.port}")
+        if not by_path or len(prefix) > _MAX_PREFIX:
             return []
-        if len(prefix) > _MAX_PREFIX:
+        if target.form != "stray" and not is_navigation(environ):
             return []
         hints = _hints(environ)
         if hints and hints[0][1:] == (target.port, prefix):

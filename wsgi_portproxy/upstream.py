@@ -13,8 +13,9 @@ import weakref
 import urllib3
 from urllib3.exceptions import ClosedPoolError
 
+from .answer import UpstreamResponse
 from .errors import NoResponse
-from .exchange import IPV4, EarlyHints, UpstreamConnection, UpstreamRequest, UpstreamResponse
+from .exchange import IPV4, EarlyHints, UpstreamConnection, UpstreamRequest
 from .servers import VisitorSocket
 from .upload import Upload
 

@@ -22,7 +22,7 @@ from .tunnels import Tunnels
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from ..exchange import UpstreamResponse
+    from ..answer import UpstreamResponse
 
 _BLOCK = 65536  # bytes; what a read of a loopback socket yields at most
 log = logging.getLogger("wsgi_portproxy")

@@ -9,9 +9,9 @@ import resource
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..answer import UpstreamResponse
 from ..cookies import CookiePolicy
 from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
-from ..exchange import UpstreamResponse
 from ..headers import Headers, response_headers
 from ..locate import Target
 from ..rewrite import View

@@ -1,0 +1,213 @@
+"""Step 4, the answer of a service: its head and the body that is still coming.
+
+Owns how a body is read: as it comes, never decoded, and never quietly short. The bytes' meaning is
+`framing`'s, the connection they come on `exchange`'s.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import io
+import socket
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import urllib3
+from urllib3.exceptions import ProtocolError
+
+from .channel import Channel
+from .framing import CloseDecoder, Decoder, Head, Malformed, Truncated, keeps_alive
+
+if TYPE_CHECKING:
+    from .exchange import UpstreamConnection
+
+READ_SIZE = 65536  # bytes; Linux's loopback delivers about this much at once
+_DRAINED = 4  # reads; a redirect with more of a body than that costs a connection
+
+
+class UpstreamResponse(urllib3.BaseHTTPResponse):
+    """The answer of a service, its body read as it comes and never decoded.
+
+    `headers` is urllib3's HTTPHeaderDict, duplicates kept in their order. Reading raises
+    `urllib3.exceptions.ProtocolError` if the body is malformed or ends before it should,
+    and `ClientGone` if the visitor left.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        decoder: Decoder,
+        ready: bytes,
+        channel: Channel,
+        connection: UpstreamConnection,
+        *,
+        request_url: str,
+    ) -> None:
+        self._channel = channel
+        self.framing = decoder
+        self._connection: UpstreamConnection | None = connection
+        self._keeps_alive = keeps_alive(head) and not isinstance(decoder, CloseDecoder)
+        self._ready = ready  # decoded bytes that came together with the head
+        self._broke: ProtocolError | None = None  # to be raised once `_ready` is read
+        super().__init__(
+            headers=urllib3.HTTPHeaderDict(head.headers),
+            status=head.status,
+            version=10 + min(head.minor, 1),
+            version_string=f"HTTP/1.{head.minor}",
+            reason=head.reason,
+            decode_content=False,
+            request_url=request_url,
+        )
+
+    def body_is_due(self) -> bool:
+        """Whether body bytes will come, but none has come yet: the head is news by itself."""
+        return not (self._ready or self.framing.complete or self._channel.readable())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether reading would return at once: with bytes that have come, or at the end."""
+        return bool(self._ready) or self.framing.complete
+
+    @property
+    def request_is_sent(self) -> bool:
+        """Whether the service has taken the whole request."""
+        return self._channel.sent_whole
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for more of the body; False if none came within `seconds`. Raises as reading does.
+
+        Bytes that are framing alone, a chunk's size for instance, are no more of the body.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.is_ready and self._connection is not None:
+            if not self._channel.wait(max(0.0, deadline - time.monotonic())):
+                return False
+            self._ready = self._receive(READ_SIZE)
+        return True
+
+    def detach(self) -> tuple[_socket.socket, bytes]:
+        """The service's connection, ours to close, and the decoded bytes not read from it yet."""
+        connection, self._connection = self._connection, None
+        assert connection is not None, "the connection was given back"
+        sock = _socket.socket(fileno=connection.sock.detach())
+        connection.close()
+        ready, self._ready = self._ready, b""
+        return sock, ready
+
+    def unread(self, data: bytes, broke: ProtocolError | None = None) -> None:
+        """Put `data` in front of what is still to be read. `broke`: what reading on had raised."""
+        self._ready = data + self._ready
+        self._broke = broke
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """The bytes that are there, at most `amt`, after waiting for the first; b"" at the end."""
+        size = READ_SIZE if amt is None or amt < 0 else amt
+        if self._ready:
+            data, self._ready = self._ready[:size], self._ready[size:]
+        elif self._broke is not None:
+            raise self._broke
+        else:
+            data = self._next_bytes(size)
+        if self.framing.complete and not self._ready:
+            self.release_conn()
+        return data
+
+    def _next_bytes(self, size: int) -> bytes:
+        data = b""
+        while not (data or self.framing.complete) and self._connection is not None:
+            data = self._receive(size)
+        return data
+
+    def _receive(self, size: int) -> bytes:
+        """What one read of the connection holds of the body; b"" if only framing, or its end."""
+        try:
+            received = self._channel.receive(size)
+            if received:
+                return self.framing.feed(received)
+            self.framing.eof()
+        except (Malformed, Truncated, ConnectionError) as error:
+            if not self._ended_by_reset(error):
+                self.close()
+                raise ProtocolError(f"Response broken: {error}", error) from error
+            self.framing.eof()
+        except BaseException:
+            self.close()
+            raise
+        return b""
+
+    def _ended_by_reset(self, error: Exception) -> bool:
+        """Whether a reset is only how the kernel reports that the service closed (RFC 9112 section
+        9.6): it answered before it had read the whole request, and its answer ends with closing."""
+        unread = not self._channel.sent_whole and isinstance(error, ConnectionResetError)
+        return unread and isinstance(self.framing, CloseDecoder)
+
+    def read(
+        self,
+        amt: int | None = None,
+        decode_content: bool | None = None,
+        cache_content: bool = False,
+    ) -> bytes:
+        """`amt` bytes, or the whole body, after waiting for all of them."""
+        parts: list[bytes] = []
+        due = amt
+        while due is None or due > 0:
+            data = self.read1(due)
+            if not data:
+                break
+            parts.append(data)
+            due = None if due is None else due - len(data)
+        return b"".join(parts)
+
+    def stream(
+        self, amt: int | None = READ_SIZE, decode_content: bool | None = None
+    ) -> Iterator[bytes]:
+        """The body in the blocks in which it comes, each at most `amt` bytes."""
+        while data := self.read1(amt):
+            yield data
+
+    read_chunked = stream
+
+    @property
+    def data(self) -> bytes:
+        return self.read()
+
+    @property
+    def connection(self) -> UpstreamConnection | None:
+        return self._connection
+
+    @property
+    def url(self) -> str | None:
+        return self._request_url
+
+    @url.setter
+    def url(self, url: str | None) -> None:
+        self._request_url = url
+
+    def release_conn(self) -> None:
+        """Give the connection back if nothing of this exchange is left on it, else close it."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        clean = self.framing.complete and not self.framing.surplus and not self._ready
+        connection.end_exchange(reusable=clean and self._keeps_alive and self._channel.sent_whole)
+
+    def drain_conn(self) -> None:
+        """Read and drop the rest of a short body that is there already, so as to reuse the
+        connection; else close it."""
+        with contextlib.suppress(ProtocolError):  # it is closed then
+            for _ in range(_DRAINED):
+                if self.body_is_due() or not self.read1():
+                    break
+        self.release_conn()
+
+    def shutdown(self) -> None:
+        if self._connection is not None and self._connection.sock is not None:
+            self._connection.sock.shutdown(socket.SHUT_RD)
+
+    def close(self) -> None:
+        """Let go of the connection; a body that was not read whole is cut off. May be repeated."""
+        self._ready = b""
+        self.release_conn()
+        io.IOBase.close(self)  # urllib3's base class leaves close to its subclasses
