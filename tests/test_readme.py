@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from webob.exc import HTTPFound
 from werkzeug.test import Client
 
 import wsgi_portproxy
@@ -35,6 +36,7 @@ from tests.support.received import Received, recording
 from tests.support.servers import Server, running
 from tests.support.service import Exchange, Script, answers
 from wsgi_portproxy import AskApp, PortProxy, PortProxyError, Target
+from wsgi_portproxy.authorize import NO_SESSION, SIGN_IN_AGAIN
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -283,6 +285,8 @@ def test_the_settings_are_those_of_the_code(
         expected = parameters[name].default
         if expected is inspect.Parameter.empty:
             assert default == "required"
+        elif name == "page_adapters":
+            assert {one.name.partition(",")[0] for one in expected} == {*default.split(", ")}
         elif isinstance(expected, frozenset):
             assert set(CODE.findall(default)) == expected
         else:
@@ -337,6 +341,10 @@ def raises(request: Request, target: Target) -> bool:
     raise RuntimeError("for the test")
 
 
+def fails(target: Target) -> str:
+    raise RuntimeError("for the test")
+
+
 def hang_up(exchange: Exchange) -> None:
     exchange.read_head()
 
@@ -370,8 +378,51 @@ def handshake(
         return ask(settings=settings, headers=headers, environ_overrides=values)
 
 
-#: For each row of the table: how it comes about.
-ERRORS: dict[tuple[int, str], Callable[[ServiceFactory], tuple[int, str]]] = {
+def at_host(*, cookie: str = "", isolate: bool = False, **request: Any) -> tuple[int, str]:
+    """The answer at, or about, a port's own host name, to somebody whom a login refuses."""
+    template = "{port}.ports.example.com"
+    settings = {"host": template, "isolate": isolate}
+    headers = {"Host": template.format(port=DOCUMENTED_PORT), "Cookie": cookie}
+    return ask(settings=settings, headers=headers, **request)
+
+
+def on_ipv6_only(service: ServiceFactory) -> tuple[int, str]:
+    port = free_port()
+    with socket.create_server(("::1", port), family=socket.AF_INET6):
+        status, text = ask(f"/?port={port}")
+    return status, text.replace(str(port), str(DOCUMENTED_PORT))
+
+
+def to_login(request: Request, target: Target) -> WSGIApplication:
+    found: WSGIApplication = HTTPFound(location="/login")
+    return found
+
+
+def upper_case(_: ServiceFactory) -> tuple[int, str]:
+    settings = {"host": "{port}--{name}.ports.example.com", "isolate": True, "mount": "/{name}"}
+    return ask(f"/Alice/?port={DOCUMENTED_PORT}", settings=settings)
+
+
+NO_ACCESS = "You do not have access to port 15000 here."
+ISOLATED = "Services are opened at host names of their own here."
+
+#: For each row of the table, by its first text or all of them: how it comes about.
+ERRORS: dict[tuple[int | str, ...], Callable[[ServiceFactory], tuple[int, str]]] = {
+    (403, NO_ACCESS, NO_SESSION): lambda _: at_host(authorizer=lambda request, target: False),
+    (403, NO_ACCESS, SIGN_IN_AGAIN): lambda _: at_host(authorizer=to_login, cookie="sessionid=old"),
+    (403, ISOLATED, "This one's is 15000.ports.example.com."): lambda _: ask(
+        settings={"host": "{port}.ports.example.com", "isolate": True}
+    ),
+    (403, ISOLATED, "This project's name cannot stand in a host name."): upper_case,
+    (
+        502,
+        "Failed to connect to service on port 15000.",
+        "A service listens on [::1]:15000 only, the IPv6 loopback. Start it on 127.0.0.1: most take"
+        " --host 127.0.0.1.",
+    ): on_ipv6_only,
+    (500, "This application's settings for port 15000 do not work."): lambda service: ask_of(
+        service, stay_silent, settings={"identity": fails}
+    ),
     (502, "Failed to connect to service on port 15000."): not_running,
     (403, "Port 5000 is outside allowed range (10000-20000)"): lambda _: ask("/?port=5000"),
     (400, "Invalid port parameter: abc"): lambda _: ask("/?port=abc"),
@@ -455,7 +506,7 @@ ERROR_ROWS = [(int(status), CODE.findall(text)) for status, text, *_ in table("#
 def test_the_error_texts_are_those_of_the_code(
     status: int, texts: list[str], service: ServiceFactory
 ) -> None:
-    come_about = ERRORS[status, texts[0]]
+    come_about = ERRORS.get((status, *texts)) or ERRORS[status, texts[0]]
     assert come_about(service) == (status, "".join(f"{text}\n" for text in texts))
 
 
@@ -496,7 +547,8 @@ def test_every_error_is_in_the_table() -> None:
     for pattern in patterns:
         assert any(re.fullmatch(pattern, text) for text in documented), pattern
     assert {status for status, _ in ERROR_ROWS} == {error.status for error in error_classes()}
-    assert {(status, texts[0]) for status, texts in ERROR_ROWS} == set(ERRORS)
+    rows = {(status, *texts) for status, texts in ERROR_ROWS}
+    assert {row if row in ERRORS else row[:2] for row in rows} == set(ERRORS)
 
 
 # --- The rest ------------------------------------------------------------------------------------
@@ -537,8 +589,8 @@ def test_links_lead_somewhere(document: str) -> None:
 
 
 def test_every_section_is_in_the_contents() -> None:
-    contents, _, rest = README.partition("\n## What works today")
-    sections = re.findall(r"^## (.+)$", FENCE.sub("", f"\n## What works today{rest}"), re.MULTILINE)
+    contents, _, rest = README.partition("\n## What works,")
+    sections = re.findall(r"^## (.+)$", FENCE.sub("", f"\n## What works,{rest}"), re.MULTILINE)
     listed = [link.removeprefix("#") for link in LINK.findall(contents) if link.startswith("#")]
     assert [link for link in listed if link in map(slug, sections)] == [*map(slug, sections)]
 

@@ -25,7 +25,11 @@ def main(arguments: list[str] | None = None) -> None:
     authorizer = AskApp() if options.authorizer == "ask" else _load(options.authorizer)
     try:
         application = PortProxy(
-            app, authorizer=authorizer, mount=options.mount, ports=options.ports
+            app,
+            authorizer=authorizer,
+            mount=options.mount,
+            host=options.host_form,
+            ports=options.ports,
         )
     except (TypeError, ValueError) as error:
         raise SystemExit(f"wsgi_portproxy: {error}") from error
@@ -34,6 +38,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"Services on ports {first}-{last}: http://localhost:{options.port}{options.mount}/?port=N"
     )
+    if options.host_form is not None:
+        example = options.host_form.replace("{port}", str(first))
+        print(f"Each also at a host name of its own: http://{example}:{options.port}/")
     run_simple("127.0.0.1", options.port, application, threaded=True)
 
 
@@ -54,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         "--mount",
         default="",
         help="where ports hang, such as /{username}/{project} (the whole app)",
+    )
+    parser.add_argument(
+        "--host-form",
+        metavar="TEMPLATE",
+        help="a host name for each port, such as {port}.localhost (none)",
     )
     parser.add_argument(
         "--ports",

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 Authorizer: TypeAlias = Callable[[Request, Target], Union[bool, "WSGIApplication"]]
 
 _REFUSED = "You do not have access to port {port} here."
-_NO_SESSION = (
+#: Hints where a refusal at a port's own host name would say nothing of the reason.
+NO_SESSION = (
     "No sign-in of the application reached this host name. Sign in to the application first. If "
     "you have, its session cookie is for its own host name only: whoever runs it can set the "
     "cookie's Domain to the part that both names share."
 )
-_SIGN_IN_AGAIN = "Sign in to the application, then open this address again."
+SIGN_IN_AGAIN = "Sign in to the application, then open this address again."
 
 
 def authorize(
@@ -76,8 +77,8 @@ def _host_hint(
     if refusal is not None and refusal.status == 401:
         return ""  # asks for credentials, which the browser has for this host name
     if not cookies.withholds_any(environ.get("HTTP_COOKIE", "")):
-        return _NO_SESSION
-    return _SIGN_IN_AGAIN if location is not None else ""
+        return NO_SESSION
+    return SIGN_IN_AGAIN if location is not None else ""
 
 
 def _leads_back(location: str, environ: WSGIEnvironment) -> bool:

@@ -15,10 +15,6 @@ from .tensorboard import TAGS, look_at_lines, see_the_charts
 # High enough for all charts: TensorBoard draws those that are in sight.
 WINDOW = {"width": 1280, "height": 2000}
 
-# The one thing that TensorBoard asks for from the root of the site, where it is not: its fonts.
-# Without them the page is set in another one. To be removed once strays find their way back.
-FONTS = r"/font-roboto/"
-
 
 @pytest.fixture
 def path_form(demo: Demo) -> str:
@@ -32,16 +28,13 @@ def query_form(demo: Demo) -> str:
 
 @pytest.fixture
 def alice(visit: Visit) -> Visitor:
-    visitor = visit("alice", viewport=WINDOW)
-    visitor.expects(FONTS)
-    return visitor
+    return visit("alice", viewport=WINDOW)
 
 
 def test_alice_opens_tensorboard_at_the_port_and_again_after_a_reload(
     visit: Visit, demo: Demo, query_form: str, path_form: str
 ) -> None:
     alice = visit(viewport=WINDOW)
-    alice.expects(FONTS)
     page = alice.open("/login/")
     fill_in_login(page, "alice")
     expect(page.get_by_role("heading", name="Projects")).to_be_visible()
@@ -107,7 +100,6 @@ def test_who_is_not_signed_in_does_so_and_is_back_at_tensorboard(
 ) -> None:
     address = request.getfixturevalue(form)
     anonymous = visit(viewport=WINDOW)
-    anonymous.expects(FONTS)
     page = anonymous.open(address)
     assert page.url.startswith(f"{demo.site}/login/?next=")
     fill_in_login(page, "carol")
