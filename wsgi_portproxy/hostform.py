@@ -65,12 +65,13 @@ class HostForm:
             )
         self._below = dot + suffix
         self._order = names
+        # `p{port}.example.com` leaves all other names of that domain to the app.
+        mark = _PARAMETER.sub("", self._name.removesuffix(self._below))
+        self._shares_domain = re.search("[a-z0-9]", mark) is not None
         # Both ways to divide a name: where they differ, two readers could see two projects.
         self._shortest, self._longest = (
-            re.compile(_pattern(self._name, lazy)) for lazy in ("?", "")
+            re.compile(_pattern(self._name, lazy, digits=self._shares_domain)) for lazy in ("?", "")
         )
-        # `p{port}.example.com` leaves all other names of that domain to the app.
-        self._shares_domain = not self._name.startswith("{")
 
     def match(self, environ: WSGIEnvironment) -> Matched | None:
         """What the request's Host says, or None if it is a name of the wrapped app's.
@@ -113,16 +114,17 @@ class HostForm:
         longest = self._longest.fullmatch(name)
         if made is None or longest is None or not made.groups() == longest.groups() == expected:
             return None  # `a--b` beside a separator `--`
-        if any(len(label) > _MAX_LABEL for label in name.split(".")):
+        if len(name) > _MAX_NAME or any(len(label) > _MAX_LABEL for label in name.split(".")):
             return None
         shown = _PORT_OF_AUTHORITY.search(environ.get("HTTP_HOST", ""))
         return name + (self._port if self._port is not None else shown[0] if shown else "")
 
 
-def _pattern(template: str, lazy: str) -> str:
+def _pattern(template: str, lazy: str, *, digits: bool) -> str:
+    """The pattern of a template. `digits`: what stands for the port has to be a number."""
     parts = re.split(r"(\{\w+\})", template)
     value = _VALUE.format(lazy, lazy)
-    port = "([0-9]+)" if not template.startswith("{") else value
+    port = "([0-9]+)" if digits else value
     return "".join(
         (port if part == "{port}" else value) if part.startswith("{") else re.escape(part)
         for part in parts

@@ -20,7 +20,7 @@ from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyErro
 from .exchange import UpstreamRequest
 from .headers import early_hint_headers, request_headers
 from .links import Links
-from .locate import Locator, Target
+from .locate import Locator, Target, is_websocket
 from .mount import Mount
 from .origin import check_same_origin, own_origin
 from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter, Pages, asking_for_plain_text
@@ -166,9 +166,9 @@ class PortProxy:
             response, view = self._forward(self._view(target, environ), environ)  # 4
             if response.status == 101:
                 return self._tunnels.carry(response, view, self._cookies, environ)  # 5, for ever
-            if target.form == "stray":
+            if target.form == "stray":  # a handshake: all else was sent elsewhere
                 response.close()
-                raise NotFound("There is no such page.", detail="this service switches not")
+                raise NotFound("There is no such page.", detail="not switched to a WebSocket")
             return respond(response, view, self._cookies, self._tunnels, hints)  # 5
         except PortProxyError as error:
             error.port = target.port
@@ -179,30 +179,37 @@ class PortProxy:
         whose page made it. Raises `PortProxyError`."""
         if self._strays is None:
             return self.app
+        if "HTTP_UPGRADE" in environ and is_websocket(environ):
+            return self._handshake_astray(self._strays.by_hint(environ), environ)
         target = self._strays.by_referer(environ)
-        if target is not None and not asks_app_first(target, environ):
-            return self._serve(target, environ)
-        candidates = [target] if target is not None else self._strays.by_hint(environ)
+        if target is None:
+            return self.app
+        if asks_app_first(environ):
+            own = CapturedResponse(self.app, environ)
+            if own.status != 404:
+                return own
+            own.close()
+        return self._serve(target, environ)
+
+    def _handshake_astray(
+        self, candidates: list[Target], environ: WSGIEnvironment
+    ) -> WSGIApplication:
+        """The tunnel to the first of these services that takes the handshake, unless it is the
+        wrapped app's own."""
         if not candidates:
             return self.app
         own = CapturedResponse(self.app, environ)
         if own.status != 404:
             return own
-        if target is None:
-            return self._handshake(candidates, environ) or own
-        own.close()
-        return self._serve(target, environ)
-
-    def _handshake(
-        self, candidates: list[Target], environ: WSGIEnvironment
-    ) -> WSGIApplication | None:
-        """The tunnel to the first of these services that takes the handshake; None if none does."""
         for target in candidates:
             try:
-                return self._serve(target, environ)
+                tunnel = self._serve(target, environ)
             except PortProxyError as error:
                 log.debug("port %d: no WebSocket: %s", target.port, error.detail or error.message)
-        return None
+            else:
+                own.close()
+                return tunnel
+        return own
 
     def _view(self, target: Target, environ: WSGIEnvironment) -> View:
         """How the URLs of this request look to the service. Raises `SettingFailed`."""

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from .captured import CapturedResponse
 from .cookies import OWN_PREFIX
 from .errors import PortProxyError
-from .locate import Locator, Target, is_navigation, is_websocket, refuse_climbing
+from .locate import Locator, Target, is_navigation, refuse_climbing
 from .origin import own_origin
 from .rawtarget import RawTarget, quoted_script, raw_target
 
@@ -68,20 +68,24 @@ class Strays:
         return replace(page, path=path, form="stray")
 
     def by_hint(self, environ: WSGIEnvironment) -> list[Target]:
-        """The targets that a WebSocket handshake may be meant for, the likeliest first."""
-        if "HTTP_UPGRADE" not in environ or not is_websocket(environ):
-            return []
+        """The targets that a WebSocket handshake may be meant for, the likeliest first.
+
+        Raises `NotFound` if its path climbs out of the root.
+        """
         raw = raw_target(environ)
         path = raw.path or "/"
         refuse_climbing(unquote(path, "latin-1").split("/"))
         if raw.query is not None:
             path += "?" + raw.query
-        targets = []
+        pages = [self._page(environ.get("HTTP_REFERER", ""), environ)]  # some clients tell it
         for _, _, prefix in _hints(environ)[:_REMEMBERED]:
-            page = self._located(RawTarget(raw.script, prefix + "/", None))
-            if page is not None and page.form == "path":
-                targets.append(replace(page, path=path, form="stray", websocket=True))
-        return targets
+            pages.append(self._located(RawTarget(raw.script, prefix + "/", None)))
+        targets = [
+            replace(page, path=path, form="stray", websocket=True)
+            for page in pages
+            if page is not None and page.form == "path"
+        ]
+        return list({target.prefix: target for target in targets}.values())
 
     def remember(self, target: Target, environ: WSGIEnvironment) -> list[tuple[str, str]]:
         """The Set-Cookie fields after which this browser's handshakes are offered to `target`.
@@ -91,8 +95,10 @@ class Strays:
         """
         script = quoted_script(environ)
         prefix = target.prefix.removeprefix(script)
-        by_path = prefix.endswith(f"{self._locator.path_mark}{target.port}")
-        if not by_path or len(prefix) > _MAX_PREFIX:
+        by_path = f"{self._locator.path_mark}{target.port}"
+        if not self._promote and not prefix.endswith(by_path):
+            prefix += by_path  # a page in the query form; handshakes do not mind which it is
+        if not prefix.endswith(by_path) or len(prefix) > _MAX_PREFIX:
             return []
         if target.form != "stray" and not is_navigation(environ):
             return []
@@ -131,14 +137,12 @@ class Strays:
             return None  # whoever made this URL, it is no page of ours
 
 
-def asks_app_first(target: Target, environ: WSGIEnvironment) -> bool:
+def asks_app_first(environ: WSGIEnvironment) -> bool:
     """Whether a stray is the wrapped app's unless it answers 404.
 
     A link back into the app looks like a link within the service. What a page loads, sends and
     posts does not: a form's fields are for who made the form.
     """
-    if target.websocket:
-        return True
     return environ["REQUEST_METHOD"] in _SAFE_METHODS and is_navigation(environ)
 
 
