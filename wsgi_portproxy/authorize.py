@@ -83,7 +83,10 @@ def _host_hint(
 
 def _leads_back(location: str, environ: WSGIEnvironment) -> bool:
     """Whether a redirect stays at the host name that was asked."""
-    there = urlsplit(urljoin(own_origin(environ) + "/", location))
+    try:
+        there = urlsplit(urljoin(own_origin(environ) + "/", location))
+    except ValueError:  # `http://[`: to nowhere
+        return False
     return there.netloc.lower() == urlsplit(own_origin(environ)).netloc
 
 

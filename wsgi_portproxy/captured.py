@@ -28,6 +28,7 @@ class CapturedResponse:
         self.status_line = ""
         self.headers: list[tuple[str, str]] = []
         self._written: list[bytes] = []
+        self._given_to: StartResponse | None = None
         body: Any = app(environ, self._start_response)
         self._body = body
         try:
@@ -50,6 +51,7 @@ class CapturedResponse:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response(self.status_line, self.headers)
+        self._given_to = start_response
         if environ["REQUEST_METHOD"] == "HEAD":
             # The question may have been a GET, and several servers send what they are given.
             self._written, self._blocks = [], iter(())
@@ -60,8 +62,12 @@ class CapturedResponse:
 
     def __next__(self) -> bytes:
         if not self._written:
-            block = next(self._blocks)
-            self._written.append(block)  # behind what the application wrote meanwhile
+            try:
+                block = next(self._blocks)
+                self._written.append(block)  # behind what the application wrote meanwhile
+            except StopIteration:
+                if not self._written:
+                    raise
         return self._written.pop(0)
 
     def close(self) -> None:
@@ -74,5 +80,7 @@ class CapturedResponse:
     ) -> Any:
         if not isinstance(status, str):
             raise NotAnApplication("the status is not a string")
+        if self._given_to is not None:  # an error in mid-body, which the server has to know
+            self._given_to(status, headers, exc_info)
         self.status_line, self.headers = status, list(headers)
         return self._written.append

@@ -13,8 +13,13 @@ from collections.abc import Iterable, Iterator
 from .locate import Target
 
 #: Begins the names of our own cookies: `portproxy.16006` remembers where a port was opened (see
-#: `strays`), `portproxy.16006.session` is the cookie `session` of the service on that port.
+#: `strays`), `portproxy.16006.session` is the cookie `session` of the service on that port, and
+#: `portproxy.16006!session` the copy of it that reaches handshakes at the root of the site.
 OWN_PREFIX = "portproxy."
+_COPY = "!"
+# Bytes of name and value of which such a copy is made: it goes along with all requests to the app,
+# whose servers take about 8 KiB of a field. Signed sessions are some hundred.
+_MAX_COPY = 1024
 
 #: Cookies by which common frameworks know a visitor; withheld unless told otherwise.
 DEFAULT_WITHHELD = frozenset(
@@ -73,16 +78,17 @@ class CookiePolicy:
         more = names if isinstance(names, (set, frozenset, list, tuple)) else ()
         return CookiePolicy([*self.withheld, *more])
 
-    def for_service(self, cookie_header: str, port: int) -> str:
+    def for_service(self, cookie_header: str, port: int, *, astray: bool = False) -> str:
         """A Cookie header without the withheld cookies; all other bytes and their order unchanged.
 
         A withheld name counts wherever a parser could see one: also within another cookie's quotes,
         behind a comma and behind a space. Those that we renamed for this port have their own names
-        again.
+        again; of a request that is `astray` it is the copies that have.
         """
+        own = f"{OWN_PREFIX}{port}{_COPY if astray else '.'}"
         kept = []
         lost = None  # the separator before the first of those dropped since the last that was kept
-        for separator, pair, is_withheld in self._pairs(cookie_header, f"{OWN_PREFIX}{port}."):
+        for separator, pair, is_withheld in self._pairs(cookie_header, own):
             if is_withheld:
                 lost = separator if lost is None else lost
                 continue
@@ -101,8 +107,7 @@ class CookiePolicy:
             is_withheld = position < end_of_quotes
             name, equals, _ = pair.partition("=")
             if not is_withheld and self._withholds(name):
-                renamed = pair.startswith(own) and self._renames(name[len(own) :])
-                if renamed:
+                if pair.startswith(own) and self._is_renamed(name[len(own) :], own):
                     yield separator, pair[len(own) :], False
                     position += len(pair)
                     continue
@@ -136,6 +141,34 @@ class CookiePolicy:
             values.append(";".join([pair, *kept]))
         return values
 
+    def for_handshakes(self, set_cookie: str, target: Target, root: str) -> list[str]:
+        """A Set-Cookie value for the copy that a WebSocket handshake at the root of the site takes
+        along; none if there is to be no copy.
+
+        The service's page opens `ws://host/ws`, no browser follows a redirect of a handshake, and
+        the cookie is kept to the prefix, out of its reach. Only what the service would get at its
+        root is copied. Scripts do not see the copy, and no other service and no app reads it.
+        `root`: SCRIPT_NAME as it stands in a URL.
+        """
+        pair, *attributes = set_cookie.split(";")
+        if target.form != "path" or len(pair) > _MAX_COPY:
+            return []
+        if not self.for_visitor(set_cookie, target, needs_path=False):
+            return []
+        kept, path = [], ""
+        for attribute in attributes:
+            name, _, value = attribute.partition("=")
+            name = name.strip(" \t").lower()
+            path = value.strip(' \t"') if name == "path" else path
+            if name not in ("path", "domain", "httponly"):
+                kept.append(attribute)
+        if not path.startswith("/"):  # RFC 6265 section 5.1.4
+            path = target.path.partition("?")[0].rpartition("/")[0] or "/"
+        if path not in ("/", target.prefix, f"{target.prefix}/"):
+            return []
+        copy = f"{OWN_PREFIX}{target.port}{_COPY}" + pair.lstrip(" \t")
+        return [";".join([copy, *kept, f" Path={root}/; HttpOnly"])]
+
     def withholds_any(self, cookie_header: str) -> bool:
         """Whether a Cookie header holds a cookie by which the app could know the visitor."""
         names = (pair.partition("=")[0] for pair in re.split("[;,]", cookie_header))
@@ -165,6 +198,10 @@ class CookiePolicy:
         if _NOT_TOKEN.search(name) is not None:
             return False
         return self._withholds(name) or _bare(name).startswith(_HOST_PREFIX)
+
+    def _is_renamed(self, name: str, own: str) -> bool:
+        """Whether we made the name `own` + `name`: of a copy any may be."""
+        return self._renames(name) or (own.endswith(_COPY) and bool(_bare(name)))
 
     def _withholds(self, name: str) -> bool:
         bare = _bare(name)

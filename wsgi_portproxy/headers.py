@@ -154,7 +154,7 @@ def request_headers(
         if not name or (canonical in named and canonical not in _KEPT_THOUGH_NAMED):
             continue
         if canonical == "cookie":
-            value = cookies.for_service(value, view.target.port)
+            value = cookies.for_service(value, view.target.port, astray=view.target.form == "stray")
             if not value.strip():
                 continue
         elif canonical == "origin":
@@ -195,9 +195,11 @@ def response_headers(
             continue
         elif canonical == "set-cookie":
             scoped = cookies.for_visitor(value, view.target, needs_path=needs_path)
-            if scoped and set_cookies < MAX_SET_COOKIES:
+            if scoped and view.strays:
+                scoped += cookies.for_handshakes(value, view.target, view.root)
+            if len(scoped) + set_cookies <= MAX_SET_COOKIES:
                 headers += [(name, one) for one in scoped]
-                set_cookies += 1
+                set_cookies += len(scoped)
         elif canonical in _MAPPED:
             headers.append((name, _MAPPED[canonical](view, value)))
         elif canonical not in _KEPT_IF or _KEPT_IF[canonical](view, value):

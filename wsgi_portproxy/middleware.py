@@ -25,6 +25,7 @@ from .mount import Mount
 from .origin import check_same_origin, own_origin
 from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter, Pages, asking_for_plain_text
 from .ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, via
+from .rawtarget import quoted_script
 from .redirects import follow_redirects
 from .respond import moved, respond
 from .rewrite import View
@@ -222,6 +223,7 @@ class PortProxy:
             external=external,
             base="" if self._strip_mount.of(target) else target.prefix,
             strays=self._strays is not None and target.form != "host",
+            root=quoted_script(environ),
         )
 
     def _forward(self, view: View, environ: WSGIEnvironment) -> tuple[UpstreamResponse, View]:

@@ -11,6 +11,7 @@ import html
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from .answer import UpstreamResponse
 
 MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; pages are kilobytes, and what is looked at is in memory
-# Seconds for which a document without a length may pause and still be looked at: longer, and it is
-# one that is meant to appear piece by piece.
-_PAUSE = 0.25
+# Seconds for which a document without a length may pause, and take in all, and still be looked at:
+# longer, and it is one that is meant to appear piece by piece. One with a length is not, but may
+# stall, and nothing of it is sent on meanwhile.
+_PAUSE, _IN_ALL = 0.25, 1.0
+_IN_ALL_WITH_LENGTH = 5.0
 _READ_SIZE = 65536
 # What speaks of the exact bytes of the answer (RFC 9110 section 8.8, RFC 9530): untrue once they
 # were changed. Without a validator the page is asked for anew each time.
@@ -117,8 +120,10 @@ def _document(response: UpstreamResponse) -> bytes | None:
         return None
     parts: list[bytes] = []
     size, broke = 0, None
+    pause = _IN_ALL_WITH_LENGTH if length else _PAUSE
+    deadline = time.monotonic() + (_IN_ALL_WITH_LENGTH if length else _IN_ALL)
     try:
-        while size <= MAX_DOCUMENT and (length or response.wait(_PAUSE)):
+        while size <= MAX_DOCUMENT and response.wait(min(pause, deadline - time.monotonic())):
             data = response.read1(_READ_SIZE)
             if not data:
                 return b"".join(parts)
@@ -139,8 +144,9 @@ def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, view: View
     stop = document.find(end, start)
     if start < 0 or stop < 0:
         return document
-    # A key holds a quote that would end the value before it: no byte is looked at twice.
-    pattern = rb'("(?:%b)"\s*:\s*)("(?:[^"\\]|\\.)*")' % names
+    # A key holds a quote that would end the value before it: no byte is looked at twice. Bounded,
+    # since the matcher's notes on each character of a value take a hundred times its memory.
+    pattern = rb'("(?:%b)"\s*:\s*)("(?:[^"\\]|\\.){0,2000}")' % names
     data = re.sub(pattern, lambda match: match[1] + _mapped(match[2], view), document[start:stop])
     return document[:start] + data + document[stop:]
 
@@ -151,10 +157,12 @@ def _mapped(literal: bytes, view: View) -> bytes:
         url = json.loads(literal)
     except ValueError:
         return literal
-    if url == view.service_origin or url.startswith(view.service_origin + "/"):
-        mapped = view.origin + view.target.prefix + url[len(view.service_origin) :]
-    elif url.startswith("/"):
+    if url.startswith("/"):
         mapped = view.to_visitor(url)
+    elif url.startswith(("http:", "https:")) and (path := view.service_path(url)) is not None:
+        mapped = view.origin + view.to_visitor(path or "/")
+        if not url.endswith("/"):
+            mapped = mapped.rstrip("/")
     else:
         return literal
     # `<` as it is could end the script element (HTML standard, "script data state").
@@ -165,7 +173,7 @@ def _mapped(literal: bytes, view: View) -> bytes:
 def jupyter(document: bytes, view: View) -> bytes:
     """JupyterLab, Notebook 7, Voila: `baseUrl` and the `full...Url`s, from which all are made."""
     names = rb"baseUrl|full[A-Za-z]{1,40}Url"
-    return _in_json(names, document, b"jupyter-config-data", b"</script>", view)
+    return _in_json(names, document, b'id="jupyter-config-data"', b"</script>", view)
 
 
 def jupyter_classic(document: bytes, view: View) -> bytes:
@@ -181,7 +189,7 @@ def jupyter_classic(document: bytes, view: View) -> bytes:
 def dash(document: bytes, view: View) -> bytes:
     """Dash: the paths under which its scripts ask for their data."""
     names = rb"requests_pathname_prefix|url_base_pathname"
-    return _in_json(names, document, b"_dash-config", b"</script>", view)
+    return _in_json(names, document, b'id="_dash-config"', b"</script>", view)
 
 
 def gradio(document: bytes, view: View) -> bytes:

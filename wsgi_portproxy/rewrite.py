@@ -46,6 +46,7 @@ class View:
     base: the path in front of all that the service was asked for, without a final slash: the
         target's prefix for one that was told its full path, else nothing.
     strays: whether requests that lost the port are known by the Referer of this page.
+    root: SCRIPT_NAME as it stands in a URL, where such requests go.
     """
 
     target: Target
@@ -54,6 +55,7 @@ class View:
     external: bool = False
     base: str = ""
     strays: bool = False
+    root: str = ""
 
     @property
     def request_target(self) -> str:

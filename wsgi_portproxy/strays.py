@@ -59,9 +59,11 @@ class Strays:
             return None
         raw = raw_target(environ)
         path = raw.path or "/"
+        if not path.startswith("/"):
+            return None  # `OPTIONS *`
         refuse_climbing(unquote(path, "latin-1").split("/"))
         if page.form == "query":  # a relative URL, which lost the port alone
-            within = path.removeprefix(page.prefix.removeprefix(raw.script))
+            within = path.removeprefix(page.prefix.removeprefix(raw.script)) or "/"
             path = within if within.startswith("/") else path
         if raw.query is not None:
             path += "?" + raw.query
@@ -74,7 +76,9 @@ class Strays:
         """
         raw = raw_target(environ)
         path = raw.path or "/"
-        refuse_climbing(unquote(path, "latin-1").split("/"))
+        if not path.startswith("/"):
+            return []
+        decoded = unquote(path, "latin-1").split("/")
         if raw.query is not None:
             path += "?" + raw.query
         pages = [self._page(environ.get("HTTP_REFERER", ""), environ)]  # some clients tell it
@@ -85,6 +89,8 @@ class Strays:
             for page in pages
             if page is not None and page.form == "path"
         ]
+        if targets:
+            refuse_climbing(decoded)
         return list({target.prefix: target for target in targets}.values())
 
     def remember(self, target: Target, environ: WSGIEnvironment) -> list[tuple[str, str]]:
@@ -125,8 +131,9 @@ class Strays:
             return None
         path, mark, query = path.partition("#")[0].partition("?")
         script = quoted_script(environ)
-        if script and path.startswith(script + "/"):
-            path = path[len(script) :]
+        if script and not path.startswith(script + "/"):
+            return None  # of another app, beside this one
+        path = path[len(script) :]
         page = self._located(RawTarget(script, path, query if mark else None))
         return None if page is None or (page.form == "query" and self._promote) else page
 

@@ -372,6 +372,54 @@ def test_what_only_looks_like_a_renamed_cookie_is_withheld(cookie: str) -> None:
     assert POLICY.for_service(f"a=1; {cookie}; b=2", 16006) == "a=1; b=2"
 
 
+COPIED = [
+    ("root", "a=1; Path=/; Secure", "/login", "a=1; Secure"),
+    ("renamed", "session=1; Path=/; HttpOnly; SameSite=Lax", "/login", "session=1; SameSite=Lax"),
+    ("the-prefix", f"a=1; Path={PREFIX}", "/x/y", "a=1"),
+    ("no-path-at-the-root", "a=1", "/login?next=/x/y", "a=1"),
+    ("deleted", "a=; Max-Age=0; Path=/", "/logout", "a=; Max-Age=0"),
+    ("domain", "a=1; Domain=app.test; Path=/", "/", "a=1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("set_cookie", "path", "copy"), [row[1:] for row in COPIED], ids=[row[0] for row in COPIED]
+)
+def test_a_cookie_of_the_services_root_is_copied_for_handshakes(
+    set_cookie: str, path: str, copy: str
+) -> None:
+    """A WebSocket at ws://app.test/ws gets no cookie that is kept to the prefix."""
+    assert POLICY.for_handshakes(set_cookie, a_target(path), "/apps") == [
+        f"portproxy.16006!{copy}; Path=/apps/; HttpOnly"
+    ]
+    pair = copy.partition(";")[0]
+    sent = f"session=APP; portproxy.16006!{pair}; portproxy.16006.session=2; b=3"
+    assert POLICY.for_service(sent, 16006, astray=True) == f"{pair}; b=3"
+    assert POLICY.for_service(sent, 16006) == "session=2; b=3"
+    assert POLICY.for_service(sent, 16007, astray=True) == "b=3"
+    assert "!" not in without_own(sent)
+
+
+@pytest.mark.parametrize(
+    ("set_cookie", "path"),
+    [
+        ("a=1; Path=/lab", "/lab/login"),
+        ("a=1", "/lab/login"),
+        ("a=" + "x" * 1024 + "; Path=/", "/"),
+        ("a=1, sessionid=evil; Path=/", "/"),
+        ("nameless; Path=/", "/"),
+    ],
+)
+def test_no_other_cookie_is_copied(set_cookie: str, path: str) -> None:
+    assert POLICY.for_handshakes(set_cookie, a_target(path), "") == []
+
+
+def test_a_cookie_is_copied_in_the_path_form_only() -> None:
+    forms: list[Form] = ["query", "host", "stray"]
+    for form in forms:
+        assert POLICY.for_handshakes("a=1; Path=/", a_target(form=form), "") == []
+
+
 FOR_SCRIPTS = "csrftoken=1; Path=/; SameSite=Lax"
 
 

@@ -1,0 +1,359 @@
+"""Page adapters: the base URLs that services write into their pages, in the shapes they have there.
+
+The documents are abridged from those of JupyterLab 4.6, Notebook 7.6, Notebook 6, Dash 4.4 and
+Gradio 6.31.
+"""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from wsgi_portproxy.pages import (
+    DEFAULT_PAGE_ADAPTERS,
+    MAX_DOCUMENT,
+    Pages,
+    asking_for_plain_text,
+    dash,
+    gradio,
+    jupyter,
+    jupyter_classic,
+)
+from wsgi_portproxy.rewrite import View
+
+from .given import a_query_view, a_target, a_view, costs_little, environ
+
+P = "/alice/vision/proxy/16006"
+LOCAL = "http://localhost:16006"
+VIEW = a_view("/lab")
+MOUNTED = a_view("/lab", prefix=f"/apps{P}")
+HOST = View(a_target("/lab", prefix="", form="host"), "localhost:16006", "https://16006.p.test")
+EXTERNAL = View(a_target("/lab"), "app.test", "http://app.test", external=True)
+FULL_PATH = View(a_target("/lab"), "localhost:16006", "http://app.test", base=P)
+
+
+def lab(**config: str) -> bytes:
+    """JupyterLab's page with these values of its configuration."""
+    data = json.dumps({"allow_hidden_files": False, **config, "devMode": False})
+    data = data.replace("<", "\\u003c")
+    return (
+        '<!doctype html><html lang="en"><head><title>JupyterLab</title>   '
+        f'<script id="jupyter-config-data" type="application/json">{data}</script>'
+        '<link rel="icon" href="/static/favicons/favicon.ico" class="idle favicon">'
+        '<script defer="defer" src="/static/lab/main.efd36b46f3b45eb8.js"></script></head>'
+        '<body data-x="baseUrl">"baseUrl": "/"</body></html>'
+    ).encode()
+
+
+def config(document: bytes, mark: bytes = b'id="jupyter-config-data"') -> dict[str, Any]:
+    """What a page's script would find."""
+    start = document.index(b"{", document.index(mark))
+    data: dict[str, Any] = json.loads(document[start : document.index(b"</script>", start)])
+    return data
+
+
+# --- Jupyter -------------------------------------------------------------------------------------
+
+LAB = {
+    "appUrl": "/lab",
+    "baseUrl": "/",
+    "fullAppUrl": "/lab",
+    "fullLabextensionsUrl": "/lab/extensions",
+    "fullMathjaxUrl": "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.7/MathJax.js",
+    "fullSettingsUrl": "/lab/api/settings",
+    "fullStaticUrl": "/static/lab",
+    "fullTreeUrl": "/lab/tree",
+    "fullWorkspacesApiUrl": "/lab/api/workspaces",
+    "labextensionsUrl": "/lab/extensions",
+    "preferredPath": "/",
+    "rootUri": "file:///home/alice",
+    "serverRoot": "/home/alice",
+    "settingsUrl": "/lab/api/settings",
+    "token": "40d04eeafbcd62cde1cfda0229699fccc3c86da3251152ad",
+    "treePath": "",
+    "wsUrl": "",
+}
+MAPPED = {name for name in LAB if name == "baseUrl" or name.startswith("full")} - {"fullMathjaxUrl"}
+
+
+@pytest.mark.parametrize(
+    ("view", "prefix"), [(VIEW, P), (MOUNTED, f"/apps{P}")], ids=["plain", "below-a-script-name"]
+)
+def test_jupyters_base_url_and_what_is_made_from_it(view: View, prefix: str) -> None:
+    document = lab(**LAB)
+    adapted = jupyter(document, view)
+    data = config(adapted)
+    for name, value in LAB.items():
+        assert data[name] == (prefix + value if name in MAPPED else value), name
+    assert data["devMode"] is False
+    # And nothing outside of it.
+    start, end = b'<script id="jupyter', b"</script>"
+    assert adapted.partition(start)[0] == document.partition(start)[0]
+    assert adapted.partition(end)[2] == document.partition(end)[2]
+
+
+@pytest.mark.parametrize("view", [VIEW, MOUNTED, HOST, EXTERNAL, FULL_PATH])
+def test_what_is_mapped_already_stays(view: View) -> None:
+    adapted = jupyter(lab(**LAB), view)
+    assert jupyter(adapted, view) == adapted
+    assert config(adapted)["baseUrl"] == view.target.prefix + "/"
+
+
+def test_a_server_that_was_told_its_base_url_is_left_alone() -> None:
+    document = lab(**{name: P + value for name, value in LAB.items() if name in MAPPED})
+    assert jupyter(document, FULL_PATH) == document
+    assert jupyter(document, VIEW) == document
+
+
+def test_in_the_host_form_nothing_is_to_be_corrected() -> None:
+    document = lab(**LAB)
+    assert jupyter(document, HOST) == document
+
+
+@pytest.mark.parametrize(
+    ("value", "mapped"),
+    [
+        ("/", f"{P}/"),
+        ("/base/", f"{P}/base/"),
+        (f"{LOCAL}/", f"http://app.test{P}/"),
+        (f"{LOCAL}/lab", f"http://app.test{P}/lab"),
+        ("http://127.0.0.1:16006/", f"http://app.test{P}/"),
+        (f"{LOCAL}{P}/lab", f"http://app.test{P}/lab"),
+        ("http://localhost:16007/", "http://localhost:16007/"),
+        ("http://localhost:160066/", "http://localhost:160066/"),
+        ("https://example.com/", "https://example.com/"),
+        ("//example.com/", "//example.com/"),
+        ("javascript:alert(1)", "javascript:alert(1)"),
+        ("lab", "lab"),
+        ("", ""),
+        (f"{P}x/", f"{P}{P}x/"),
+        ("/</script><!--", f"{P}/</script><!--"),
+        ('/"x\\y\n\u20ac\U0001f600', f'{P}/"x\\y\n\u20ac\U0001f600'),
+        ("/\ud800", f"{P}/\ud800"),
+    ],
+)
+def test_values(value: str, mapped: str) -> None:
+    document = lab(baseUrl=value)
+    adapted = jupyter(document, VIEW)
+    assert config(adapted)["baseUrl"] == mapped
+    assert jupyter(adapted, VIEW) == adapted
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (rb'"\u002f"', f"{P}/"),
+        (rb'"\/lab"', f"{P}/lab"),
+        (rb'"/a\"b\\"', f'{P}/a"b\\'),
+        (b'"/caf\xc3\xa9"', f"{P}/caf\xe9"),
+        (rb'"/\u003c/script>"', f"{P}/</script>"),
+    ],
+)
+def test_values_in_other_spellings_of_json(given: bytes, expected: str) -> None:
+    document = lab(baseUrl="@").replace(b'"baseUrl": "@"', b'"baseUrl" \n:\t' + given)
+    adapted = jupyter(document, VIEW)
+    assert config(adapted)["baseUrl"] == expected
+    assert adapted.count(b"</script>") == document.count(b"</script>")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [b"null", b"7", b'["/"]', b'{"a": 1}', rb'"/\x"', b'"/\xff"', b"'/'", b'"\n/"', b""],
+)
+def test_what_is_no_json_string_stays(given: bytes) -> None:
+    document = lab(baseUrl="@").replace(b'"@"', given)
+    assert jupyter(document, VIEW) == document
+
+
+@pytest.mark.parametrize(
+    "key", [b'"baseurl"', b'"xbaseUrl"', b'"baseUrls"', b"'baseUrl'", b'"fullUrl"', b'"full1Url"']
+)
+def test_other_keys_stay(key: bytes) -> None:
+    document = lab(baseUrl="/").replace(b'"baseUrl"', key)
+    assert jupyter(document, VIEW) == document
+
+
+def test_a_script_that_speaks_of_the_configuration_before_it_is_not_taken_for_it() -> None:
+    before = b'<script>const at = document.getElementById("jupyter-config-data");</script>'
+    adapted = jupyter(before + lab(**LAB), VIEW)
+    assert adapted.startswith(before)
+    assert config(adapted)["baseUrl"] == f"{P}/"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b'<p>id="jupyter-config-data"',
+        b'id="jupyter-config-data" "baseUrl": "/"',
+        b'"baseUrl": "/" id="jupyter-config-data"</script>',
+        b'</script>"baseUrl": "/" <script id="jupyter-config-data">',
+    ],
+)
+def test_a_document_without_the_configuration_stays(document: bytes) -> None:
+    assert jupyter(document, VIEW) == document
+
+
+# --- The others ----------------------------------------------------------------------------------
+
+DASH = (
+    rb'<footer><script id="_dash-config" type="application/json">{"url_base_pathname":null,'
+    rb'"requests_pathname_prefix":"\u002f","ui":false,"update_title":"Updating...",'
+    rb'"dash_version_url":"https:\u002f\u002fdash-version.plotly.com:8080\u002fcurrent_version"}'
+    rb'</script><script src="/_dash-component-suites/dash/deps/react@18.min.js"></script></footer>'
+)
+
+
+def test_dash() -> None:
+    adapted = dash(DASH, VIEW)
+    assert adapted == DASH.replace(rb'"\u002f"', f'"{P}/"'.encode())
+    assert dash(adapted, VIEW) == adapted
+    both = DASH.replace(b"null", b'"/"')
+    assert config(dash(both, VIEW), b"_dash-config")["url_base_pathname"] == f"{P}/"
+
+
+GRADIO = (
+    b'<script>window.gradio_config = {"version":"6.31.0","api_prefix":"/gradio_api","css":null,'
+    b'"components":[{"id":1,"props":{"value":"\\"root\\":\\"/\\""}}],"username":null,'
+    b'"root":"http://localhost:16006"};</script><script>window.gradio_api_info = {"root":"/"};'
+    b"</script><script>window.gradio_config?.is_colab === true</script>"
+)
+
+
+@pytest.mark.parametrize(
+    ("view", "root"),
+    [(VIEW, f"http://app.test{P}"), (HOST, "https://16006.p.test")],
+    ids=["path-form", "host-form"],
+)
+def test_gradio(view: View, root: str) -> None:
+    adapted = gradio(GRADIO, view)
+    assert adapted == GRADIO.replace(b"http://localhost:16006", root.encode())
+    assert gradio(adapted, view) == adapted
+
+
+def test_gradio_that_knows_its_address_is_left_alone() -> None:
+    """With root_path it writes the prefix itself, behind the Host that it was sent."""
+    for view in (EXTERNAL, FULL_PATH):
+        for root in (f"http://app.test{P}", f"http://app.test{P}/"):
+            document = GRADIO.replace(b"http://localhost:16006", root.encode())
+            assert gradio(document, view) == document
+    sent = GRADIO.replace(b"http://localhost:16006", b"http://app.test")
+    assert f'"root":"http://app.test{P}"'.encode() in gradio(sent, EXTERNAL)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("/", f"{P}/"),
+        ("/user/alice/", f"{P}/user/alice/"),
+        (f"{P}/", f"{P}/"),
+        ("/a&amp;b/", f"{P}/a&amp;b/"),
+        ("/caf\xe9/", f"{P}/caf\xe9/"),
+        ("/a&lt;b&#39;&quot;/", f"{P}/a&lt;b&#x27;&quot;/"),
+        ("//example.com/", "//example.com/"),
+        ("x", "x"),
+        ("", ""),
+    ],
+)
+def test_jupyters_older_pages(given: str, expected: str) -> None:
+    page = '<body class="notebook_app "\n  data-base-url="{}"\n  data-ws-url="" data-x="/">'
+    document = page.format(given).encode("latin-1")
+    adapted = jupyter_classic(document, VIEW)
+    assert adapted == page.format(expected).encode("latin-1")
+    assert jupyter_classic(adapted, VIEW) == adapted
+
+
+# --- Hostile documents ---------------------------------------------------------------------------
+
+SIZE = MAX_DOCUMENT - 100
+QUARTER = SIZE // 4  # what is quadratic takes far too long for it already
+BEGINS = {
+    jupyter: b'<script id="jupyter-config-data">',
+    dash: b'<script id="_dash-config">',
+    gradio: b"<script>window.gradio_config",
+    jupyter_classic: b"",
+}
+KEYS = {jupyter: b'"baseUrl"', dash: b'"url_base_pathname"', gradio: b'"root"'}
+PIECES = {
+    "long-value": (b'K: "', b"a"),
+    "long-url": (b'K: "/', b"a"),
+    "escapes": (b'K: "', b"\\\\"),
+    "escaped-quotes": (b'K: "/', b'\\"'),
+    "keys": (b"", b"K:"),
+    "values-without-end": (b"", b'K:"/'),
+    "broken-escapes": (b"", b'K:"\\\n'),
+    "spaces": (b"K", b" "),
+    "spaces-between-keys": (b"", b"K" + b" " * 500),
+    "quotes": (b"", b'"'),
+    "half-keys": (b"", b'"full' + b"A" * 39),
+    "begins": (b"", b'id="jupyter-config-data"_dash-config window.gradio_config'),
+    "attributes": (b"", b'data-base-url="/'),
+    "long-attributes": (b"", b'data-base-url="/' + b"a" * 1999),
+    "urls": (b"", b'K:"/",'),
+    "numbers": (b"K: ", b"[" * 1000),
+}
+
+
+@pytest.mark.parametrize(("first", "repeated"), PIECES.values(), ids=PIECES)
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "without-end"])
+def test_a_hostile_document_costs_linear_time(first: bytes, repeated: bytes, ended: bool) -> None:
+    for adapter, begin in BEGINS.items():
+        key = KEYS.get(adapter, b"")
+        piece = repeated.replace(b"K", key)
+        document = begin + first.replace(b"K", key) + piece * (QUARTER // len(piece))
+        with costs_little():
+            adapter(document + b"</script>" * ended, VIEW)
+
+
+def test_a_long_value_takes_no_more_memory_than_the_document() -> None:
+    document = b'<script id="jupyter-config-data">"baseUrl": "' + b"a" * SIZE + b'"</script>'
+    tracemalloc.start()
+    jupyter(document, VIEW)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * MAX_DOCUMENT
+
+
+# --- The table -----------------------------------------------------------------------------------
+
+PAGES = {jupyter: lab(**LAB), dash: DASH, gradio: GRADIO, jupyter_classic: b'<a data-base-url="/">'}
+
+
+def test_each_default_adapter_knows_its_own_pages_and_no_others() -> None:
+    assert {adapter.adapt for adapter in DEFAULT_PAGE_ADAPTERS} == PAGES.keys()
+    for adapter in DEFAULT_PAGE_ADAPTERS:
+        for function, document in PAGES.items():
+            assert (adapter.marker in document) is (function is adapter.adapt)
+
+
+@pytest.mark.parametrize("adapters", [["x"], [None], [jupyter], [("a", b"b", jupyter)]])
+def test_what_is_no_adapter_is_refused(adapters: Any) -> None:
+    with pytest.raises(TypeError):
+        Pages(adapters)
+
+
+@pytest.mark.parametrize(
+    ("view", "fields", "looks"),
+    [
+        pytest.param(VIEW, {"mode": "navigate"}, True, id="page"),
+        pytest.param(HOST, {"mode": "navigate"}, True, id="page-in-the-host-form"),
+        pytest.param(a_query_view(), {"mode": "navigate"}, False, id="query-form"),
+        pytest.param(VIEW, {"mode": "cors"}, False, id="fetch"),
+        pytest.param(VIEW, {"mode": "navigate", "method": "HEAD"}, False, id="head"),
+        pytest.param(VIEW, {"mode": "navigate", "method": "POST"}, False, id="form"),
+    ],
+)
+def test_which_answers_are_looked_at(view: View, fields: dict[str, str], looks: bool) -> None:
+    made = environ(method=fields.get("method", "GET"), HTTP_SEC_FETCH_MODE=fields["mode"])
+    assert Pages(DEFAULT_PAGE_ADAPTERS).may_adapt(view, made) is looks
+    assert not Pages(()).may_adapt(view, made)
+
+
+def test_a_page_is_asked_for_unencoded_and_all_else_as_it_came() -> None:
+    fields = [("Host", "h"), ("accept-ENCODING", "gzip, br"), ("A", "1"), ("A", "2")]
+    asked = asking_for_plain_text(fields)
+    assert asked == [("Host", "h"), ("A", "1"), ("A", "2"), ("Accept-Encoding", "identity")]
+    assert asking_for_plain_text([]) == [("Accept-Encoding", "identity")]

@@ -1,0 +1,331 @@
+"""Strays by their Referer: which requests that name no port belong to a service's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wsgi_portproxy.errors import NotFound
+from wsgi_portproxy.locate import Locator, Target
+from wsgi_portproxy.mount import Mount
+from wsgi_portproxy.strays import Strays, asks_app_first
+
+from .given import costs_little, environ
+
+LOCATOR = Locator(Mount("/{username}/{project}"))
+STRAYS = Strays(LOCATOR, promote=True)
+IN_PLACE = Strays(LOCATOR, promote=False)
+WHOLE_APP = Locator(Mount(""))
+
+P = "/alice/vision/proxy/16006"
+PAGE = f"http://app.test{P}/lab/tree?x=1"
+PARAMS = {"username": "alice", "project": "vision"}
+
+
+def by_referer(
+    url: str = "/static/app.js", referer: str = PAGE, strays: Strays = STRAYS, **fields: Any
+) -> Target | None:
+    return strays.by_referer(environ(url, HTTP_REFERER=referer, **fields))
+
+
+def location(target: Target | None, locator: Locator = LOCATOR, **fields: Any) -> str:
+    assert target is not None
+    moved = locator.canonical_location(target, environ("/", **fields), promote=True)
+    assert moved is not None
+    assert moved[0] == 307
+    return moved[1]
+
+
+# --- By the Referer ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/",
+        "/static/app.js",
+        "/api/kernels?1700000000",
+        "/x?",
+        "/a%2Fb%20c%zz?y=%C3%A4&port",
+        "//double//slash//",
+        "/;a~@:+|\\x",
+        "/a/../b/./c",
+        "/alice/vision/x",
+        "/bob/secret",
+        "/proxy/16006/x",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_what_a_page_asks_for_is_its_services_byte_for_byte(url: str, method: str) -> None:
+    target = by_referer(url, method=method)
+    assert target == Target(16006, url, P, PARAMS, "stray", False)
+    assert location(target) == P + url
+
+
+@pytest.mark.parametrize(
+    ("referer", "prefix"),
+    [
+        pytest.param(f"http://app.test{P}/", P, id="root-of-the-service"),
+        pytest.param(f"http://app.test{P}", P, id="without-its-slash"),
+        pytest.param(f"http://app.test{P}?x", P, id="without-its-slash-with-query"),
+        pytest.param(f"http://app.test{P}/a/b.css", P, id="a-style-sheet"),
+        pytest.param(f"http://app.test{P}/x?port=abc&port=1", P, id="port-that-is-the-services"),
+        pytest.param(f"http://app.test{P}/x#/proxy/1/", P, id="fragment"),
+        pytest.param(f"HTTP://APP.test{P}/", P, id="upper-case-origin"),
+        pytest.param(
+            "http://app.test/%61lice/v|/proxy/16006/", "/%61lice/v%7C/proxy/16006", id="escapes"
+        ),
+        pytest.param(f"http://app.test{P}/proxy/17000/", P, id="a-proxy-within"),
+    ],
+)
+def test_pages_of_a_service(referer: str, prefix: str) -> None:
+    target = by_referer("/x", referer)
+    assert target is not None
+    assert (target.port, target.prefix, target.path) == (16006, prefix, "/x")
+
+
+@pytest.mark.parametrize(
+    "referer",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("about:client", id="no-url"),
+        pytest.param(P + "/", id="no-origin"),
+        pytest.param(f"//app.test{P}/", id="no-scheme"),
+        pytest.param("http://app.test", id="origin-only"),
+        pytest.param("http://app.test/", id="root-of-the-app"),
+        pytest.param("http://app.test/alice/vision/", id="page-of-the-app"),
+        pytest.param("http://app.test/login?next=/alice/vision/proxy/16006/", id="in-the-query"),
+        pytest.param(f"http://app.test/x{P}/", id="deeper"),
+        pytest.param("http://app.test/alice/proxy/16006/", id="outside-the-mount"),
+        pytest.param("http://app.test/alice/vision/proxy/README.md", id="a-page-of-the-app-there"),
+        pytest.param("http://app.test/alice/vision/proxy/016006/", id="leading-zero"),
+        pytest.param("http://app.test/alice/vision/proxy/9999999/", id="seven-digits"),
+        pytest.param("http://app.test/alice/vision/proxy/%31/", id="escaped-digit"),
+        pytest.param("http://app.test/alice/../proxy/16006/", id="dot-segment-in-the-mount"),
+        pytest.param("http://app.test/al%2Fice/vision/proxy/16006/", id="escaped-slash"),
+        pytest.param("http://app.test/%ff/vision/proxy/16006/", id="invalid-utf-8"),
+        pytest.param(f"http://app.test{P}/../../../../x", id="climbing"),
+        pytest.param("http://app.test/alice/vision/?port=16006", id="query-form"),
+        pytest.param(f"http://evil.com{P}/", id="foreign"),
+        pytest.param(f"http://other.app.test{P}/", id="sibling"),
+        pytest.param(f"http://test{P}/", id="parent"),
+        pytest.param(f"http://app.test.evil.com{P}/", id="longer-host"),
+        pytest.param(f"http://app.test@evil.com{P}/", id="as-userinfo"),
+        pytest.param(f"http://user@app.test{P}/", id="with-userinfo"),
+        pytest.param(f"https://app.test{P}/", id="other-scheme"),
+        pytest.param(f"http://app.test:8000{P}/", id="other-port"),
+        pytest.param(f"http://app.test\\{P}/", id="backslash"),
+        pytest.param(f" http://app.test{P}/", id="space-before"),
+        pytest.param(f"http://app.test/ {P}/", id="space-within"),
+    ],
+)
+def test_what_is_no_page_of_a_service_leaves_the_request_to_the_app(referer: str) -> None:
+    assert by_referer("/static/app.js", referer) is None
+    assert STRAYS.by_hint(environ("/static/app.js", HTTP_REFERER=referer)) == []
+
+
+def test_without_a_referer_it_is_the_apps() -> None:
+    assert STRAYS.by_referer(environ("/static/app.js")) is None
+
+
+@pytest.mark.parametrize(
+    ("site", "ours"),
+    [("same-origin", True), ("same-site", False), ("cross-site", False), ("none", False)],
+)
+def test_a_browser_that_says_where_a_request_comes_from_is_believed(site: str, ours: bool) -> None:
+    """A Referer outlives a redirect through another site."""
+    assert (by_referer(HTTP_SEC_FETCH_SITE=site) is not None) is ours
+
+
+@pytest.mark.parametrize(
+    ("fields", "origin"),
+    [
+        ({"HTTP_HOST": "app.test:80"}, "http://app.test"),
+        ({"HTTP_HOST": "App.Test"}, "http://app.test"),
+        ({"HTTP_HOST": "app.test:8000"}, "http://app.test:8000"),
+        ({"HTTP_HOST": "app.test:443", "wsgi.url_scheme": "https"}, "https://app.test"),
+        ({"HTTP_HOST": "[::1]:8000"}, "http://[::1]:8000"),
+        ({"HTTP_HOST": ""}, "http://127.0.0.1:8000"),
+    ],
+)
+def test_the_origin_is_the_one_that_browsers_write(fields: dict[str, str], origin: str) -> None:
+    assert by_referer(referer=f"{origin}{P}/", **fields) is not None
+    assert by_referer(referer=f"{origin}0{P}/", **fields) is None
+
+
+@pytest.mark.parametrize(
+    "path", ["/..", "/../x", "/a/../../x", "/%2e%2e/x", "/..%2f..%2fx", "/..\\x", "/.//../x"]
+)
+def test_a_stray_that_climbs_out_of_the_root_is_not_found(path: str) -> None:
+    """A browser never sends one, and a hop that resolves it would leave the prefix."""
+    with pytest.raises(NotFound):
+        by_referer(path)
+    assert by_referer(path, "http://app.test/alice/vision/") is None
+
+
+@pytest.mark.parametrize("target", ["*", "x", "0/x", ""])
+def test_a_request_target_that_is_no_path_never_changes_the_port(target: str) -> None:
+    """`/proxy/16006` and `0/x` would be `/proxy/160060/x`."""
+    found = by_referer(target, method="OPTIONS")
+    assert found is None or location(found).startswith(P + "/")
+    hints = f"portproxy.16006=1764000000000{P}"
+    for one in STRAYS.by_hint(environ(target, HTTP_COOKIE=hints)):
+        assert one.path.startswith("/")
+
+
+def test_with_the_whole_app_as_the_mount() -> None:
+    strays = Strays(WHOLE_APP, promote=True)
+    target = by_referer("//evil.com/x", "http://app.test/proxy/16006/", strays)
+    assert target == Target(16006, "//evil.com/x", "/proxy/16006", {}, "stray", False)
+    assert location(target, WHOLE_APP) == "/proxy/16006//evil.com/x"
+
+
+def test_another_word_for_the_path_form() -> None:
+    strays = Strays(Locator(Mount("/{user}"), proxy="ports"), promote=True)
+    assert by_referer("/x", "http://app.test/al/ports/16006/", strays) is not None
+    assert by_referer("/x", "http://app.test/al/proxy/16006/", strays) is None
+
+
+# --- Below a SCRIPT_NAME -------------------------------------------------------------------------
+
+
+def below(url: str, referer: str, strays: Strays = STRAYS) -> Target | None:
+    return by_referer(url, referer, strays, script_name="/apps")
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "waitress", "gevent"])
+def test_below_a_script_name(server: str) -> None:
+    page = f"http://app.test/apps{P}/lab"
+    target = by_referer("/apps/static/x?y", page, script_name="/apps", server=server)
+    assert target == Target(16006, "/static/x?y", f"/apps{P}", PARAMS, "stray", False)
+    assert location(target) == f"/apps{P}/static/x?y"
+
+
+@pytest.mark.parametrize(
+    "referer",
+    [
+        f"http://app.test{P}/",
+        f"http://app.test/app{P}/",
+        f"http://app.test/appsx{P}/",
+        f"http://app.test/apps/apps{P}/",
+        f"http://app.test/other{P}/",
+        "http://app.test/apps",
+    ],
+)
+def test_a_page_beside_the_script_name_is_another_apps(referer: str) -> None:
+    assert below("/apps/static/x", referer) is None
+
+
+def test_a_page_in_the_query_form_below_a_script_name() -> None:
+    page = "http://app.test/apps/alice/vision/?port=16006"
+    for url, moved in [
+        ("/apps/alice/vision/x.css", "/apps/alice/vision/x.css?port=16006"),
+        ("/apps/static/x.css", "/apps/alice/vision/static/x.css?port=16006"),
+    ]:
+        assert location(below(url, page, IN_PLACE)) == moved
+
+
+# --- Pages in the query form (promote=False) -----------------------------------------------------
+
+QUERY_PAGE = "http://app.test/alice/vision/a/?x=1&port=16006"
+
+
+@pytest.mark.parametrize(
+    ("url", "moved"),
+    [
+        ("/static/app.js", "/alice/vision/static/app.js?port=16006"),
+        ("/static/app.js?v=2", "/alice/vision/static/app.js?v=2&port=16006"),
+        ("/alice/vision/a/app.js", "/alice/vision/a/app.js?port=16006"),
+        ("/alice/vision/", "/alice/vision/?port=16006"),
+        ("/alice/vision/?x", "/alice/vision/?x&port=16006"),
+        ("/alice/vision?x", "/alice/vision/?x&port=16006"),
+        ("/alice/visionary/x", "/alice/vision/alice/visionary/x?port=16006"),
+        ("/alice/x", "/alice/vision/alice/x?port=16006"),
+        ("/", "/alice/vision/?port=16006"),
+    ],
+)
+def test_what_a_page_in_the_query_form_asks_for_gets_its_port(url: str, moved: str) -> None:
+    target = by_referer(url, QUERY_PAGE, IN_PLACE)
+    assert target is not None
+    assert (target.form, target.prefix) == ("stray", "/alice/vision")
+    assert location(target) == moved
+    again = LOCATOR.locate(environ(moved))
+    assert again is not None
+    assert (again.port, again.path) == (16006, target.path)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?", "?x=port", "?port", "?port=abc", "?port=1&port=2", "?ports=16006", "?port=016006"],
+)
+def test_a_page_with_no_port_in_its_query_is_the_apps(query: str) -> None:
+    assert by_referer("/x.css", f"http://app.test/alice/vision/{query}", IN_PLACE) is None
+
+
+def test_a_page_in_the_path_form_works_without_promotion_too() -> None:
+    assert location(by_referer("/x", PAGE, IN_PLACE)) == f"{P}/x"
+
+
+def test_of_the_whole_app_the_query_form_never_leads_to_another_site() -> None:
+    strays = Strays(WHOLE_APP, promote=False)
+    target = by_referer("//evil.com/x", "http://app.test/?port=16006", strays)
+    assert location(target, WHOLE_APP) == "/.//evil.com/x?port=16006"
+
+
+# --- Hostile Referers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "referer",
+    [
+        PAGE + "x" * 1_000_000,
+        PAGE + "/" * 1_000_000,
+        PAGE + "%2F" * 300_000,
+        PAGE + "/.." * 300_000,
+        PAGE + "#" * 1_000_000,
+        "http://app.test/" + "proxy/" * 200_000,
+        "http://app.test" + "/proxy/16006" * 100_000,
+        "http://app.test/alice/vision/?" + "port=1&" * 150_000,
+        "http://app.test/alice/vision/?" + "%70ort" * 150_000,
+        "port" * 250_000,
+        "http://app.test" * 70_000 + P,
+    ],
+    ids=lambda referer: referer[:40],
+)
+def test_a_huge_referer_costs_little(referer: str) -> None:
+    with costs_little():
+        for strays in (STRAYS, IN_PLACE):
+            by_referer("/x", referer, strays)
+
+
+@pytest.mark.parametrize("url", ["/" + "x/" * 500_000, "/" + "%2e/" * 250_000, "/a?" + "&" * 10**6])
+def test_a_huge_url_costs_little(url: str) -> None:
+    with costs_little():
+        by_referer(url)
+        by_referer(url, QUERY_PAGE, IN_PLACE)
+
+
+# --- Who is asked first --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "mode", "app_first"),
+    [
+        ("GET", "navigate", True),
+        ("HEAD", "navigate", True),
+        ("POST", "navigate", False),  # a form's fields are for who made the form
+        ("GET", "cors", False),
+        ("GET", "no-cors", False),
+        ("GET", "same-origin", False),
+        ("HEAD", "cors", False),
+        ("POST", "cors", False),
+        ("DELETE", "cors", False),
+        ("OPTIONS", "cors", False),
+    ],
+)
+def test_only_a_link_that_is_followed_asks_the_app_first(
+    method: str, mode: str, app_first: bool
+) -> None:
+    made = environ("/x", method=method, HTTP_SEC_FETCH_MODE=mode)
+    assert asks_app_first(made) is app_first

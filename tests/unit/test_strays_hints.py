@@ -1,0 +1,285 @@
+"""Strays without a Referer: what a cookie remembers, and what keeps refusals from straying.
+
+The cookie says where a WebSocket handshake may belong, never that it may go there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from wsgi_portproxy.captured import CapturedResponse
+from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy, without_own
+from wsgi_portproxy.errors import NotFound
+from wsgi_portproxy.locate import Locator, Target
+from wsgi_portproxy.mount import Mount
+from wsgi_portproxy.strays import Strays, keep_from_straying
+
+from .given import a_target, costs_little, environ
+
+LOCATOR = Locator(Mount("/{username}/{project}"))
+STRAYS = Strays(LOCATOR, promote=True)
+IN_PLACE = Strays(LOCATOR, promote=False)
+
+P = "/alice/vision/proxy/16006"
+PARAMS = {"username": "alice", "project": "vision"}
+HANDSHAKE = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "keep-alive, Upgrade"}
+NAVIGATES = {"HTTP_SEC_FETCH_MODE": "navigate"}
+
+
+# --- By the hint cookie --------------------------------------------------------------------------
+
+T = 1764000000000  # milliseconds
+
+
+def hints(*ports: int, prefix: str = "/alice/vision/proxy/{}") -> str:
+    """Cookies of ours, the first the newest."""
+    values = [(port, T - number) for number, port in enumerate(ports)]
+    return "; ".join(f"portproxy.{port}={time}{prefix.format(port)}" for port, time in values)
+
+
+def by_hint(cookie: str, url: str = "/ws?a=1", **fields: Any) -> list[Target]:
+    return STRAYS.by_hint(environ(url, HTTP_COOKIE=cookie, **{**HANDSHAKE, **fields}))
+
+
+def test_a_handshake_may_be_for_what_was_opened_last() -> None:
+    targets = by_hint(f"user=alice; {hints(16006, 15888, 15000)}; x=1")
+    assert targets == [
+        Target(port, "/ws?a=1", f"/alice/vision/proxy/{port}", PARAMS, "stray", True)
+        for port in (16006, 15888, 15000)
+    ]
+
+
+def test_the_time_counts_and_not_the_order() -> None:
+    cookie = f"portproxy.15000={T}{P}; portproxy.16006={T + 5}/a/b/proxy/16006"
+    assert [target.prefix for target in by_hint(cookie)] == ["/a/b/proxy/16006", P]
+
+
+def test_no_more_than_six_are_tried() -> None:
+    targets = by_hint(hints(*range(15000, 15100)))
+    assert [target.port for target in targets] == list(range(15000, 15006))
+
+
+def test_a_client_that_tells_a_referer_is_led_by_it_first() -> None:
+    """Browsers send none with a handshake, other clients may."""
+    page = "http://app.test/a/b/proxy/15000/x"
+    targets = by_hint(hints(16006, 15000, prefix="/a/b/proxy/{}"), HTTP_REFERER=page)
+    assert [target.port for target in targets] == [15000, 16006]
+    for referer in (f"http://evil.com{P}/", "http://app.test/alice/vision/", ""):
+        assert by_hint("", HTTP_REFERER=referer) == []
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        pytest.param("", id="none"),
+        pytest.param("user=alice", id="others"),
+        pytest.param(f"xportproxy.16006={T}{P}", id="longer-name"),
+        pytest.param(f"portproxy.16006.session={T}{P}", id="renamed-cookie"),
+        pytest.param(f"portproxy.={T}{P}", id="no-port"),
+        pytest.param(f"portproxy.1600600={T}{P}", id="seven-digits"),
+        pytest.param(f"portproxy.16006={P}", id="no-time"),
+        pytest.param(f"portproxy.16006=1{P}", id="short-time"),
+        pytest.param(f'portproxy.16006="{T}{P}"', id="quoted"),
+        pytest.param(f"portproxy.16006={T}", id="no-prefix"),
+        pytest.param(f"portproxy.16006={T}/alice/vision", id="no-path-form"),
+        pytest.param(f"portproxy.16006={T}/alice/vision?port=16006", id="query-form"),
+        pytest.param(f"portproxy.16006={T}/alice/../proxy/16006", id="dot-segment"),
+        pytest.param(f"portproxy.16006={T}/alice/%2e%2e/proxy/16006", id="escaped-dot-segment"),
+        pytest.param(f"portproxy.16006={T}//evil.com/proxy/16006", id="another-site"),
+        pytest.param(f"portproxy.16006={T}x/alice/vision/proxy/16006", id="no-slash"),
+        pytest.param(f"portproxy.16006={T}{P}/../../../x", id="climbing"),
+        pytest.param(f"portproxy.16006={T}/alice/vision/proxy/0x3e", id="no-number"),
+        pytest.param(f"PORTPROXY.16006={T}{P}", id="upper-case"),
+    ],
+)
+def test_what_is_no_hint_is_none(cookie: str) -> None:
+    assert by_hint(cookie) == []
+
+
+def test_a_forged_hint_leads_no_further_than_a_url_would() -> None:
+    """It is the visitor's: whatever it says is judged as if it stood in the URL."""
+    [target] = by_hint(f"portproxy.16006={T}/bob/x/proxy/22/evil%0d%0a%3Bx")
+    assert target == Target(
+        22, "/ws?a=1", "/bob/x/proxy/22", {"username": "bob", "project": "x"}, "stray", True
+    )
+
+
+def test_cookies_that_a_server_joined_with_a_comma() -> None:
+    cookie = f"user=alice,portproxy.16006={T}{P}, portproxy.15000={T - 1}/a/b/proxy/15000"
+    assert [target.port for target in by_hint(cookie)] == [16006, 15000]
+
+
+def test_the_prefix_in_a_hint_is_below_the_script_name() -> None:
+    made = environ("/apps/ws", script_name="/apps", HTTP_COOKIE=hints(16006), **HANDSHAKE)
+    [target] = STRAYS.by_hint(made)
+    assert (target.path, target.prefix) == ("/ws", f"/apps{P}")
+
+
+def test_a_handshake_that_climbs_is_not_found_only_if_it_could_be_a_services() -> None:
+    with pytest.raises(NotFound):
+        by_hint(hints(16006), "/../ws")
+    assert by_hint("user=alice", "/../ws") == []
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "portproxy." * 100_000,
+        "portproxy.16006=" + "1" * 1_000_000,
+        f"portproxy.16006={T}" + "/" * 1_000_000,
+        f"portproxy.16006={T}{P};" * 20_000,
+        ";" + " " * 1_000_000,
+        "; \t" * 300_000,
+        f"portproxy.16006={T}" + "%2F.." * 10_000,
+    ],
+    ids=lambda cookie: cookie[:24],
+)
+def test_a_huge_cookie_costs_little(cookie: str) -> None:
+    with costs_little():
+        by_hint(cookie)
+
+
+# --- What is remembered --------------------------------------------------------------------------
+
+
+def remember(
+    target: Target | None = None, strays: Strays = STRAYS, **fields: Any
+) -> list[tuple[str, str]]:
+    return strays.remember(target or a_target("/lab"), environ(f"{P}/lab", **fields))
+
+
+def test_a_page_that_is_opened_is_remembered() -> None:
+    [(name, value)] = remember(**NAVIGATES)
+    assert name == "Set-Cookie"
+    assert re.fullmatch(rf"portproxy\.16006=[0-9]{{13}}{P}; Path=/; HttpOnly; SameSite=Lax", value)
+    [target] = by_hint(value.partition(";")[0])
+    assert (target.port, target.prefix, target.params) == (16006, P, PARAMS)
+
+
+def test_on_https_the_cookie_is_for_https_only() -> None:
+    [(_, value)] = remember(**NAVIGATES, **{"wsgi.url_scheme": "https"})
+    assert value.endswith("; Secure")
+
+
+def test_below_a_script_name_the_cookie_is_for_this_app() -> None:
+    [(_, value)] = STRAYS.remember(
+        a_target(prefix=f"/apps{P}"), environ(f"/apps{P}/", script_name="/apps", **NAVIGATES)
+    )
+    assert f"{P}; Path=/apps/; " in value
+    assert "/apps/alice" not in value
+
+
+def test_what_a_page_asks_for_astray_is_remembered_too() -> None:
+    [(_, value)] = remember(a_target("/static/x", form="stray"))
+    assert value.startswith("portproxy.16006=")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(a_target("/x"), id="asset-in-the-path-form"),
+        pytest.param(a_target("/x", websocket=True), id="websocket"),
+        pytest.param(a_target("/x", form="query", prefix="/alice/vision"), id="query-form"),
+        pytest.param(a_target("/x", form="host", prefix=""), id="host-form"),
+    ],
+)
+def test_nothing_else_is(target: Target) -> None:
+    assert remember(target) == []
+
+
+@pytest.mark.parametrize("form", ["query", "host"])
+def test_a_page_that_is_opened_in_another_form_is_not(form: Any) -> None:
+    assert remember(a_target(form=form, prefix=""), **NAVIGATES) == []
+
+
+def test_without_promotion_a_page_in_the_query_form_is_remembered_by_its_path_form() -> None:
+    """Handshakes do not mind which form it is."""
+    for prefix, form in [("/alice/vision", "query"), ("/alice/vision", "stray"), (P, "path")]:
+        target = a_target("/x", prefix=prefix, form=form)  # type: ignore[arg-type]
+        [(_, value)] = remember(target, IN_PLACE, **NAVIGATES)
+        assert f"{P}; Path=/;" in value
+
+
+def test_what_is_remembered_as_the_newest_is_not_said_again() -> None:
+    assert remember(HTTP_COOKIE=hints(16006, 15000), **NAVIGATES) == []
+    [(_, value)] = remember(HTTP_COOKIE=hints(15000, 16006), **NAVIGATES)
+    assert value.startswith("portproxy.16006=")
+    other = hints(16006, prefix="/alice/other/proxy/{}")
+    [(_, value)] = remember(HTTP_COOKIE=other, **NAVIGATES)
+    assert f"{P};" in value
+
+
+def test_beyond_six_the_oldest_are_forgotten() -> None:
+    cookie = hints(*range(15000, 15008))
+    [(_, new), *forgotten] = remember(HTTP_COOKIE=cookie, **NAVIGATES)
+    assert new.startswith("portproxy.16006=")
+    assert [value.partition(";")[0] for _, value in forgotten] == [
+        f"portproxy.{port}=" for port in (15005, 15006, 15007)
+    ]
+    assert all("; Max-Age=0" in value and "; Path=/;" in value for _, value in forgotten)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "/al%20ice/v%7C/proxy/16006",
+        "/a,b/c=d/proxy/16006",
+        "/%C3%A4/%E2%82%AC/proxy/16006",
+        "/%61lice/a+b/proxy/16006",
+        "/a%2525/b/proxy/16006",
+        "/!$&'()*/@:~/proxy/16006",
+    ],
+)
+def test_a_prefix_comes_back_from_the_cookie_as_it_was(prefix: str) -> None:
+    [(_, value)] = remember(a_target(prefix=prefix), **NAVIGATES)
+    pair = value.partition(";")[0]
+    assert re.fullmatch(r"[!#-+\--:<-\[\]-~]+", pair)  # RFC 6265 section 4.1.1: no comma, no space
+    [target] = by_hint(f"a=1; {pair}")
+    assert target.prefix == prefix
+    assert remember(a_target(prefix=prefix), HTTP_COOKIE=pair, **NAVIGATES) == []
+
+
+def test_a_prefix_that_is_too_long_for_a_cookie_is_not_remembered() -> None:
+    long = f"/{'a' * 600}/x/proxy/16006"
+    assert remember(a_target(prefix=long), **NAVIGATES) == []
+
+
+def test_the_hint_reaches_no_service_and_counts_as_no_sign_in() -> None:
+    policy = CookiePolicy(DEFAULT_WITHHELD)
+    cookie = f"a=1; {hints(16006, 15000)}; b=2"
+    assert policy.for_service(cookie, 16006) == "a=1; b=2"
+    assert not policy.withholds_any(cookie)
+    assert without_own(cookie) == "a=1; b=2"
+
+
+# --- Refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (None, "strict-origin"),
+        ("", "strict-origin"),
+        ("same-origin", "strict-origin"),
+        ("strict-origin-when-cross-origin", "strict-origin"),
+        ("unsafe-url", "strict-origin"),
+        ("no-referrer, same-origin", "strict-origin"),
+        ("no-referrer", "no-referrer"),
+        ("Origin", "Origin"),
+        ("strict-origin", "strict-origin"),
+        ("same-origin, no-referrer", "same-origin, no-referrer"),
+    ],
+)
+def test_a_refusals_page_tells_no_path_of_the_service(policy: str | None, expected: str) -> None:
+    def app(made: Any, start_response: Any) -> list[bytes]:
+        fields = [("referrer-POLICY", policy)] if policy is not None else []
+        start_response("403 Forbidden", [("X-From", "app"), *fields])
+        return [b"no"]
+
+    refusal = keep_from_straying(CapturedResponse(app, environ()))
+    assert refusal.header("referrer-policy") == expected
+    assert [name.lower() for name, _ in refusal.headers] == ["x-from", "referrer-policy"]
+    assert b"".join(refusal) == b"no"
