@@ -134,10 +134,10 @@ class CookiePolicy:
             return [";".join([pair, *kept])]
         renamed = f"{OWN_PREFIX}{target.port}." + pair.lstrip(" \t")
         values = [";".join([renamed, *kept])]
-        if is_for_scripts and name in _READ_BY_SCRIPTS and target.form == "path":
+        if is_for_scripts and name in _READ_BY_SCRIPTS and target.form in ("path", "host"):
             # A page's scripts look for it by its name, and find this one before the app's, whose
-            # Path is shorter (RFC 6265 section 5.4). No page of the app is below this Path, and no
-            # service is ever sent it.
+            # Path is shorter (RFC 6265 section 5.4) or which is another host's. No page of the app
+            # is there, and no service is ever sent it.
             values.append(";".join([pair, *kept]))
         return values
 

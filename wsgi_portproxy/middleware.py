@@ -31,7 +31,7 @@ from .respond import moved, respond
 from .rewrite import View
 from .servers import client_socket
 from .settings import Identity, PerPort, StripMount
-from .strays import Strays, asks_app_first, keep_from_straying
+from .strays import Strays, asks_app_first, at_location, keep_from_straying
 from .tunnel.handshake import UPGRADE_FIELDS
 from .tunnel.tunnels import Tunnels
 from .upload import upload_of
@@ -155,12 +155,15 @@ class PortProxy:
             self._ports.check(target, environ)  # 2
             check_same_origin(environ, target)
             self._tunnels.check(environ, target)
-            refusal = authorize(self._authorizer, environ, target, self._cookies)  # 3
+            location = self._locator.canonical_location(target, environ, promote=self._promote)
+            judged = environ
+            if target.form == "stray" and location is not None:
+                judged = at_location(location[1], environ)  # where a login is to lead back to
+            refusal = authorize(self._authorizer, judged, target, self._cookies)  # 3
             if refusal is not None:
                 return keep_from_straying(refusal) if self._strays else refusal
             if self._isolate and target.form != "host":
                 return moved(307, self._links.at_host(target, environ), [])
-            location = self._locator.canonical_location(target, environ, promote=self._promote)
             hints = self._strays.remember(target, environ) if self._strays else []
             if location is not None:
                 return moved(*location, hints)

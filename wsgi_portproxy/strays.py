@@ -153,6 +153,22 @@ def asks_app_first(environ: WSGIEnvironment) -> bool:
     return environ["REQUEST_METHOD"] in _SAFE_METHODS and is_navigation(environ)
 
 
+def at_location(location: str, environ: WSGIEnvironment) -> WSGIEnvironment:
+    """A copy of `environ` as if the browser had followed the redirect to `location` already.
+
+    So that an authorizer's login leads back to the service's page: back to the URL that is astray,
+    the browser would come without the Referer.
+    """
+    path, _, query = location.partition("?")
+    script = quoted_script(environ)
+    moved = {**environ, "PATH_INFO": unquote(path.removeprefix(script), "latin-1")}
+    moved["QUERY_STRING"] = query
+    for key in ("RAW_URI", "REQUEST_URI"):
+        if key in moved:
+            moved[key] = location
+    return moved
+
+
 def keep_from_straying(refusal: CapturedResponse) -> CapturedResponse:
     """A refusal whose page asks the app for what it needs.
 
