@@ -63,7 +63,9 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
 
     def body_is_due(self) -> bool:
         """Whether body bytes will come, but none has come yet: the head is news by itself."""
-        return not (self._ready or self.framing.complete or self._channel.readable())
+        if self._ready or self.framing.complete or self._connection is None:
+            return False
+        return not self._channel.readable()
 
     @property
     def is_ready(self) -> bool:

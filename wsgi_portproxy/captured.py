@@ -44,6 +44,15 @@ class CapturedResponse:
             self.close()
             raise
 
+    def begins(self) -> bool:
+        """Whether it has a body, after waiting for the first block of it."""
+        while not any(self._written):
+            block = next(self._blocks, None)
+            if block is None:
+                return False
+            self._written.append(block)
+        return True
+
     def header(self, name: str) -> str | None:
         """The last value of the field `name`, in lower case; None without one."""
         values = [value for key, value in self.headers if key.lower() == name]

@@ -232,6 +232,7 @@ _MAPPED: dict[str, Callable[[View, str], str]] = {
     "refresh": View.refresh_to_visitor,
     "link": View.link_to_visitor,
     "referrer-policy": View.referrer_policy_to_visitor,
+    "content-security-policy": View.csp_to_visitor,
 }
 _KEPT_IF: dict[str, Callable[[View, str], bool]] = {
     "www-authenticate": _names_no_ambient_login,

@@ -31,7 +31,7 @@ from .respond import moved, respond
 from .rewrite import View
 from .servers import client_socket
 from .settings import Identity, PerPort, StripMount
-from .strays import Strays, asks_app_first, at_location, keep_from_straying
+from .strays import Strays, asks_app_first, at_location, is_start_page, keep_from_straying
 from .tunnel.handshake import UPGRADE_FIELDS
 from .tunnel.tunnels import Tunnels
 from .upload import upload_of
@@ -203,7 +203,7 @@ class PortProxy:
         if not candidates:
             return self.app
         own = CapturedResponse(self.app, environ)
-        if own.status != 404:
+        if own.status != 404 and not is_start_page(own, environ):
             return own
         for target in candidates:
             try:

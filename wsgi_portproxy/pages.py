@@ -45,9 +45,10 @@ class PageAdapter(NamedTuple):
 
     name: for the log.
     marker: bytes that stand in this service's pages, and hardly in others; they are looked for.
-    adapt: called with the whole document and the `View`, returns the document to send. It must be
-        quick in the size of the document, which may be hostile. If it raises, or returns anything
-        but bytes, that is logged and the document is sent as it came.
+    adapt: called with the document and the `View`, returns the document to send. Of a document
+        that appears piece by piece it gets what comes first. It must be quick in the size of the
+        document, which may be hostile. If it raises, or returns anything but bytes, that is logged
+        and the document is sent as it came.
     """
 
     name: str
@@ -74,18 +75,19 @@ class Pages:
 
     def adapt(self, response: UpstreamResponse, view: View) -> None:
         """Correct the body of an answer, and its fields with it, if an adapter knows it."""
-        document = _document(response)
-        if document is None:
+        came = _document(response)
+        if came is None:
             return
-        adapted = document
+        adapted = came.data
         for adapter in self._adapters:
             if adapter.marker in adapted:
                 adapted = _applied(adapter, adapted, view)
-        response.unread(adapted)
-        if adapted is not document:
+        response.unread(adapted, came.broke)
+        if adapted is not came.data:
             for name in _OF_THE_BYTES:
                 response.headers.discard(name)
-            response.headers["Content-Length"] = str(len(adapted))
+            if came.is_whole:
+                response.headers["Content-Length"] = str(len(adapted))
 
 
 def asking_for_plain_text(headers: Headers) -> Headers:
@@ -106,9 +108,20 @@ def _applied(adapter: PageAdapter, document: bytes, view: View) -> bytes:
     return document if adapted == document else adapted
 
 
-def _document(response: UpstreamResponse) -> bytes | None:
-    """The whole body of an answer that is an HTML document; None if it is none, or too large, or
-    still coming, and then nothing of it is lost."""
+class _Document(NamedTuple):
+    """An HTML document as far as it came. `broke`: why there is no more of it, if it should be."""
+
+    data: bytes
+    is_whole: bool
+    broke: ProtocolError | None = None
+
+
+def _document(response: UpstreamResponse) -> _Document | None:
+    """What an answer has of an HTML document; None if it is none, or none that can be changed.
+
+    Of one that appears piece by piece (Voila's, as the notebook runs) it is the beginning, where
+    the data is that adapters correct. What was read is to be put back.
+    """
     headers = response.headers
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in ("text/html", "application/xhtml+xml") or response.status in (204, 206, 304):
@@ -126,13 +139,16 @@ def _document(response: UpstreamResponse) -> bytes | None:
         while size <= MAX_DOCUMENT and response.wait(min(pause, deadline - time.monotonic())):
             data = response.read1(_READ_SIZE)
             if not data:
-                return b"".join(parts)
+                return _Document(b"".join(parts), is_whole=True)
             parts.append(data)
             size += len(data)
     except ProtocolError as error:
         broke = error
-    response.unread(b"".join(parts), broke)
-    return None
+    began = b"".join(parts)
+    if length or size > MAX_DOCUMENT:
+        response.unread(began, broke)
+        return None
+    return _Document(began, is_whole=False, broke=broke)
 
 
 # --- The table -----------------------------------------------------------------------------------

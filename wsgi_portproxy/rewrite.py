@@ -165,14 +165,26 @@ class View:
     def referrer_policy_to_visitor(self, value: str) -> str:
         """A Referrer-Policy under which this site, and no other, sees what page a request is from.
 
-        A stray is known by its Referer. Helmet's default, `no-referrer`, would hide it.
+        A stray is known by its Referer, and of a form that is posted browsers hide the Origin too.
+        Helmet's default is `no-referrer`.
         """
-        if not self.strays:
-            return value
         return ", ".join(
             _TOLD_TO_OWN_SITE.get(policy.strip().lower(), policy.strip())
             for policy in value.split(",")
         )
+
+    def csp_to_visitor(self, value: str) -> str:
+        """A Content-Security-Policy that does not lead away from a site on plain http.
+
+        `upgrade-insecure-requests` (CSP Upgrade, section 3.3; in Helmet's default) means nothing at
+        `http://localhost`, where the service was tried. Here it would turn all of its requests to a
+        port of this site that speaks no TLS, and at localhost those that are redirected.
+        """
+        if not self.origin.startswith("http:"):
+            return value
+        directives = value.split(";")
+        kept = [one for one in directives if one.strip().lower() != "upgrade-insecure-requests"]
+        return value if len(kept) == len(directives) else ";".join(kept)
 
     def refresh_to_visitor(self, value: str) -> str:
         """A Refresh field (`5; url=/next`) with its URL mapped."""

@@ -153,6 +153,16 @@ def asks_app_first(environ: WSGIEnvironment) -> bool:
     return environ["REQUEST_METHOD"] in _SAFE_METHODS and is_navigation(environ)
 
 
+def is_start_page(own: CapturedResponse, environ: WSGIEnvironment) -> bool:
+    """Whether the wrapped app answers a handshake at its root with the page that every app has.
+
+    Vite's page opens its WebSocket there. An app that carries WebSockets itself, and returns when
+    one is over, returns no page.
+    """
+    at_root = environ.get("PATH_INFO", "") in ("", "/")
+    return at_root and (300 <= own.status < 400 or own.begins())
+
+
 def at_location(location: str, environ: WSGIEnvironment) -> WSGIEnvironment:
     """A copy of `environ` as if the browser had followed the redirect to `location` already.
 

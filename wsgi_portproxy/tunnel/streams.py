@@ -59,8 +59,8 @@ class Departure:
         Waits for its next block and until the visitor takes one, or until it is time. Raises as
         reading it does.
         """
-        if response.framing.complete:
-            return False
+        if response.framing.complete or response.connection is None:
+            return False  # what is left has come, or broke off
         remaining = max(0.0, self._due - time.monotonic())
         if response.request_is_sent and not self._writable.poll(remaining * 1000):
             return True  # the server's writing would wait for this visitor, as long as it likes
