@@ -57,7 +57,7 @@ def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
     if target.websocket or environ["REQUEST_METHOD"] not in _SAFE_METHODS:
         # `null` beside `same-origin` is a form of a page that hides its Referer (Fetch standard,
         # "append a request Origin header"); that of a sandboxed page is `cross-site`.
-        hidden = origin == "null" and environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
+        hidden = (origin, site) == ("null", "same-origin") and not target.websocket
         foreign = site not in ("same-origin", "none") or (
             origin is not None and not hidden and normal_origin(origin) != own_origin(environ)
         )

@@ -101,6 +101,18 @@ def test_a_foreign_origin_may_read_what_it_could_link_to(method: str) -> None:
     assert not is_foreign(method=method, HTTP_ORIGIN="http://evil.com")
 
 
+@pytest.mark.parametrize("method", UNSAFE)
+def test_a_form_of_a_page_that_hides_its_referer_is_ours(method: str) -> None:
+    """Browsers send `null` for it, and say in the other field that it is the same origin."""
+    fields = {"HTTP_ORIGIN": "null", "HTTP_SEC_FETCH_SITE": "same-origin"}
+    assert not is_foreign(method=method, **fields)
+    assert is_foreign(websocket=True, **fields)  # of a handshake no policy hides the Origin
+    for site in ("cross-site", "same-site", "none"):
+        assert is_foreign(method=method, HTTP_ORIGIN="null", HTTP_SEC_FETCH_SITE=site)
+    foreign = {**fields, "HTTP_ORIGIN": "http://evil.com"}
+    assert is_foreign(method=method, **foreign)
+
+
 # --- Sec-Fetch-Site ------------------------------------------------------------------------------
 
 NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
