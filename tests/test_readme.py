@@ -570,6 +570,15 @@ def test_the_services_are_started_by_the_documented_commands(documented: str) ->
     assert f"{documented}\n" in [*blocks("sh"), *blocks("python")]
 
 
+def test_the_table_of_services_is_the_one_that_the_browser_tests_write() -> None:
+    measured = (ROOT / "docs" / "services" / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| \[.*$", measured, re.MULTILINE)
+    assert len(rows) > 8
+    for row in rows:
+        assert re.sub(r"\]\((\S+\.md)\)", r"](docs/services/\1)", row) in README.splitlines()
+    assert len(table("## Starting your service")) == len(rows)
+
+
 def slug(heading: str) -> str:
     """The anchor that renderers give a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
