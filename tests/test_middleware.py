@@ -377,6 +377,13 @@ def test_an_authorizer_that_cannot_be_called_is_refused(authorizer: Any) -> None
         {"withhold_cookies": "sessionid"},
         {"no_such_setting": 1},
         {"mount": "/{a}", "authorizer": AskApp(page="/{b}")},
+        {"host": "ports.example.com"},
+        {"mount": "/{a}", "host": "{port}--{b}.ports.example.com"},
+        {"mount": "/{a}", "host": "{port}.p.test", "authorizer": AskApp()},
+        {"isolate": True},
+        {"identity": "visitor"},
+        {"strip_mount": "no"},
+        {"page_adapters": ["jupyter"]},
     ],
     ids=lambda settings: "-".join(settings),
 )

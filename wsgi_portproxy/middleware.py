@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from .answer import UpstreamResponse
@@ -200,19 +201,19 @@ class PortProxy:
     ) -> WSGIApplication:
         """The tunnel to the first of these services that takes the handshake, unless it is the
         wrapped app's own."""
-        if not candidates:
+        if not candidates or "wsgi.websocket" in environ:  # gevent-websocket has accepted it
             return self.app
         own = CapturedResponse(self.app, environ)
-        if own.status != 404 and not is_start_page(own, environ):
-            return own
-        for target in candidates:
-            try:
-                tunnel = self._serve(target, environ)
-            except PortProxyError as error:
-                log.debug("port %d: no WebSocket: %s", target.port, error.detail or error.message)
-            else:
-                own.close()
-                return tunnel
+        with ExitStack() as unless_given:
+            unless_given.callback(own.close)
+            if own.status == 404 or is_start_page(own, environ):
+                for target in candidates:
+                    try:
+                        return self._serve(target, environ)
+                    except PortProxyError as error:
+                        text = error.detail or error.message
+                        log.debug("port %d: no WebSocket: %s", target.port, text)
+            unless_given.pop_all()
         return own
 
     def _view(self, target: Target, environ: WSGIEnvironment) -> View:

@@ -182,9 +182,13 @@ class View:
         """
         if not self.origin.startswith("http:"):
             return value
-        directives = value.split(";")
-        kept = [one for one in directives if one.strip().lower() != "upgrade-insecure-requests"]
-        return value if len(kept) == len(directives) else ";".join(kept)
+        if "upgrade-insecure-requests" not in value.lower():
+            return value
+        policies = [policy.split(";") for policy in value.split(",")]  # CSP 3, section 3.1
+        return ",".join(
+            ";".join(one for one in policy if one.strip().lower() != "upgrade-insecure-requests")
+            for policy in policies
+        )
 
     def refresh_to_visitor(self, value: str) -> str:
         """A Refresh field (`5; url=/next`) with its URL mapped."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -116,6 +118,11 @@ class Client:
             self.buffer = self.buffer[size + 2 :]
             if not size:
                 return
+
+
+def without_copies(set_cookies: Iterable[str]) -> list[str]:
+    """Set-Cookie values, less the copies of cookies that handshakes astray take along."""
+    return [value for value in set_cookies if re.match(r"portproxy\.\d+!", value) is None]
 
 
 def request_bytes(

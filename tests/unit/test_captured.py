@@ -159,3 +159,37 @@ def test_a_generator_that_raises_is_closed() -> None:
     with pytest.raises(LookupError):
         CapturedResponse(lambda made, start_response: Broken(), environ())
     assert closed == [True]
+
+
+def test_an_error_in_mid_body_reaches_the_server() -> None:
+    """PEP 3333, "The start_response() Callable": with the headers sent, it has to raise."""
+
+    def application(made: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"a"
+        try:
+            raise LookupError("in mid-body")
+        except LookupError:
+            start_response("500 Internal Server Error", [], sys.exc_info())
+        yield b"the error's page"
+
+    def server(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        if exc_info is not None:
+            raise exc_info[1]
+
+    captured = CapturedResponse(application, environ())
+    blocks = iter(captured(environ(), server))
+    assert next(blocks) == b"a"
+    with pytest.raises(LookupError):
+        next(blocks)
+
+
+def test_what_is_written_at_the_very_end_is_given_out_too() -> None:
+    def application(made: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        write = start_response("200 OK", [])
+        yield b"a"
+        write(b"b")
+        yield b"c"
+        write(b"d")
+
+    assert b"".join(given_out(CapturedResponse(application, environ()))[1]) == b"abcd"

@@ -18,6 +18,7 @@ from wsgi_portproxy.errors import (
     AuthorizerFailed,
     BadResponse,
     InvalidPort,
+    IPv6Only,
     MethodNotAllowed,
     Overloaded,
     PortNotAllowed,
@@ -172,6 +173,38 @@ def test_the_page_that_waits() -> None:
     assert 'http-equiv="refresh"' in answer.text
 
 
+def test_the_page_for_a_service_on_the_other_loopback_says_how_to_start_it_here() -> None:
+    """Tools of Node listen on what `localhost` is first."""
+    answer = page(IPv6Only(15173), port=15173)
+    content = parsed(answer)
+    words = " ".join(content.text.split())
+    assert "The service on port 15173 cannot be reached yet" in words
+    assert "A service listens on [::1]:15173 only, the IPv6 loopback." in words
+    assert "npx vite --host 127.0.0.1 --port 15173" in words
+    assert 'server.listen(15173, "127.0.0.1")' in words
+    assert "Nothing is running" not in words
+    assert "tensorboard" not in words
+    # It waits as the other does, for a start on 127.0.0.1.
+    assert answer.headers[MARKER[0]] == MARKER[1]
+    assert len(content.raw["script"]) == 1
+    assert parsed(page(IPv6Only(15173), method="POST")).raw["script"] == []
+
+
+def test_the_same_for_programs() -> None:
+    hint = (
+        "A service listens on [::1]:15173 only, the IPv6 loopback. Start it on 127.0.0.1: most "
+        "take --host 127.0.0.1."
+    )
+    error = IPv6Only(15173)
+    assert page(error, TEXT).text == f"Failed to connect to service on port 15173.\n{hint}\n"
+    assert page(error, JSON, port=15173).json == {
+        "status": 502,
+        "error": "Failed to connect to service on port 15173.",
+        "hint": hint,
+        "port": 15173,
+    }
+
+
 @pytest.mark.parametrize(
     ("error", "method"),
     [(DOWN, "POST"), (REFUSED, "GET"), (BadResponse(15000), "GET"), (ServiceTimeout(15000), "GET")],
@@ -185,7 +218,9 @@ def test_other_pages_do_not_wait(error: PortProxyError, method: str) -> None:
     assert error.message in content.text
 
 
-@pytest.mark.parametrize("error", [DOWN, REFUSED], ids=["waiting", "plain"])
+@pytest.mark.parametrize(
+    "error", [DOWN, IPv6Only(15000), REFUSED], ids=["waiting", "ipv6-only", "plain"]
+)
 def test_the_policy_allows_what_is_in_the_page_and_nothing_else(error: PortProxyError) -> None:
     answer = page(error)
     policy = dict(

@@ -268,6 +268,6 @@ def test_a_missing_parameter_has_no_link() -> None:
 
 def test_a_name_that_is_too_long_for_dns_has_no_link() -> None:
     form = HostForm("{port}.{a}.{b}.{c}.{d}.example.com", frozenset("abcd"))
-    long = dict.fromkeys("abcd", "x" * 63)
+    long: dict[str, Any] = dict.fromkeys("abcd", "x" * 63)
     assert link(form, **long) is None
     assert link(form, **{**long, "d": "y"}) is not None

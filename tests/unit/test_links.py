@@ -183,7 +183,11 @@ def test_without_parameters_the_url_does_not_matter() -> None:
     ids=["path", "query", "host"],
 )
 def test_below_a_script_name(server: str, settings: dict[str, Any], made: str) -> None:
-    fields = {"server": server, "SCRIPT_NAME": "/my apps/one", "PATH_INFO": "/alice/vision/"}
+    fields: dict[str, Any] = {
+        "server": server,
+        "SCRIPT_NAME": "/my apps/one",
+        "PATH_INFO": "/alice/vision/",
+    }
     url = "/my%20apps/one/alice/vision/"
     assert link(url, path="/x?y", settings=settings, **fields) == made
 

@@ -25,8 +25,8 @@ IN_PLACE = Strays(LOCATOR, promote=False)
 
 P = "/alice/vision/proxy/16006"
 PARAMS = {"username": "alice", "project": "vision"}
-HANDSHAKE = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "keep-alive, Upgrade"}
-NAVIGATES = {"HTTP_SEC_FETCH_MODE": "navigate"}
+HANDSHAKE: dict[str, Any] = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "keep-alive, Upgrade"}
+NAVIGATES: dict[str, Any] = {"HTTP_SEC_FETCH_MODE": "navigate"}
 
 
 # --- By the hint cookie --------------------------------------------------------------------------
@@ -160,7 +160,8 @@ def test_a_page_that_is_opened_is_remembered() -> None:
 
 
 def test_on_https_the_cookie_is_for_https_only() -> None:
-    [(_, value)] = remember(**NAVIGATES, **{"wsgi.url_scheme": "https"})
+    https: dict[str, Any] = {"wsgi.url_scheme": "https"}
+    [(_, value)] = remember(**NAVIGATES, **https)
     assert value.endswith("; Secure")
 
 

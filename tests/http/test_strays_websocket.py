@@ -1,0 +1,282 @@
+"""WebSocket handshakes without their port: the app's, or offered to what was opened last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import ServiceFactory
+from tests.support.client import Client, Reply, ask
+from tests.support.notes import Notes
+from tests.support.ports import free_port
+from tests.support.received import OK, parse_request
+from tests.support.servers import Server, gunicorn
+from tests.support.service import Exchange, Script, Service, answers
+from tests.support.urls import MOUNT, path_form
+from tests.support.websocket import Visitor, accepting, echo, echoing, handshake
+
+T = 1764000000000  # milliseconds
+NAVIGATES = [("Sec-Fetch-Mode", "navigate")]
+PATH = "/api/ws%2F?token=%zz"
+MISSING = "the app has no such page\n"
+
+
+class Host(NamedTuple):
+    port: int
+    notes: Notes
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with gunicorn("tests.support.pageapp:plain") as server:
+        yield server
+        output = server.output()  # eve's is the only failure, and is told each time
+        assert output.count("Traceback") == output.count("RuntimeError: a database is down")
+        assert "ResourceWarning" not in output
+
+
+@pytest.fixture
+def strays(server: Server) -> Host:
+    return Host(server.port, Notes(server))
+
+
+def remembering(*ports: int, user: str = "alice") -> str:
+    """The Cookie of a browser that opened these ports, the last of them first."""
+    hints = [f"portproxy.{port}={T - n}{path_form(port, '')}" for n, port in enumerate(ports)]
+    return "; ".join([f"user={user}", *hints])
+
+
+def refused(strays: Host, request: bytes) -> Reply:
+    with Client(strays.port) as client:
+        client.send(request)
+        return client.reply()
+
+
+def asked(*upstreams: Service | int, path: str = PATH) -> list[str]:
+    """What is noted when these are tried for a handshake that the app does not know."""
+    resource = path.partition("?")[0].replace("%2F", "/")
+    ports = [one if isinstance(one, int) else one.port for one in upstreams]
+    return [f"app GET {resource}", *(f"authorizer stray {port} {path}" for port in ports)]
+
+
+def test_a_handshake_goes_to_the_page_that_was_opened_last(
+    strays: Host, service: ServiceFactory
+) -> None:
+    first, last = service(echoing), service(echoing)
+    with Visitor(strays.port) as visitor:
+        visitor.send(handshake(PATH, cookie=remembering(last.port, first.port)))
+        visitor.switched()
+        visitor.says_and_hears()
+    assert strays.notes.new() == asked(last)
+    assert first.connections == 0
+    request = parse_request(last.heads[0])
+    assert (request.target, request.values("Host")) == (PATH, [f"localhost:{last.port}"])
+    assert request.values("X-Forwarded-Prefix") == [path_form(last.port, "")]
+    assert request.values("Cookie") == ["user=alice"]
+
+
+def test_opening_pages_is_what_it_remembers(strays: Host, service: ServiceFactory) -> None:
+    """As a browser would: the cookies of two pages, then a handshake."""
+
+    def script(exchange: Exchange) -> None:
+        request = exchange.read_head()
+        if b"Upgrade: websocket" in request:
+            exchange.requests.pop()
+            exchange.buffer = request + exchange.buffer
+            echoing(exchange)
+        elif request:
+            exchange.send(OK)
+            script(exchange)
+
+    jar = {"user": "alice"}
+    upstreams = [service(script), service(script)]
+    for upstream in [*upstreams, upstreams[0]]:
+        cookie = "; ".join(f"{name}={value}" for name, value in jar.items())
+        page = path_form(upstream.port, "/")
+        reply = ask(strays.port, "GET", page, headers=NAVIGATES, cookie=cookie)
+        [line] = reply.values("Set-Cookie")
+        assert line.endswith("; Path=/; HttpOnly; SameSite=Lax")
+        name, _, value = line.partition(";")[0].partition("=")
+        jar[name] = value
+    strays.notes.new()
+    with Visitor(strays.port) as visitor:
+        cookie = "; ".join(f"{name}={value}" for name, value in jar.items())
+        visitor.send(handshake("/ws", cookie=cookie))
+        visitor.switched()
+        visitor.says_and_hears()
+    assert strays.notes.new() == asked(upstreams[0], path="/ws")
+
+
+def _refuses(status: str) -> Script:
+    return answers(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno".encode())
+
+
+def _says_nothing(exchange: Exchange) -> None:
+    exchange.peer_closed(5)
+
+
+REFUSING: dict[str, Script] = {
+    "200": _refuses("200 OK"),
+    "302": _refuses("302 Found\r\nLocation: /login"),
+    "403": _refuses("403 Forbidden"),
+    "404": _refuses("404 Not Found"),
+    "426": _refuses("426 Upgrade Required"),
+    "closes": lambda exchange: None,
+    "closes-after-reading": lambda exchange: exchange.requests.append(exchange.read_head()),
+    "not-http": answers(b"SSH-2.0-OpenSSH_9.2p1\r\n"),
+    "wrong-accept": accepting(echo, [("Sec-WebSocket-Accept", "x")]),
+    "silent": _says_nothing,
+}
+
+
+@pytest.mark.parametrize("script", REFUSING.values(), ids=REFUSING)
+def test_a_service_that_does_not_switch_is_passed_over(
+    strays: Host, service: ServiceFactory, script: Script
+) -> None:
+    newest, next_one = service(script), service(echoing)
+    with Visitor(strays.port) as visitor:
+        visitor.send(handshake(PATH, cookie=remembering(newest.port, next_one.port)))
+        visitor.switched()
+        visitor.says_and_hears()
+    assert strays.notes.new() == asked(newest, next_one)
+    refusal = refused(strays, handshake(PATH, cookie=remembering(newest.port)))
+    assert (refusal.status, refusal.text) == (404, MISSING)
+
+
+def test_what_is_down_not_open_or_another_users_is_passed_over(
+    strays: Host, service: ServiceFactory
+) -> None:
+    bobs, upstream = service(echoing), service(echoing)
+    down = free_port()
+    hints = [(down, MOUNT), (5000, MOUNT), (bobs.port, "/bob/x"), (upstream.port, MOUNT)]
+    cookies = [
+        f"portproxy.{port}={T - n}{mount}/proxy/{port}" for n, (port, mount) in enumerate(hints)
+    ]
+    with Visitor(strays.port) as visitor:
+        visitor.send(handshake(PATH, cookie="; ".join(["user=alice", *cookies])))
+        visitor.switched()
+        visitor.says_and_hears()
+    assert strays.notes.new() == asked(down, bobs, upstream)  # 5000 is not open to anybody
+    assert bobs.connections == 0
+
+
+def test_no_more_than_six_are_tried(strays: Host, service: ServiceFactory) -> None:
+    upstream = service(echoing)
+    down = [free_port() for _ in range(6)]
+    reply = refused(strays, handshake(PATH, cookie=remembering(*down, upstream.port)))
+    assert (reply.status, reply.text) == (404, MISSING)
+    assert upstream.connections == 0
+
+
+@pytest.mark.parametrize("user", ["bob", "", "eve"])
+def test_a_visitor_who_may_not_gets_the_apps_404(
+    strays: Host, service: ServiceFactory, user: str
+) -> None:
+    upstream = service(echoing)
+    cookie = remembering(upstream.port, user=user) if user else remembering(upstream.port)[12:]
+    reply = refused(strays, handshake(PATH, cookie=cookie))
+    assert (reply.status, reply.text) == (404, MISSING)
+    assert strays.notes.new() == asked(upstream)
+    assert upstream.connections == 0
+
+
+@pytest.mark.parametrize("origin", ["http://evil.com", "http://other.app.test", "null"])
+def test_a_foreign_page_opens_nothing(strays: Host, service: ServiceFactory, origin: str) -> None:
+    upstream = service(echoing)
+    cookie = remembering(upstream.port)
+    reply = refused(strays, handshake(PATH, [("Origin", origin)], cookie=cookie))
+    assert (reply.status, upstream.connections) == (404, 0)
+    with Visitor(strays.port) as visitor:
+        visitor.send(handshake(PATH, [("Origin", "http://app.test")], cookie=cookie))
+        visitor.switched()
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 403, 426, 500])
+def test_a_handshake_that_the_app_knows_is_the_apps(
+    strays: Host, service: ServiceFactory, status: int
+) -> None:
+    upstream = service(echoing)
+    path = f"/status/{status}"
+    reply = refused(strays, handshake(path, cookie=remembering(upstream.port)))
+    assert (reply.status, reply.text) == (status, "the app's own page")
+    strays.notes.wait_for(f"app GET {path}", f"app closed {path}")
+    assert upstream.connections == 0
+
+
+def test_at_the_root_the_page_that_every_app_has_answers_no_handshake(
+    strays: Host, service: ServiceFactory
+) -> None:
+    """Vite's page opens its WebSocket there."""
+    refusing, upstream = service(answers(OK)), service(echoing)
+    with Visitor(strays.port) as visitor:
+        cookie = remembering(refusing.port, upstream.port)
+        visitor.send(handshake("/?token=x", cookie=cookie))
+        visitor.switched()
+        visitor.says_and_hears()
+    assert strays.notes.new() == asked(refusing, upstream, path="/?token=x")
+    for cookie in (remembering(refusing.port), "user=alice"):
+        reply = refused(strays, handshake("/", cookie=cookie))
+        assert (reply.status, reply.text) == (200, "the app: /?\n")
+
+
+def test_the_apps_404_is_closed_once_whoever_takes_the_handshake(
+    strays: Host, service: ServiceFactory
+) -> None:
+    upstream = service(echoing)
+    path = "/status/404"
+    with Visitor(strays.port) as visitor:
+        visitor.send(handshake(path, cookie=remembering(upstream.port)))
+        head = visitor.switched()
+        assert b"sessionid" not in head
+        visitor.says_and_hears()
+    strays.notes.wait_for(
+        f"app GET {path}", f"authorizer stray {upstream.port} {path}", f"app closed {path}"
+    )
+    reply = refused(strays, handshake(path, cookie=remembering(free_port())))
+    assert (reply.status, reply.text) == (404, "the app's own page")
+    assert strays.notes.new().count(f"app closed {path}") <= 1
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    ["user=alice", "user=alice; portproxy.16006=x", f"user=alice; xportproxy.1={T}/a/b/proxy/1"],
+)
+def test_without_a_hint_it_is_the_apps_alone(strays: Host, cookie: str) -> None:
+    reply = refused(strays, handshake("/ws", cookie=cookie))
+    assert (reply.status, reply.text) == (404, MISSING)
+    assert strays.notes.new() == ["app GET /ws"]
+
+
+def test_a_client_that_tells_its_page_is_led_there_first(
+    strays: Host, service: ServiceFactory
+) -> None:
+    """Browsers do not. None of both follows a redirect."""
+    page, newest = service(echoing), service(echoing)
+    fields = [("Referer", f"http://app.test{path_form(page.port, '/lab')}")]
+    for cookie in ("user=alice", remembering(newest.port)):
+        with Visitor(strays.port) as visitor:
+            visitor.send(handshake(PATH, fields, cookie=cookie))
+            visitor.switched()
+            visitor.says_and_hears()
+        assert strays.notes.new() == asked(page)
+    assert newest.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("replaced", "status"),
+    [
+        ({"upgrade": "h2c"}, 404),
+        ({"sec_websocket_version": "12"}, 404),
+        ({"sec_websocket_key": "short"}, 404),
+    ],
+    ids=["h2c", "version", "key"],
+)
+def test_what_is_no_good_handshake_is_the_apps(
+    strays: Host, service: ServiceFactory, replaced: dict[str, str], status: int
+) -> None:
+    upstream = service(echoing)
+    cookie = remembering(upstream.port)
+    reply = refused(strays, handshake("/ws", cookie=cookie, **replaced))  # type: ignore[arg-type]
+    assert (reply.status, reply.text, upstream.connections) == (status, MISSING, 0)

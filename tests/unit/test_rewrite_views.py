@@ -1,0 +1,260 @@
+"""URLs in headers as other views have them: host form, external identity, full paths, strays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from wsgi_portproxy.rewrite import View
+
+from .given import a_query_view, a_target, a_view, costs_little
+
+P = "/alice/vision/proxy/16006"
+LOCAL = "http://localhost:16006"
+OWN = "https://16006.p.test"
+
+HOST = View(a_target("/a/b?x=1", prefix="", form="host"), "localhost:16006", OWN)
+HOST_BELOW = replace(HOST, target=a_target("/a/b", prefix="/apps", form="host"))
+HOST_EXTERNAL = replace(HOST, authority="16006.p.test", external=True)
+PATH = a_view("/a/b?x=1")
+EXTERNAL = View(a_target("/a/b"), "app.test", "http://app.test", external=True)
+QUERY_EXTERNAL = replace(EXTERNAL, target=a_query_view("/a/b").target)
+FULL = replace(PATH, base=P)
+QUERY_FULL = replace(a_query_view("/a/b?x=1"), base="/alice/vision")
+
+# --- Location ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "mapped"),
+    [
+        ("/", "/"),
+        ("/login?next=/x#f", "/login?next=/x#f"),
+        (f"{LOCAL}/x?a", "/x?a"),
+        (LOCAL, "/"),
+        (f"{LOCAL}?a", "/?a"),
+        ("http://127.0.0.1:16006/x", "/x"),
+        ("x", "x"),
+        ("../x", "../x"),
+        ("?a=1", "?a=1"),
+        ("#f", "#f"),
+        ("", ""),
+        (f"{LOCAL}//evil.com/x", "/.//evil.com/x"),
+        (f"{LOCAL}/\\evil.com/x", "/./\\evil.com/x"),
+        (f"{OWN}/x", f"{OWN}/x"),
+        ("http://localhost:16007/x", "http://localhost:16007/x"),
+        ("https://other.example/x", "https://other.example/x"),
+        ("//other.example/x", "//other.example/x"),
+        ("/\\other.example/x", "/\\other.example/x"),
+        ("mailto:a@b", "mailto:a@b"),
+    ],
+)
+def test_in_the_host_form_only_the_origin_is_another(url: str, mapped: str) -> None:
+    assert HOST.to_visitor(url) == mapped
+    assert HOST.to_visitor(mapped) == mapped
+
+
+@pytest.mark.parametrize(
+    ("url", "mapped"),
+    [
+        ("/", "/apps/"),
+        ("/x", "/apps/x"),
+        ("/apps/x", "/apps/x"),
+        ("/appsx", "/apps/appsx"),
+        (f"{LOCAL}//evil.com/x", "/apps//evil.com/x"),
+        ("x", "x"),
+    ],
+)
+def test_in_the_host_form_below_a_script_name(url: str, mapped: str) -> None:
+    assert HOST_BELOW.to_visitor(url) == mapped
+    assert HOST_BELOW.to_visitor(mapped) == mapped
+
+
+@pytest.mark.parametrize(
+    ("view", "url", "mapped"),
+    [
+        (EXTERNAL, "http://app.test/x", f"{P}/x"),
+        (EXTERNAL, "HTTP://APP.TEST/x", f"{P}/x"),
+        (EXTERNAL, f"http://app.test{P}/x", f"{P}/x"),
+        (EXTERNAL, "https://app.test/x", f"{P}/x"),
+        (EXTERNAL, f"{LOCAL}/x", f"{P}/x"),
+        (EXTERNAL, "http://app.test:8000/x", "http://app.test:8000/x"),
+        (EXTERNAL, "http://app.test.evil/x", "http://app.test.evil/x"),
+        (EXTERNAL, "http://user@app.test/x", "http://user@app.test/x"),
+        (QUERY_EXTERNAL, "http://app.test/x", "/alice/vision/x?port=16006"),
+        (HOST_EXTERNAL, f"{OWN}/x", "/x"),
+        (HOST_EXTERNAL, f"{OWN}//evil.com", "/.//evil.com"),
+        (HOST_EXTERNAL, "https://16007.p.test/x", "https://16007.p.test/x"),
+    ],
+)
+def test_with_the_external_identity_the_visitors_host_means_the_service(
+    view: View, url: str, mapped: str
+) -> None:
+    assert view.to_visitor(url) == mapped
+    assert view.to_visitor(mapped) == mapped
+
+
+@pytest.mark.parametrize(
+    ("url", "mapped"),
+    [
+        (f"{P}/lab", f"{P}/lab"),
+        (f"{LOCAL}{P}/lab", f"{P}/lab"),
+        (P, P),
+        ("/login", f"{P}/login"),
+        ("x", "x"),
+    ],
+)
+def test_a_service_that_was_told_its_full_path_writes_the_visitors_urls(
+    url: str, mapped: str
+) -> None:
+    assert FULL.to_visitor(url) == mapped
+
+
+# --- What the service is asked for ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("view", "asked"),
+    [
+        (PATH, "/a/b?x=1"),
+        (HOST, "/a/b?x=1"),
+        (HOST_BELOW, "/a/b"),
+        (FULL, f"{P}/a/b?x=1"),
+        (QUERY_FULL, "/alice/vision/a/b?x=1"),
+        (replace(HOST_BELOW, base="/apps"), "/apps/a/b"),
+        (FULL.at("/c"), f"{P}/c"),
+    ],
+)
+def test_the_request_target(view: View, asked: str) -> None:
+    assert view.request_target == asked
+
+
+def test_a_redirect_of_a_service_with_its_full_path_is_followed_below_it() -> None:
+    for location, target in [
+        ("/alice/vision/c", "/alice/vision/c"),
+        ("c", "/alice/vision/a/c"),
+        ("/alice/vision/c?y&port=16006", "/alice/vision/c?y"),
+    ]:
+        path = QUERY_FULL.redirect_path(location)
+        assert path is not None
+        assert QUERY_FULL.at(path).request_target == target
+
+
+# --- Origin and Referer --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("view", "origin", "told"),
+    [
+        (PATH, "http://app.test", LOCAL),
+        (PATH, "http://APP.test:80", LOCAL),
+        (PATH, "https://app.test", "https://app.test"),
+        (PATH, "null", "null"),
+        (HOST, OWN, LOCAL),
+        (HOST, f"{OWN}:443", LOCAL),
+        (HOST, "https://16007.p.test", "https://16007.p.test"),
+        (EXTERNAL, "http://app.test", "http://app.test"),
+        (HOST_EXTERNAL, OWN, OWN),
+        (HOST_EXTERNAL, "https://evil.com", "https://evil.com"),
+    ],
+)
+def test_origin(view: View, origin: str, told: str) -> None:
+    assert view.origin_to_service(origin) == told
+
+
+@pytest.mark.parametrize(
+    ("view", "referer", "told"),
+    [
+        (HOST, f"{OWN}/", f"{LOCAL}/"),
+        (HOST, f"{OWN}/lab?x=1", f"{LOCAL}/lab?x=1"),
+        (HOST, OWN, f"{LOCAL}/"),
+        (HOST, "https://16007.p.test/secret", "https://16007.p.test/secret"),
+        (HOST, "https://app.test/secret", "https://app.test/secret"),
+        (HOST_BELOW, f"{OWN}/apps/lab?x=1", f"{LOCAL}/lab?x=1"),
+        (HOST_BELOW, f"{OWN}/other/secret", f"{LOCAL}/"),
+        (EXTERNAL, f"http://app.test{P}/lab?x", f"http://app.test{P}/lab?x"),
+        (EXTERNAL, "http://app.test/settings?secret=1", "http://app.test/"),
+        (EXTERNAL, "http://app.test", "http://app.test/"),
+        (EXTERNAL, "https://example.com/x", "https://example.com/x"),
+        (HOST_EXTERNAL, f"{OWN}/lab", f"{OWN}/lab"),
+        (QUERY_EXTERNAL, "http://app.test/alice/vision/x?port=16006", "http://app.test/x"),
+        (QUERY_EXTERNAL, "http://app.test/alice/vision/x?port=1&secret", "http://app.test/"),
+        (FULL, f"http://app.test{P}/lab?x", f"{LOCAL}{P}/lab?x"),
+        (FULL, f"http://app.test{P}", f"{LOCAL}{P}/"),
+        (FULL, "http://app.test/secret", f"{LOCAL}/"),
+        (QUERY_FULL, "http://app.test/alice/vision/x?port=16006", f"{LOCAL}/alice/vision/x"),
+    ],
+)
+def test_referer(view: View, referer: str, told: str) -> None:
+    assert view.referer_to_service(referer) == told
+
+
+def test_the_origin_of_a_services_pages_as_it_sees_them() -> None:
+    for view in (PATH, HOST, FULL):
+        assert view.service_origin == LOCAL
+    assert EXTERNAL.service_origin == "http://app.test"
+    assert HOST_EXTERNAL.service_origin == OWN
+
+
+# --- Content-Security-Policy ---------------------------------------------------------------------
+
+HELMET = "default-src 'self';script-src-attr 'none';upgrade-insecure-requests"
+
+
+@pytest.mark.parametrize(
+    ("policy", "mapped"),
+    [
+        (HELMET, "default-src 'self';script-src-attr 'none'"),
+        (
+            "default-src 'self'; Upgrade-Insecure-Requests ; img-src *",
+            "default-src 'self'; img-src *",
+        ),
+        ("upgrade-insecure-requests", ""),
+        ("img-src *, upgrade-insecure-requests; font-src *", "img-src *, font-src *"),
+        ("default-src 'self'", "default-src 'self'"),
+        ("default-src 'self' upgrade-insecure-requests", None),
+        ("x-upgrade-insecure-requests; default-src 'none'", None),
+        ("", None),
+    ],
+)
+def test_on_plain_http_no_page_is_sent_to_https(policy: str, mapped: str | None) -> None:
+    assert PATH.csp_to_visitor(policy) == (policy if mapped is None else mapped)
+    assert replace(PATH, origin="https://app.test").csp_to_visitor(policy) == policy
+
+
+# --- Referrer-Policy -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "mapped"),
+    [
+        ("no-referrer", "same-origin"),
+        ("origin", "origin-when-cross-origin"),
+        ("strict-origin", "strict-origin-when-cross-origin"),
+        ("NO-REFERRER", "same-origin"),
+        (" no-referrer ", "same-origin"),
+        ("same-origin", "same-origin"),
+        ("no-referrer-when-downgrade", "no-referrer-when-downgrade"),
+        ("origin-when-cross-origin", "origin-when-cross-origin"),
+        ("strict-origin-when-cross-origin", "strict-origin-when-cross-origin"),
+        ("unsafe-url", "unsafe-url"),
+        ("no-referrer, strict-origin", "same-origin, strict-origin-when-cross-origin"),
+        ("no-referrer,unsafe-url", "same-origin, unsafe-url"),
+        ("x-new, no-referrer", "x-new, same-origin"),
+        ("", ""),
+    ],
+)
+def test_a_policy_may_hide_the_page_from_others_but_not_from_this_site(
+    policy: str, mapped: str
+) -> None:
+    assert PATH.referrer_policy_to_visitor(policy) == mapped
+    assert PATH.referrer_policy_to_visitor(mapped) == mapped
+
+
+@pytest.mark.parametrize(
+    "value", ["," * 60000, "no-referrer," * 5000, " " * 60000, "origin" * 9999]
+)
+def test_a_long_policy_costs_little(value: str) -> None:
+    with costs_little():
+        replace(PATH, strays=True).referrer_policy_to_visitor(value)
