@@ -8,6 +8,8 @@ TENSORBOARD_PORT = 16006
 
 VENV = .venv
 VENV_PYTHON = $(VENV)/bin/python
+SERVICES_VENV = .venv-services
+SERVICES = tests/browser/services/requirements.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -18,14 +20,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/demo-installed ## A multi-user Django app with TensorBoard behind it, to try in a browser
 	@$(VENV_PYTHON) examples/demo.py --port $(PORT) --tensorboard-port $(TENSORBOARD_PORT)
 
 .PHONY: test
-test: $(VENV)/test-installed chromium lint types suite unit wheel-test browser-test ## All checks below, as CI runs them
+test: $(VENV)/test-installed chromium lint types suite unit wheel-test test-browser-quick ## All checks below but test-browser; CI runs that too
 	@echo
 	@echo "All checks passed."
 
@@ -50,9 +52,15 @@ unit: $(VENV)/test-installed ## The unit tables on every other CPython >= 3.10 o
 wheel-test: $(VENV)/test-installed ## Build the wheel and install it into an empty environment
 	$(VENV_PYTHON) scripts/check_wheel.py
 
-.PHONY: browser-test
-browser-test: $(VENV)/test-installed chromium ## The demo in headless Chromium
+.PHONY: test-browser-quick
+test-browser-quick: $(VENV)/test-installed chromium ## The demo and light services in headless Chromium
+	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m "not services"
+
+.PHONY: test-browser
+test-browser: $(VENV)/test-installed $(SERVICES_VENV)/installed chromium ## The demo and all services in headless Chromium
 	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser
+	@echo
+	@echo "All browser tests passed."
 
 # First of the checks, so that a missing browser is said before ten minutes of tests.
 .PHONY: chromium
@@ -80,7 +88,7 @@ screenshot: $(VENV)/test-installed chromium ## Make the pictures of the README a
 
 .PHONY: clean
 clean: ## Remove the environments, caches, builds and the demo's data
-	rm -rf $(VENV) .venv-3.* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SERVICES_VENV) .venv-3.* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf examples/django_project/data
 	find wsgi_portproxy tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
 
@@ -98,4 +106,11 @@ $(VENV)/demo-installed: $(VENV)/made
 $(VENV)/test-installed: $(VENV)/made
 	@echo "Installing what the tests need (a few minutes, the first time only)"
 	@$(VENV_PYTHON) -m pip install --editable '.[test]'
+	@touch $@
+
+# JupyterLab, MLflow and the like, some hundred packages; none of them is needed for anything else.
+$(SERVICES_VENV)/installed: $(SERVICES) scripts/venv.sh
+	@scripts/venv.sh $(PYTHON) $(SERVICES_VENV)
+	@echo "Installing the services to try (some minutes, the first time only)"
+	@$(SERVICES_VENV)/bin/python -m pip install --requirement $(SERVICES)
 	@touch $@

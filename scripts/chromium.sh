@@ -14,7 +14,7 @@ find_chromium() {
     return 1
 }
 
-# The browser to use may also be named: CHROMIUM=/path/to/chromium make browser-test
+# The browser to use may also be named: CHROMIUM=/path/to/chromium make test-browser
 if [ -n "${CHROMIUM:-}" ]; then
     echo "$CHROMIUM"
     exit 0
@@ -35,5 +35,5 @@ fi
 
 echo "The browser tests need Chromium, and none was found." >&2
 echo "Install it (Debian: apt-get install chromium) or name one you have:" >&2
-echo "    make browser-test CHROMIUM=/path/to/chromium" >&2
+echo "    make test-browser CHROMIUM=/path/to/chromium" >&2
 exit 1

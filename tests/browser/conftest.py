@@ -30,6 +30,11 @@ def pytest_runtest_makereport(
     return report
 
 
+def failed(item: pytest.Item) -> bool:
+    """Whether the test itself failed, for fixtures that end after it."""
+    return item.stash.get(_failed, True)
+
+
 # Package, not session: Playwright keeps an event loop running in this thread, in the way of tests
 # of other folders that start one.
 @pytest.fixture(scope="package")
@@ -76,7 +81,7 @@ def visit(
 
     yield make
     complaints = [complaint for visitor in visitors for complaint in visitor.unexpected()]
-    if complaints or request.node.stash.get(_failed, True):
+    if complaints or failed(request.node):
         keep_pictures(visitors, FAILURES, request.node.name)
     for visitor in visitors:
         visitor.context.close()

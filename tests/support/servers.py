@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,38 +43,45 @@ def running(
     *,
     env: dict[str, str] | None = None,
     probe: Callable[[int], object] = _answers,
+    cwd: Path = ROOT,
+    seconds: float = 20.0,
 ) -> Iterator[Server]:
     """Run `command` until the end of the block; enter it when the server answers on `port`.
 
-    `probe` raises OSError until it does.
+    `probe` raises OSError until it does, for which it has so many seconds.
     """
     with tempfile.TemporaryDirectory(prefix="portproxy-test-") as folder:
         log = Path(folder, "output.log")
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
                 env={**os.environ, "HOME": folder, **(env or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         try:
-            _wait_until_it_answers(process, port, log, probe)
+            _wait_until_it_answers(process, port, log, probe, seconds)
             yield Server(port, process.pid, log)
         finally:
             process.send_signal(signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):  # reloaders and workers may outlive their parent
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait(10)
+            process.wait(10)
 
 
 def _wait_until_it_answers(
-    process: subprocess.Popen[bytes], port: int, log: Path, probe: Callable[[int], object]
+    process: subprocess.Popen[bytes],
+    port: int,
+    log: Path,
+    probe: Callable[[int], object],
+    seconds: float,
 ) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break

@@ -1,0 +1,24 @@
+"""A Bokeh app: a plot, and a button whose callback runs in the service."""
+
+from __future__ import annotations
+
+from bokeh.layouts import column
+from bokeh.models import Button, Div
+from bokeh.plotting import curdoc, figure
+
+plot = figure(height=200, title="A line")
+plot.line([1, 2, 3], [4, 1, 2])
+told = Div(text="0 clicks")
+button = Button(label="Count")
+clicks = 0
+
+
+def count() -> None:
+    global clicks
+    clicks += 1
+    told.text = f"{clicks} clicks"
+
+
+button.on_click(count)
+curdoc().title = "Plot"
+curdoc().add_root(column(plot, button, told))

@@ -1,0 +1,141 @@
+"""What a real service is to these tests and to docs/services, and how one is run.
+
+A `Service` is data: one for each, in `catalogue.py`. It is started by the command that its users
+type, from the environment that has it; only the number of the port is another each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.client import ask
+from tests.support.ports import free_port
+from tests.support.servers import ROOT, Server, running
+
+if TYPE_CHECKING:
+    from .tour import Tour
+
+APPS = Path(__file__).parent / "apps"
+REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+START_SECONDS = 120.0  # the first start of MLflow on a busy machine, which makes its database
+
+QUERY, HOST = "query", "host"
+FORMS = (QUERY, HOST)
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What docs/services says of a service beside the command.
+
+    tried: what `use` does, as items of a list. loopback: how to keep it from other users of the
+    machine and of the network. query: what has to be in the address beside the port. opened: what
+    to do then. start: what to know before the command.
+    """
+
+    tried: tuple[str, ...]
+    loopback: str
+    limits: tuple[str, ...] = ()
+    query: str = ""
+    opened: str = ""
+    start: str = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service and how to see that it works.
+
+    name: of its page in docs/services and of its folder in `apps`, if it has one. port: the one of
+    the documentation; it stands as {port} in the command, and in the files of its folder as it is.
+    use: looks at it as a user would, and raises if anything is not as it should be.
+    package: by which it is pinned in requirements.txt; None for what .venv has.
+    expected: complaints of the browser that are the service's own, also without a proxy.
+    elsewhere: URLs outside the site that its pages ask for, also without a proxy.
+    """
+
+    name: str
+    title: str
+    command: str
+    port: int
+    use: Callable[[Tour], None]
+    guide: Guide
+    package: str | None = None
+    prepare: Callable[[Path], None] | None = None
+    before: str = ""  # a command that has to run first
+    options_of_root: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it runs from .venv-services."""
+        return self.package is not None
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that runs, in a folder of its own."""
+
+    service: Service
+    server: Server
+    folder: Path
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+
+def programs(service: Service) -> Path:
+    """The folder of programs of the service's environment. Raises if that was not made."""
+    if not service.heavy:
+        return Path(sys.executable).parent
+    made = ROOT / ".venv-services" / "installed"
+    if not made.exists():
+        raise RuntimeError(
+            f"{service.title} runs from .venv-services, which is not there or not complete. "
+            "This makes it, and runs the tests: make test-browser"
+        )
+    return made.parent / "bin"
+
+
+@contextlib.contextmanager
+def running_service(service: Service, folder: Path) -> Iterator[Running]:
+    """Start it in the empty `folder`, as its users do; end it and what it started."""
+    port = free_port()
+    environment = {"PATH": f"{programs(service)}{os.pathsep}{os.environ['PATH']}"}
+    _fill(folder, service, port)
+    if service.before:
+        everything = {**os.environ, **environment}
+        subprocess.run(shlex.split(service.before), cwd=folder, env=everything, check=True)
+    command = shlex.split(service.command.replace("{port}", str(port)))
+    if os.geteuid() == 0:
+        command += service.options_of_root
+    with running(
+        command, port, env=environment, probe=_probe, cwd=folder, seconds=START_SECONDS
+    ) as server:
+        yield Running(service, server, folder)
+
+
+def _fill(folder: Path, service: Service, port: int) -> None:
+    """Put the service's files there, told of this port."""
+    source = APPS / service.name
+    if source.exists():
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        for path in folder.rglob("*.py"):
+            path.write_text(path.read_text("utf-8").replace(str(service.port), str(port)), "utf-8")
+    if service.prepare is not None:
+        service.prepare(folder)
+
+
+def _probe(port: int) -> None:
+    """Raises OSError until the service answers with a page, whatever it says."""
+    if ask(port, "GET", "/", host=f"localhost:{port}", cookie="").status >= 500:
+        raise OSError("not ready")

@@ -1,0 +1,155 @@
+"""A visit to a service through the host app, in one of the forms of its URLs.
+
+Notes, beside what every `Visitor` does, each request that leaves the site: a page that asks
+`localhost:16006` itself has gone past the proxy, and works on nobody else's machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from playwright.sync_api import BrowserContext, Page, Request, WebSocket, expect
+
+from tests.browser.chromium import Visitor
+
+from .hostapp import COOKIES
+from .service import HOST, QUERY, Running
+
+PROJECT = "/alice/vision/"
+DIRECT = "direct"  # without a proxy, for whoever writes or doubts a test
+WITHOUT_ORIGIN = ("data:", "blob:", "about:", "chrome-extension:")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a service is for its visitors. site: the host app's. base: of the service's pages."""
+
+    form: str
+    site: str
+    port: int
+
+    @property
+    def base(self) -> str:
+        if self.form == DIRECT:
+            return f"http://localhost:{self.port}/"
+        if self.form == HOST:
+            return self.site.replace("//localhost", f"//{self.port}.localhost") + "/"
+        return f"{self.site}{PROJECT}proxy/{self.port}/"
+
+    @property
+    def origin(self) -> str:
+        url = urlsplit(self.base)
+        return f"{url.scheme}://{url.netloc}"
+
+    def typed(self, path: str, query: str) -> str:
+        """What a person types, or a page links to, for a path of the service."""
+        if self.form == QUERY:
+            more = f"&{query}" if query else ""
+            return f"{self.site}{PROJECT}{path}?port={self.port}{more}"
+        return f"{self.base}{path}{'?' if query else ''}{query}"
+
+
+class Guest(Visitor):
+    """Alice, signed in at the host app and at the host names of its ports.
+
+    complaints: also every request, and every WebSocket, to an origin that is none of `origins`.
+    """
+
+    def __init__(self, site: str, context: BrowserContext) -> None:
+        super().__init__(site, context)
+        self.origins = {site}
+        context.on("request", self._request)
+        context.on("page", lambda page: page.on("websocket", self._websocket))
+
+    def at(self, address: Address) -> None:
+        """Carries the app's cookies to where this service is, which is no other origin then."""
+        self.origins.add(address.origin)
+        for name, value in COOKIES.items():
+            for url in (self.site, address.origin):
+                self.context.add_cookies([{"name": name, "value": value, "url": url}])
+
+    def _request(self, request: Request) -> None:
+        self._look_at(request.method, request.url)
+
+    def _websocket(self, socket: WebSocket) -> None:
+        self._look_at("WebSocket", socket.url.replace("ws", "http", 1))
+
+    def _look_at(self, method: str, url: str) -> None:
+        there = urlsplit(url)
+        own = f"{there.scheme}://{there.netloc}" in self.origins
+        if not own and not url.startswith(WITHOUT_ORIGIN):
+            self.complaints.append(f"elsewhere: {method} {url}")
+
+
+@dataclass(frozen=True)
+class Tour:
+    """What `Service.use` gets: a running service, and a guest before its door."""
+
+    running: Running
+    address: Address
+    guest: Guest
+
+    @property
+    def base(self) -> str:
+        return self.address.base
+
+    def open(self, path: str = "", query: str = "") -> Page:
+        """The service's page in a tab of its own, by the address that a person would type."""
+        page = self.guest.context.new_page()
+        page.goto(self.address.typed(path, query))
+        return page
+
+    def stays(self, page: Page, path: str = "") -> None:
+        """The address bar shows this path of the service, below where the service is."""
+        expect(page).to_have_url(re.compile(re.escape(self.base + path)))
+
+
+def begin(running: Running, form: str, site: str, guest: Guest) -> Tour:
+    service = running.service
+    address = Address(form, site, running.port)
+    guest.at(address)
+    # Where they are aborted or fail, the console says so as well, with the URL.
+    guest.expects(*service.expected, *service.elsewhere)
+    return Tour(running, address, guest)
+
+
+def see_that_the_app_is_the_app(tour: Tour, page: Page) -> None:
+    """From a page of the service back into the app: its pages, its script, its API, its cookies."""
+    app = tour.guest.site
+    for path, title in (("/logout", "Logout of the app"), ("/", "Start page")):
+        follow_a_link(page, app + path if tour.address.form == HOST else path)
+        see_the_app(page, app + path, title)
+        page.go_back()
+        page.wait_for_load_state()
+    page.goto(app + PROJECT)
+    see_the_app(page, app + PROJECT, "Project page")
+    kept = {cookie.get("name"): cookie.get("value") for cookie in tour.guest.context.cookies(app)}
+    assert {name: kept.get(name) for name in COOKIES} == COOKIES
+
+
+def follow_a_link(page: Page, url: str) -> None:
+    """As if the service's page had had it."""
+    page.evaluate(
+        """url => {
+            const link = document.body.appendChild(document.createElement("a"));
+            link.href = url;
+            link.click();
+        }""",
+        url,
+    )
+
+
+def see_the_app(page: Page, url: str, title: str) -> None:
+    expect(page).to_have_url(url)
+    expect(page.get_by_role("heading")).to_have_text(title)
+    expect(page.locator("#who")).to_have_text("signed in as alice")
+
+
+def fetched(page: Page, url: str) -> dict[str, object]:
+    """What a script of this page gets from a URL, as JSON."""
+    text = page.evaluate("url => fetch(url).then(answer => answer.text())", url)
+    value: dict[str, object] = json.loads(text)
+    return value
