@@ -10,6 +10,7 @@ from .authorize import Authorizer
 from .errors import PortProxyError
 from .links import url_for_port
 from .locate import Target
+from .metrics import OnRequest, RequestMetrics
 from .middleware import PortProxy
 from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter
 from .ports import AllowedPorts
@@ -22,9 +23,11 @@ __all__ = [
     "AskApp",
     "Authorizer",
     "Identity",
+    "OnRequest",
     "PageAdapter",
     "PortProxy",
     "PortProxyError",
+    "RequestMetrics",
     "StripMount",
     "Target",
     "View",

@@ -73,6 +73,11 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         return bool(self._ready) or self.framing.complete
 
     @property
+    def is_read(self) -> bool:
+        """Whether all of the body has been read."""
+        return self.framing.complete and not self._ready
+
+    @property
     def request_is_sent(self) -> bool:
         """Whether the service has taken the whole request."""
         return self._channel.sent_whole
@@ -84,8 +89,11 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         """
         deadline = time.monotonic() + seconds
         while not self.is_ready and self._connection is not None:
-            if not self._channel.wait(max(0.0, deadline - time.monotonic())):
-                return False
+            try:
+                if not self._channel.wait(max(0.0, deadline - time.monotonic())):
+                    return False
+            except TimeoutError as error:
+                raise self._fell_silent(error) from error
             self._ready = self._receive(READ_SIZE)
         return True
 
@@ -129,6 +137,8 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
             if received:
                 return self.framing.feed(received)
             self.framing.eof()
+        except TimeoutError as error:
+            raise self._fell_silent(error) from error
         except (Malformed, Truncated, ConnectionError) as error:
             if not self._ended_by_reset(error):
                 self.close()
@@ -138,6 +148,10 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
             self.close()
             raise
         return b""
+
+    def _fell_silent(self, error: TimeoutError) -> ProtocolError:
+        self.close()
+        return ProtocolError("Response broken: nothing came for too long", error)
 
     def _ended_by_reset(self, error: Exception) -> bool:
         """Whether a reset is only how the kernel reports that the service closed (RFC 9112 section

@@ -10,8 +10,9 @@ from __future__ import annotations
 import select
 import socket
 import time
+from typing import NamedTuple
 
-from .errors import ClientGone
+from .errors import ClientGone, UploadStalled
 from .servers import VisitorSocket
 from .upload import FIRST_BLOCK, Upload
 
@@ -24,12 +25,21 @@ _LOOK_AT_VISITOR_AFTER = 0.25
 _LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
+class Limits(NamedTuple):
+    """How long a service is waited for: until `deadline` (monotonic) for its head, which each part
+    of an upload that it takes moves to `head_timeout` seconds from then; `idle_timeout` seconds for
+    more of the body, None: for ever."""
+
+    deadline: float
+    head_timeout: float
+    idle_timeout: float | None
+
+
 class Channel:
     """The connection to a service during one request.
 
-    `timeout`: seconds without progress after which `receive` raises TimeoutError, counted from the
-    last byte that the service took, until `deadline` is set to None. `visitor`: the visitor's
-    socket, or None where it cannot be seen.
+    `deadline`: when `receive` raises TimeoutError; None once the head has come, see `begin_body`.
+    `visitor`: the visitor's socket, or None where it cannot be seen.
     """
 
     def __init__(
@@ -38,12 +48,13 @@ class Channel:
         upload: Upload | None,
         *,
         visitor: VisitorSocket | None,
-        timeout: float,
-        deadline: float,
+        limits: Limits,
     ) -> None:
         self.sock = sock
-        self.deadline: float | None = deadline
-        self._timeout = timeout
+        self.deadline: float | None = limits.deadline
+        self._limits = limits
+        # When the body is given up, unless more of it comes; moved by all that the service does.
+        self._idle_end: float | None = None
         self._upload = upload
         self._visitor = visitor
         self._pending = memoryview(b"")  # what the socket has not taken yet
@@ -57,6 +68,23 @@ class Channel:
     @property
     def _sending(self) -> bool:
         return bool(self._pending) or (self._upload is not None and not self._upload.complete)
+
+    def begin_body(self) -> None:
+        """The head is there: what comes next has no deadline, and may be limited in its pauses."""
+        self.deadline = None
+        self._moved()
+
+    def _moved(self) -> None:
+        """The service took or sent something."""
+        if self.deadline is not None:
+            return
+        if self._limits.idle_timeout is not None:
+            self._idle_end = time.monotonic() + self._limits.idle_timeout
+
+    def _remaining(self) -> float | None:
+        """Seconds to wait for the service now; None: as long as it takes."""
+        ends = [end for end in (self.deadline, self._idle_end) if end is not None]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def send_head(self, head: bytes) -> None:
         """Begin to send: the head, in one piece with what is there already of a small body.
@@ -95,8 +123,8 @@ class Channel:
     def wait(self, seconds: float) -> bool:
         """Wait for bytes of the service, or its end; False if none came within `seconds`.
 
-        What is left of the request is sent first, as long as that takes. Raises `ClientGone`, and
-        what the server's input raises.
+        What is left of the request is sent first, as long as that takes. Raises TimeoutError if
+        the body has paused for too long, `ClientGone`, and what the server's input raises.
         """
         while self._sending:
             self._send_more()
@@ -106,6 +134,8 @@ class Channel:
         try:
             self._wait(select.POLLIN)
         except TimeoutError:
+            if self._idle_end is not None and self._idle_end <= time.monotonic():
+                raise
             return False
         finally:
             self.deadline = None
@@ -117,11 +147,14 @@ class Channel:
 
     def _receive_now(self, size: int) -> bytes | None:
         try:
-            return self.sock.recv(size)
+            data = self.sock.recv(size)
         except BlockingIOError:
             return None
         except OSError as error:
             raise _as_broken(error) from error
+        if self._idle_end is not None:
+            self._moved()
+        return data
 
     def _send_more(self) -> None:
         """Bring the upload one step forward, or wait until that or the answer is possible."""
@@ -130,7 +163,7 @@ class Channel:
             reader = self._upload.reader
             if reader.socket is not None and not reader.buffered():
                 # Either side may be next: an answer now must not wait for more of the upload.
-                _poll(self.sock, select.POLLIN, reader.socket, None, other_events=select.POLLIN)
+                self._wait_for_upload(reader.socket)
                 if self.readable():
                     return
             self._pending = memoryview(self._upload.next_block())
@@ -146,13 +179,24 @@ class Channel:
             return
         self._pending = self._pending[sent:]
         if self.deadline is not None:
-            self.deadline = time.monotonic() + self._timeout
+            self.deadline = time.monotonic() + self._limits.head_timeout
+        else:
+            self._moved()
+
+    def _wait_for_upload(self, source: VisitorSocket) -> None:
+        """Wait for more of the visitor's body, or of the service. Raises `UploadStalled` when the
+        head is due and it is the visitor who keeps us waiting."""
+        ready = _poll(
+            self.sock, select.POLLIN, source, self._remaining(), other_events=select.POLLIN
+        )
+        if not ready and self.deadline is not None:
+            raise UploadStalled(detail="the visitor sends no more of its body")
+        if not ready:
+            raise TimeoutError("no progress in time")
 
     def _wait(self, events: int) -> None:
         """Wait until the socket has one of `events`; notice a visitor who leaves meanwhile."""
-        remaining = None
-        if self.deadline is not None:
-            remaining = max(0.0, self.deadline - time.monotonic())
+        remaining = self._remaining()
         first = _LOOK_AT_VISITOR_AFTER
         if self._visitor is None or (remaining is not None and remaining < first):
             ready = _poll(self.sock, events, None, remaining)

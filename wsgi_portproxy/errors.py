@@ -9,10 +9,13 @@
     │   ├── ForeignOrigin        403  sent by another site's page
     │   ├── NotFound             404  the path leaves the mount
     │   ├── MethodNotAllowed     405  CONNECT, TRACE
-    │   ├── UpgradeRequired      426  another version of the WebSocket protocol
+    │   ├── UploadStalled        408  nothing of the body came for long
     │   ├── LengthRequired       411  a chunked body that the server does not decode
+    │   ├── BodyTooLarge         413  a body beyond this deployment's limit
+    │   ├── UpgradeRequired      426  another version of the WebSocket protocol
     │   ├── NotImplementedHere   501  something this release or server cannot do
     │   ├── TooManyTunnels       503  no more WebSockets at the moment
+    │   ├── TooManyRequests      503  too many requests wait for this port already
     │   ├── Loop                 508  the request came round to us again
     │   └── ClientGone           400  the visitor left before the end
     ├── AuthorizerFailed         503  the authorizer raised: the answer is no
@@ -35,6 +38,8 @@ from __future__ import annotations
 
 import errno
 import string
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -42,11 +47,13 @@ from urllib.parse import quote
 class PortProxyError(Exception):
     """Base of all: `status` to answer, `message` and `hint` for the visitor, `detail` to log.
 
-    port: that of the request; None where none could be found in it.
+    port: that of the request; None where none could be found in it. fields: what else the log is
+    told of the request, each by its name.
     """
 
     status: ClassVar[int] = 500
     port: int | None = None
+    fields: Mapping[str, object] = MappingProxyType({})
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, message: str, hint: str = "", *, detail: str = "") -> None:
@@ -99,6 +106,22 @@ class LengthRequired(RequestError):
     status = 411
 
 
+class UploadStalled(RequestError):
+    """RFC 9110 section 15.5.9: the visitor may ask again, on another connection."""
+
+    status = 408
+
+    def __init__(self, *, detail: str = "") -> None:
+        super().__init__("The request's body did not arrive in time.", detail=detail)
+
+
+class BodyTooLarge(RequestError):
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request's body is larger than the {limit} bytes allowed here.")
+
+
 class UpgradeRequired(RequestError):
     """RFC 6455 section 4.4: the answer names the version that would do."""
 
@@ -109,6 +132,18 @@ class UpgradeRequired(RequestError):
 class TooManyTunnels(RequestError):
     status = 503
     headers = (("Retry-After", "30"),)
+
+
+class TooManyRequests(RequestError):
+    status = 503
+    headers = (("Retry-After", "2"),)
+
+    def __init__(self, port: int, *, detail: str = "") -> None:
+        super().__init__(
+            f"Too many requests to the service on port {port} are under way.",
+            "It may be busy or stuck. Try again in a moment, or restart it.",
+            detail=detail,
+        )
 
 
 class NotImplementedHere(RequestError):

@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from .answer import READ_SIZE, UpstreamResponse
-from .channel import Channel
+from .channel import Channel, Limits
 from .errors import (
     BadRequest,
     BadResponse,
@@ -133,8 +133,7 @@ class UpstreamConnection(HTTPConnection):
         request: UpstreamRequest,
         upload: Upload | None,
         visitor: VisitorSocket | None,
-        *,
-        head_timeout: float,
+        limits: Limits,
         early_hints: EarlyHints | None,
     ) -> UpstreamResponse:
         """Send a request and read the head of its answer, both at once while there is a body.
@@ -142,17 +141,14 @@ class UpstreamConnection(HTTPConnection):
         Raises `UpstreamError`, `ClientGone`, and what the server's input raises; the connection is
         closed then.
         """
-        deadline = time.monotonic() + head_timeout
         try:
             if self.sock is None:
                 self.connect()
-            channel = Channel(
-                self.sock, upload, visitor=visitor, timeout=head_timeout, deadline=deadline
-            )
+            channel = Channel(self.sock, upload, visitor=visitor, limits=limits)
             channel.send_head(request.head())
             head, rest = self._read_head(channel, early_hints, switches=request.websocket)
             decoder = body_decoder(head, request.method)
-            channel.deadline = None
+            channel.begin_body()
             ready = decoder.feed(rest) if rest else b""
         except Malformed as error:
             self.close()

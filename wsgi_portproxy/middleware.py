@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from .account import Account, Accounts
 from .answer import UpstreamResponse
 from .askapp import AskApp
 from .authorize import Authorizer, authorize
@@ -22,6 +23,7 @@ from .exchange import UpstreamRequest
 from .headers import early_hint_headers, request_headers
 from .links import Links
 from .locate import Locator, Target, is_websocket
+from .metrics import OnRequest, loggable
 from .mount import Mount
 from .origin import check_same_origin, own_origin
 from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter, Pages, asking_for_plain_text
@@ -71,7 +73,15 @@ class PortProxy:
     withhold_authorization: whether the Authorization field is the app's own too.
     ipv6: whether a service that listens on [::1] only is reached there.
     connect_timeout: seconds for a service to accept a connection.
-    head_timeout: seconds for the head of its answer to come. Bodies have no limit.
+    head_timeout: seconds for the head of its answer to come, connecting and the redirects that are
+        followed included; each part of an upload that the service takes begins it anew.
+    stream_idle_timeout: seconds of silence of the service after which an answer that has begun is
+        cut off; None: never.
+    max_requests_per_port: requests for one port that may hold a thread of the server at a time, in
+        each process; further ones wait for a moment and are refused (503). None: half of the
+        server's threads, where their number is known, else any number.
+    max_request_body: bytes that the body of a request may have; None: any number.
+    on_request: called with what became of each request, for metrics; see `OnRequest`.
     max_tunnels: WebSockets, and streams that left their thread, open at a time in a process; None:
         half of its descriptors, less some.
     tunnel_idle_timeout: seconds of silence after which a WebSocket is cut.
@@ -102,6 +112,10 @@ class PortProxy:
         ipv6: bool = False,
         connect_timeout: float = 3.0,
         head_timeout: float = 60.0,
+        stream_idle_timeout: float | None = None,
+        max_requests_per_port: int | None = None,
+        max_request_body: int | None = None,
+        on_request: OnRequest | None = None,
         max_tunnels: int | None = None,
         tunnel_idle_timeout: float = 3600.0,
         tunnels_require_origin: bool = False,
@@ -135,9 +149,19 @@ class PortProxy:
             idle_timeout=tunnel_idle_timeout,
             require_origin=tunnels_require_origin,
             handover_after=handover_after,
+            stream_idle_timeout=stream_idle_timeout,
+        )
+        if max_request_body is not None and max_request_body < 0:
+            raise ValueError("max_request_body must not be negative")
+        self._max_request_body = max_request_body
+        self._accounts = Accounts(
+            max_requests_per_port=max_requests_per_port, on_request=on_request
         )
         self._upstream = Upstream(
-            connect_timeout=connect_timeout, head_timeout=head_timeout, ipv6=ipv6
+            connect_timeout=connect_timeout,
+            head_timeout=head_timeout,
+            idle_timeout=stream_idle_timeout,
+            ipv6=ipv6,
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -151,8 +175,9 @@ class PortProxy:
         return answer(environ, start_response)
 
     def _serve(self, target: Target, environ: WSGIEnvironment) -> WSGIApplication:
-        """The answer to a request for a port. Raises `PortProxyError`, with that port in it."""
-        try:
+        """The answer to a request for a port, whose end is told once. Raises `PortProxyError`, with
+        that port in it."""
+        with self._accounts.opened(target, environ) as account:
             self._ports.check(target, environ)  # 2
             check_same_origin(environ, target)
             self._tunnels.check(environ, target)
@@ -162,22 +187,21 @@ class PortProxy:
                 judged = at_location(location[1], environ)  # where a login is to lead back to
             refusal = authorize(self._authorizer, judged, target, self._cookies)  # 3
             if refusal is not None:
+                account.end(refusal.status, "refused")
                 return keep_from_straying(refusal) if self._strays else refusal
             if self._isolate and target.form != "host":
-                return moved(307, self._links.at_host(target, environ), [])
+                return moved(307, self._links.at_host(target, environ), [], account)
             hints = self._strays.remember(target, environ) if self._strays else []
             if location is not None:
-                return moved(*location, hints)
-            response, view = self._forward(self._view(target, environ), environ)  # 4
+                return moved(*location, hints, account)
+            account.hold_thread(environ)
+            response, view = self._forward(self._view(target, environ), environ, account)  # 4
             if response.status == 101:
-                return self._tunnels.carry(response, view, self._cookies, environ)  # 5, for ever
+                return self._tunnels.carry(response, view, self._cookies, environ, account)  # 5
             if target.form == "stray":  # a handshake: all else was sent elsewhere
                 response.close()
                 raise NotFound("There is no such page.", detail="not switched to a WebSocket")
-            return respond(response, view, self._cookies, self._tunnels, hints)  # 5
-        except PortProxyError as error:
-            error.port = target.port
-            raise
+            return respond(response, view, self._cookies, self._tunnels, hints, account)  # 5
 
     def _astray(self, environ: WSGIEnvironment) -> WSGIApplication:
         """The answer to a request that names no port: the wrapped app's, or that of the service
@@ -211,8 +235,10 @@ class PortProxy:
                     try:
                         return self._serve(target, environ)
                     except PortProxyError as error:
-                        text = error.detail or error.message
-                        log.debug("port %d: no WebSocket: %s", target.port, text)
+                        text = loggable(error.detail or error.message)
+                        log.debug(
+                            "port %d: no WebSocket: %s", target.port, text, extra=error.fields
+                        )
             unless_given.pop_all()
         return own
 
@@ -230,10 +256,12 @@ class PortProxy:
             root=quoted_script(environ),
         )
 
-    def _forward(self, view: View, environ: WSGIEnvironment) -> tuple[UpstreamResponse, View]:
+    def _forward(
+        self, view: View, environ: WSGIEnvironment, account: Account
+    ) -> tuple[UpstreamResponse, View]:
         """Send the request to the service; its answer, and the view in which its URLs are."""
         target = view.target
-        upload = upload_of(environ)
+        upload = account.upload = upload_of(environ, self._max_request_body)
         headers = request_headers(
             environ, view, self._cookies, withhold_authorization=self._withhold_authorization
         )
@@ -256,14 +284,17 @@ class PortProxy:
             if hints is not None and links:
                 hints(links)
 
-        response = self._upstream.send(request, upload, visitor=visitor, early_hints=early_hints)
+        deadline = self._upstream.head_deadline()
+        response = self._upstream.send(
+            request, upload, deadline=deadline, visitor=visitor, early_hints=early_hints
+        )
         if adapts:
             self._pages.adapt(response, view)
         if target.form != "query" or target.websocket:
             return response, view
 
         def send(again: UpstreamRequest) -> UpstreamResponse:
-            return self._upstream.send(again, visitor=visitor)
+            return self._upstream.send(again, deadline=deadline, visitor=visitor)
 
         return follow_redirects(response, request, view, self._cookies, send)
 
@@ -273,10 +304,10 @@ class PortProxy:
 
 
 def _log(error: PortProxyError) -> None:
-    text = error.detail or error.message
+    cause = None
+    level = logging.WARNING if error.status >= 500 else logging.INFO
     if isinstance(error, (AuthorizerFailed, AuthorizerMisused, SettingFailed)):
-        log.error("port %s: %s", error.port, text, exc_info=error.__cause__)
-    elif error.status >= 500:
-        log.warning("port %s: %d %s", error.port, error.status, text)
-    else:
-        log.info("port %s: %d %s", error.port, error.status, text)
+        level, cause = logging.ERROR, error.__cause__
+    text = loggable(error.detail or error.message)
+    fields = {"port": error.port, "status": error.status, **error.fields}
+    log.log(level, "port %s: %d %s", error.port, error.status, text, exc_info=cause, extra=fields)

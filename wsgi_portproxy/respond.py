@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ProtocolError
 
+from .account import Account
 from .answer import UpstreamResponse
 from .cookies import CookiePolicy
-from .errors import ClientGone
+from .errors import PortProxyError
 from .headers import Headers, response_headers
+from .metrics import Ending, loggable
 from .rewrite import View
 from .servers import is_gevent
 from .tunnel.streams import Departure, departure
@@ -39,8 +41,10 @@ def respond(
     cookies: CookiePolicy,
     tunnels: Tunnels,
     extra: Headers,
+    account: Account,
 ) -> WSGIApplication:
-    """The service's answer as a WSGI application, to be called once. It closes `response`.
+    """The service's answer as a WSGI application, to be called once. It closes `response`, and
+    ends `account`.
 
     extra: fields of ours to add to it.
     """
@@ -50,22 +54,24 @@ def respond(
             headers = _headers(response, view, cookies, environ) + extra
             write = start_response(f"{response.status} {response.reason or ''}", headers)
             leaving = departure(environ, start_response, response, tunnels)
-            body = StreamedBody(response, view.target.port, write, leaving)
+            body = StreamedBody(response, account, write, leaving)
             if response.body_is_due():
                 body.send_head()  # it is news by itself: an event stream may stay silent for long
         except BaseException:
             response.close()
+            account.end(response.status, "cut")
             raise
         return body
 
     return application
 
 
-def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
+def moved(status: int, location: str, extra: Headers, account: Account) -> WSGIApplication:
     """A redirect to another URL of the same service, for the visitor's browser to follow.
 
     extra: fields of ours to add to it.
     """
+    account.end(status, "refused")
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         read_out(environ)  # a 307 or 308 has the browser send the body again
@@ -109,16 +115,17 @@ class StreamedBody:
     def __init__(
         self,
         response: UpstreamResponse,
-        port: int,
+        account: Account,
         write: Callable[[bytes], object],
         leaving: Departure | None,
     ) -> None:
         self._response = response
-        self._port = port
+        self._account = account
         self._write = write
         self._leaving = leaving
         self._began = False
         self._passed = 0  # bytes given out so far
+        self._left = False  # the rest of the body, and its end, are the relay's
 
     def send_head(self) -> None:
         """Let the server send the head now: by itself it waits for the first byte of the body."""
@@ -130,18 +137,24 @@ class StreamedBody:
 
     def __next__(self) -> bytes:
         try:
-            if self._leaves():
+            self._left = self._left or self._leaves()
+            if self._left:
                 raise StopIteration
             block = self._response.read1(self._leaving.block_size if self._leaving else _BLOCK)
         except ProtocolError as error:
-            log.warning("port %d: the answer broke off: %s", self._port, error.args[0])
+            text = loggable(str(error.args[0]))
+            log.warning("port %d: the answer broke off: %s", self._account.port, text)
+            self._end("cut")
             if not self._began:
                 self.send_head()  # else the server would answer 500, or nothing, on our behalf
             raise ConnectionResetError(errno.ECONNRESET, "the service broke off") from error
-        except ClientGone as error:
-            log.debug("port %d: the visitor left: %s", self._port, error.detail)
+        except PortProxyError as error:  # of the visitor's side; it is too late for its page
+            text = loggable(error.detail or error.message)
+            log.debug("port %d: the visitor left: %s", self._account.port, text)
+            self._end("cut")
             raise ConnectionResetError(errno.ECONNRESET, "the visitor left") from error
         if not block:
+            self._end("complete")
             raise StopIteration
         self._began = True
         self._passed += len(block)
@@ -152,7 +165,12 @@ class StreamedBody:
         if self._leaving is None or not self._leaving.is_due(self._response, self._passed):
             return False
         leaving, self._leaving = self._leaving, None  # there is one chance: now
-        return leaving.leave(self._response, self._port, self._passed)
+        return leaving.leave(self._response, self._account, self._passed)
+
+    def _end(self, ended: Ending) -> None:
+        self._account.end(self._response.status, ended, sent=self._passed)
 
     def close(self) -> None:
+        if not self._left:
+            self._end("complete" if self._response.is_read else "cut")
         self._response.close()

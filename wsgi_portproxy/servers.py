@@ -12,6 +12,8 @@ import fcntl
 import io
 import sys
 import termios
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -229,6 +231,44 @@ def client_socket(environ: WSGIEnvironment) -> VisitorSocket | None:
     adapter = adapter_of(environ)
     sock: VisitorSocket | None = adapter.socket(environ) if adapter is not None else None
     return sock
+
+
+def server_threads(environ: WSGIEnvironment) -> int | None:
+    """How many threads the server has for requests, in this process; None where that is not known,
+    or where it makes one for each connection.
+
+    No server tells an application. The pool is that of the thread which runs this very request:
+    one of `concurrent.futures` (gunicorn's gthread, a2wsgi), to which its threads hold a weak
+    reference; cheroot's threads have their server as an attribute. waitress shows its channel, and
+    with it its settings; uWSGI its options. Where none of it is found there is no thread to count:
+    greenlets, processes of one thread, a thread for each connection.
+    """
+    try:
+        for threads in (_executor_threads, _cheroot_threads):
+            count = threads(threading.current_thread())
+            if count is not None:
+                return count
+        channel = _waitress_channel(environ)
+        if channel is not None:
+            return int(channel.adj.threads)
+        if "uwsgi.version" in environ and "uwsgi" in sys.modules:
+            return int(sys.modules["uwsgi"].opt["threads"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        pass  # a release that keeps it elsewhere
+    return None
+
+
+def _executor_threads(thread: Any) -> int | None:
+    reference = next(iter(getattr(thread, "_args", ())), None)
+    executor = reference() if isinstance(reference, weakref.ref) else None
+    count = getattr(executor, "_max_workers", None)
+    return count if isinstance(count, int) else None
+
+
+def _cheroot_threads(thread: Any) -> int | None:
+    # Its pool grows by nobody's order but the application's.
+    count = getattr(getattr(getattr(thread, "server", None), "requests", None), "min", None)
+    return count if isinstance(count, int) else None
 
 
 def is_tls(sock: object) -> bool:

@@ -10,7 +10,14 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from .errors import BadRequest, ClientGone, LengthRequired, NotImplementedHere, PortProxyError
+from .errors import (
+    BadRequest,
+    BodyTooLarge,
+    ClientGone,
+    LengthRequired,
+    NotImplementedHere,
+    PortProxyError,
+)
 from .servers import BodyReader, body_reader
 
 if TYPE_CHECKING:
@@ -28,13 +35,16 @@ _BODY_IS_UNUSUAL = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 class Upload:
     """A body of `length` bytes, or a chunked one (`length` None), read from the visitor once.
 
-    `complete`: all of it has been given out by `next_block`.
+    `complete`: all of it has been given out by `next_block`. `taken`: bytes of it so far.
+    `limit`: bytes that a chunked one may have, None: any.
     """
 
-    def __init__(self, reader: BodyReader, length: int | None) -> None:
+    def __init__(self, reader: BodyReader, length: int | None, limit: int | None = None) -> None:
         self.reader = reader
         self.length = length
         self.complete = length == 0
+        self.taken = 0
+        self._limit = limit
         self._remaining = length
         self._block = FIRST_BLOCK
 
@@ -48,8 +58,9 @@ class Upload:
     def next_block(self) -> bytes:
         """The next piece as it goes onto the wire; may wait for the visitor.
 
-        Raises `ClientGone` if the body ends before its length or the connection breaks, and the
-        server's own error for a malformed one: the service then never sees a complete request.
+        Raises `ClientGone` if the body ends before its length or the connection breaks,
+        `BodyTooLarge` beyond the limit, and the server's own error for a malformed one: the service
+        then never sees a complete request.
         """
         limit = self._block
         if self._remaining is not None:
@@ -60,6 +71,9 @@ class Upload:
             raise ClientGone("reading the request body failed") from error
         if len(data) == self._block < LAST_BLOCK:
             self._block *= 2
+        self.taken += len(data)
+        if self._limit is not None and self.taken > self._limit:
+            raise BodyTooLarge(self._limit)
         if self._remaining is not None:
             if not data:
                 raise ClientGone("request body shorter than its Content-Length")
@@ -70,12 +84,13 @@ class Upload:
         return b"%x\r\n%b\r\n" % (len(data), data)  # of no data: the last chunk
 
 
-def upload_of(environ: WSGIEnvironment) -> Upload | None:
-    """The body of a request, or None if it has none.
+def upload_of(environ: WSGIEnvironment, limit: int | None = None) -> Upload | None:
+    """The body of a request, or None if it has none. `limit`: bytes that it may have, None: any.
 
     Neither Content-Length nor Transfer-Encoding means no body (RFC 9112 section 6.3). Raises
-    `BadRequest`, `NotImplementedHere` for a coding other than chunked, and `LengthRequired` for a
-    chunked body that the server does not decode (`wsgi.input_terminated` not set).
+    `BadRequest`, `BodyTooLarge` for a length beyond the limit, `NotImplementedHere` for a coding
+    other than chunked, and `LengthRequired` for a chunked body that the server does not decode
+    (`wsgi.input_terminated` not set).
     """
     coding = environ.get("HTTP_TRANSFER_ENCODING", "").strip().lower()
     length = environ.get("CONTENT_LENGTH") or ""
@@ -86,11 +101,13 @@ def upload_of(environ: WSGIEnvironment) -> Upload | None:
             raise LengthRequired(
                 "This server takes no chunked request bodies.", "Send a Content-Length."
             )
-        return Upload(body_reader(environ), None)
+        return Upload(body_reader(environ), None, limit)
     if not length:
         return None
     if _LENGTH.fullmatch(length) is None:
         raise BadRequest("The Content-Length is not a number.")
+    if limit is not None and int(length) > limit:
+        raise BodyTooLarge(limit)
     if not int(length) and environ["REQUEST_METHOD"] in _BODY_IS_UNUSUAL:
         return None
     return Upload(body_reader(environ), int(length))

@@ -14,6 +14,7 @@ import urllib3
 from urllib3.exceptions import ClosedPoolError
 
 from .answer import UpstreamResponse
+from .channel import Limits
 from .errors import NoResponse
 from .exchange import IPV4, EarlyHints, UpstreamConnection, UpstreamRequest
 from .servers import VisitorSocket
@@ -68,60 +69,65 @@ class Upstream:
     """The way to all services: pools made when first needed, per process, never shared by a fork.
 
     connect_timeout, head_timeout: seconds, for a connection to open and for the head of an answer
-    to come (counted from the last byte of the request that the service took).
+    to come (counted from the last byte of an upload that the service took, else from the start).
+    idle_timeout: seconds that its body may pause; None: any number.
     ipv6: whether [::1] is tried where nothing listens on 127.0.0.1.
     """
 
-    def __init__(self, *, connect_timeout: float, head_timeout: float, ipv6: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        head_timeout: float,
+        idle_timeout: float | None = None,
+        ipv6: bool = False,
+    ) -> None:
         if not (connect_timeout > 0 and head_timeout > 0):
             raise ValueError("connect_timeout and head_timeout must be more than 0 seconds")
+        if idle_timeout is not None and not idle_timeout > 0:
+            raise ValueError("stream_idle_timeout must be more than 0 seconds, or None")
         self._connect_timeout = connect_timeout
         self._head_timeout = head_timeout
+        self._idle_timeout = idle_timeout
         self._ipv6 = ipv6
         self._pools: dict[int, UpstreamPool] = {}
         _instances.add(self)
+
+    def head_deadline(self) -> float:
+        """When the head of an answer has to be there which is asked for now, monotonic seconds."""
+        return time.monotonic() + self._head_timeout
 
     def send(
         self,
         request: UpstreamRequest,
         upload: Upload | None = None,
         *,
+        deadline: float,
         visitor: VisitorSocket | None = None,
         early_hints: EarlyHints | None = None,
     ) -> UpstreamResponse:
         """Send a request and return its answer as soon as the head is there.
 
         Repeated once, on a fresh connection, if a reused connection turned out to be closed before
-        any byte of an answer, and the request is idempotent and has no body. Raises as
-        `UpstreamConnection.exchange` does.
+        any byte of an answer, and the request is idempotent and has no body. `deadline`: for the
+        head, from `head_deadline`. Raises as `UpstreamConnection.exchange` does.
         """
         repeatable = upload is None and request.method in _IDEMPOTENT
         pool = self._pool(request.port)
         connection = pool.get(only_trusted=not repeatable, fresh=request.websocket)
         reused = connection.sock is not None
+        limits = Limits(deadline, self._head_timeout, self._idle_timeout)
         try:
-            return self._exchange(connection, request, upload, visitor, early_hints)
+            return connection.exchange(request, upload, visitor, limits, early_hints)
         except NoResponse:
             if not (reused and repeatable):
                 raise
-        return self._exchange(connection, request, upload, visitor, early_hints)
-
-    def _exchange(
-        self,
-        connection: UpstreamConnection,
-        request: UpstreamRequest,
-        upload: Upload | None,
-        visitor: VisitorSocket | None,
-        early_hints: EarlyHints | None,
-    ) -> UpstreamResponse:
-        return connection.exchange(
-            request, upload, visitor, head_timeout=self._head_timeout, early_hints=early_hints
-        )
+        return connection.exchange(request, upload, visitor, limits, early_hints)
 
     def _pool(self, port: int) -> UpstreamPool:
         pool = self._pools.get(port)
         if pool is None:
-            timeout = urllib3.Timeout(connect=self._connect_timeout)
+            timeout = urllib3.Timeout(connect=min(self._connect_timeout, self._head_timeout))
             pool = UpstreamPool(
                 IPV4, port, timeout=timeout, maxsize=_IDLE_CONNECTIONS, retries=False
             )

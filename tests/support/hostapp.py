@@ -42,8 +42,16 @@ def may_view(request: Request, target: Target) -> bool:
     return bool(request.cookies.get("user") == target.params.get("username", "alice"))
 
 
+# Beyond what any server of these tests has threads: how many of them there are is what is looked at.
+NO_CAP = 1000
+
 application = PortProxy(
-    app, authorizer=may_view, mount=MOUNT, connect_timeout=1.0, head_timeout=2.0
+    app,
+    authorizer=may_view,
+    mount=MOUNT,
+    connect_timeout=1.0,
+    head_timeout=2.0,
+    max_requests_per_port=NO_CAP,
 )
 asking = PortProxy(app, authorizer=AskApp(), mount=MOUNT, head_timeout=2.0)
 whole = PortProxy(app, authorizer=may_view, head_timeout=2.0)

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from .frames import FrameTracker
 from .transcode import Transcoder
+
+#: Called once, in the relay's thread or in the one that ends the process: with whether it came to
+#: its proper end (the visitor was sent all of the stream; both sides have closed the WebSocket),
+#: and the bytes that came from the visitor and from the service.
+OnEnd: TypeAlias = Callable[[bool, int, int], None]
 
 
 class NewTunnel(NamedTuple):
@@ -20,8 +25,7 @@ class NewTunnel(NamedTuple):
     the other before. dummy: what keeps the server's replacement socket writable until the server
     closed it. idle_timeout: seconds of silence in both directions after which the tunnel is cut.
     head: of the response, if it was not sent yet; goes out before all else. stream: for the rest of
-    a response instead of a WebSocket. on_end: called once, with whether the visitor was sent all of
-    the stream; in the relay's thread, or in the one that ends the process.
+    a response instead of a WebSocket. on_end: see `OnEnd`.
     """
 
     client: _socket.socket
@@ -32,7 +36,7 @@ class NewTunnel(NamedTuple):
     idle_timeout: float
     head: bytes = b""
     stream: Transcoder | None = None
-    on_end: Callable[[bool], None] | None = None
+    on_end: OnEnd | None = None
 
 
 class End:
@@ -54,6 +58,7 @@ class Tunnel:
     """Two ends, and either the service's `frames` to follow or its `stream` to frame on."""
 
     __slots__ = (
+        "broken",
         "client",
         "delivered",
         "frames",
@@ -61,6 +66,8 @@ class Tunnel:
         "idle_timeout",
         "last",
         "on_end",
+        "received",
+        "sent",
         "service",
         "stream",
     )
@@ -71,7 +78,9 @@ class Tunnel:
         self.client.peer, self.service.peer = self.service, self.client
         self.stream = new.stream
         self.frames = FrameTracker(new.to_client) if new.stream is None else None
-        self.delivered = False  # the visitor was sent the whole stream
+        self.delivered = False  # the visitor was sent the whole stream, or all of the WebSocket
+        self.broken = False  # an end was lost, or sent away, so that it has no proper end
+        self.received, self.sent = len(new.to_service), len(new.to_client)
         self.on_end = new.on_end
         self.idle_timeout = new.idle_timeout
         self.last = now  # when bytes last went through, monotonic
@@ -83,9 +92,27 @@ class Tunnel:
         its connection breaks by itself if nobody is there (TCP's own timers)."""
         return bool(self.client.pending or self.service.pending)
 
+    def count(self, end: End, size: int) -> None:
+        """Bytes came from `end`."""
+        if end is self.service:
+            self.sent += size
+        else:
+            self.received += size
+
+    def is_over(self, now: float, linger: float) -> bool:
+        """Whether it has been silent for too long, or for `linger` seconds since one side ended.
+
+        A stream whose visitor has not taken what came is not read: that silence is not the
+        service's.
+        """
+        silent = now - self.last
+        if self.half_closed and silent > linger and not self.is_awaited:
+            return True
+        return silent > self.idle_timeout and not (self.stream is not None and self.client.pending)
+
     def conclude(self, *, delivered: bool = False) -> None:
         """Report the end of it, once."""
         self.delivered = self.delivered or delivered
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
-            on_end(self.delivered)
+            on_end(self.delivered, self.received, self.sent)

@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from ..servers import is_tls
@@ -20,12 +21,22 @@ from .relay import LINGER, MAX_PENDING
 _READ_SIZE = 65536
 
 
+@dataclass
+class Pumped:
+    """What went through: bytes in each direction, and whether both sides came to their end."""
+
+    to_service: int = 0
+    to_client: int = 0
+    complete: bool = False
+
+
 class _Side:
     """One socket with what waits to be written to it. `ended`: nothing more comes from it."""
 
     def __init__(self, sock: Any, pending: bytes) -> None:
         self.sock = sock
         self.pending = bytearray(pending)
+        self.sent = 0
         self.ended = False
         self.shut = False  # told that nothing more will be written
 
@@ -51,6 +62,7 @@ class _Side:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return False
             del self.pending[:sent]
+            self.sent += sent
             return True
         if other.ended and not self.shut:
             self.shut = True
@@ -71,10 +83,11 @@ def pump(
     to_client: bytes,
     to_service: bytes,
     idle_timeout: float,
+    pumped: Pumped,
 ) -> None:
     """Carry bytes both ways until both sides have ended, one is lost, or all is silent for long.
 
-    `client` stays the server's, shut down; `service` is closed.
+    `client` stays the server's, shut down; `service` is closed; `pumped` is filled in.
     """
     near, far = _Side(client, to_client), _Side(service, to_service)
     timeout = client.gettimeout()
@@ -85,9 +98,11 @@ def pump(
             moved = [near.pull(far), far.pull(near), far.push(near), near.push(far)]
             if not any(moved) and not _wait(near, far, idle_timeout):
                 return
+        pumped.complete = True
     except OSError:
         return  # one side is lost, and the tunnel with it
     finally:
+        pumped.to_client, pumped.to_service = near.sent, far.sent
         service.close()
         _shut_down(client)
         client.settimeout(timeout)

@@ -25,6 +25,7 @@ from ..framing import Malformed, Truncated
 from .frames import CLOSE_GOING_AWAY
 from .joined import End, NewTunnel, Tunnel
 from .native import native
+from .telling import tell_waiting
 
 MAX_PENDING = 262144  # bytes kept in each direction for a reader slower than the sender
 # Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455
@@ -95,6 +96,7 @@ class Relay:
         for tunnel in list(self._tunnels.values()):
             self._spoil(tunnel.client)
             tunnel.conclude()
+        tell_waiting()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's connections, without a word to their peers."""
@@ -199,6 +201,7 @@ class Relay:
             return
         data = self._buffer[:size]
         tunnel = end.tunnel
+        tunnel.count(end, size)
         if tunnel.frames is None:
             self._pass_stream(end, data, now)
             return
@@ -293,10 +296,12 @@ class Relay:
 
     def _shut(self, end: End) -> None:
         """Nothing more will be written to `end`. Over, if nothing more will be read either."""
-        if end.tunnel.stream is not None and end.tunnel.stream.complete:
-            end.tunnel.conclude(delivered=True)
+        tunnel = end.tunnel
+        if tunnel.stream is not None and tunnel.stream.complete:
+            tunnel.conclude(delivered=True)
         if end.ended and not end.peer.pending:
-            self._close(end.tunnel)
+            tunnel.delivered |= tunnel.stream is None and not tunnel.broken
+            self._close(tunnel)
             return
         try:
             end.sock.shutdown(_socket.SHUT_WR)
@@ -309,7 +314,7 @@ class Relay:
             self._close(end.tunnel)
             return
         end.pending = None
-        end.peer.ended = True
+        end.tunnel.broken = end.peer.ended = True
         end.tunnel.half_closed = end.tunnel.half_closed or now
         self._watch(end)
         self._watch(end.peer)
@@ -319,7 +324,7 @@ class Relay:
     def _lose(self, end: End, now: float) -> None:
         """An end is gone without a word. What it had sent still goes to its peer."""
         end.pending = None
-        end.ended = end.peer.ended = True
+        end.tunnel.broken = end.ended = end.peer.ended = True
         end.tunnel.half_closed = end.tunnel.half_closed or now
         if not end.peer.pending:
             self._close(end.tunnel)
@@ -377,13 +382,7 @@ class Relay:
         return False
 
     def _sweep(self, now: float) -> None:
-        over = [
-            tunnel
-            for tunnel in self._tunnels.values()
-            if now - tunnel.last > tunnel.idle_timeout
-            or (tunnel.half_closed and now - tunnel.last > LINGER and not tunnel.is_awaited)
-        ]
-        for tunnel in over:
+        for tunnel in [one for one in self._tunnels.values() if one.is_over(now, LINGER)]:
             self._close(tunnel)
 
     def _say_goodbye(self, now: float) -> None:
@@ -392,7 +391,7 @@ class Relay:
             if service.ended or tunnel.frames is None or not tunnel.frames.at_boundary:
                 continue  # it may end in time, or come to where a frame does
             client.pending = (client.pending or bytearray()) + CLOSE_GOING_AWAY
-            service.ended = True
+            service.ended = tunnel.broken = True
             tunnel.half_closed = tunnel.last = now
             self._watch(service)
             self._watch(client)

@@ -7,12 +7,12 @@ response stays in its thread and works as ever.
 
 from __future__ import annotations
 
-import logging
 import select
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..metrics import Ending
 from ..servers import adapter_of, is_tls
 from .joined import NewTunnel
 from .process import is_available, relay
@@ -22,10 +22,10 @@ from .tunnels import Tunnels
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from ..account import Account
     from ..answer import UpstreamResponse
 
 _BLOCK = 65536  # bytes; what a read of a loopback socket yields at most
-log = logging.getLogger("wsgi_portproxy")
 
 
 class Departure:
@@ -46,8 +46,7 @@ class Departure:
         self._environ = environ
         self._gunicorn = gunicorn_response
         self._tunnels = tunnels
-        self._started = time.monotonic()
-        self._due = self._started + after
+        self._due = time.monotonic() + after
         self._is_event_stream = is_event_stream
         self._visitor = environ["gunicorn.socket"]
         self._writable = select.poll()
@@ -82,11 +81,12 @@ class Departure:
         buffer: int = self._visitor.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         return max(1, min(_BLOCK, buffer // 4))
 
-    def leave(self, response: UpstreamResponse, port: int, passed: int) -> bool:
+    def leave(self, response: UpstreamResponse, account: Account, passed: int) -> bool:
         """Hand the rest of the body to the relay; False where there is no room for another.
 
         `passed`: bytes of the body that went out before. From then on the server's own connection
-        is a dummy, which takes the end of the response as the server frames it.
+        is a dummy, which takes the end of the response as the server frames it, and `account` ends
+        with the stream.
         """
         adapter = adapter_of(self._environ)
         if not self._gunicorn.headers_sent:
@@ -102,16 +102,18 @@ class Departure:
         if taken is None:
             return False
         chunked = bool(self._gunicorn.chunked)
-        status, started = response.status, self._started
+        status = response.status
         stream = Transcoder(
             response.framing,
             chunked=chunked,
             needs_reset=not chunked and self._gunicorn.response_length is None,
         )
         service, ready = response.detach()
+        account.leave_thread()
 
-        def on_end(complete: bool) -> None:
-            _log_end(port, status, complete, started, passed + stream.passed)
+        def on_end(complete: bool, received: int, sent: int) -> None:
+            ended: Ending = "complete" if complete else "cut"
+            account.end(status, ended, sent=passed + stream.passed)
 
         relay().add(
             NewTunnel(
@@ -120,7 +122,7 @@ class Departure:
                 to_client=b"".join(stream.encode([ready] if ready else [])),
                 to_service=b"",
                 dummy=taken.dummy,
-                idle_timeout=float("inf"),
+                idle_timeout=self._tunnels.stream_idle_timeout or float("inf"),
                 stream=stream,
                 on_end=on_end,
             )
@@ -168,11 +170,3 @@ def departure(
 
 # What is read of gunicorn's response object; a release without one of them keeps its responses.
 _USED = ("chunked", "headers_sent", "response_length", "sent", "write")
-
-
-def _log_end(port: int, status: int, complete: bool, started: float, size: int) -> None:
-    seconds = time.monotonic() - started
-    ending = "ended" if complete else "was cut"
-    log.info(
-        "port %d: the stream (%d) %s after %.3f s, %d bytes", port, status, ending, seconds, size
-    )

@@ -9,18 +9,21 @@ import resource
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..account import Account
 from ..answer import UpstreamResponse
 from ..cookies import CookiePolicy
 from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
 from ..headers import Headers, response_headers
 from ..locate import Target
+from ..metrics import Ending
 from ..rewrite import View
 from ..servers import Adapter, adapter_of, is_tls
 from .handover import TakenOver, take_over
 from .handshake import UPGRADE_FIELDS, check_request, check_response
 from .joined import NewTunnel
 from .process import is_available, relay
-from .pump import pump
+from .pump import Pumped, pump
+from .telling import telling
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -42,6 +45,7 @@ class Tunnels:
         idle_timeout: float,
         require_origin: bool,
         handover_after: float | None,
+        stream_idle_timeout: float | None,
     ) -> None:
         if (max_tunnels or 0) < 0 or not idle_timeout > 0 or (handover_after or 0) < 0:
             raise ValueError(
@@ -49,6 +53,7 @@ class Tunnels:
                 "be more than 0"
             )
         self.handover_after = handover_after
+        self.stream_idle_timeout = stream_idle_timeout
         self._max_tunnels = max_tunnels
         self._idle_timeout = idle_timeout
         self._require_origin = require_origin
@@ -84,8 +89,10 @@ class Tunnels:
         view: View,
         cookies: CookiePolicy,
         environ: WSGIEnvironment,
+        account: Account,
     ) -> WSGIApplication:
-        """Make a tunnel of the service's 101. The application returned ends the server's part.
+        """Make a tunnel of the service's 101. The application returned ends the server's part;
+        `account` ends with the tunnel.
 
         Raises `BadResponse` for a 101 that does not accept the handshake, and `TooManyTunnels` or
         `Overloaded` where there is no room after all; `response` is closed then.
@@ -99,7 +106,7 @@ class Tunnels:
             if is_tls(adapter.socket(environ)):
                 if not self._reserve():
                     raise self._too_many(port)
-                return self._in_this_thread(response, headers, adapter)
+                return self._in_this_thread(response, headers, adapter, account)
             taken = self.take(adapter, environ)
             if taken is None:
                 raise self._too_many(port)
@@ -111,6 +118,11 @@ class Tunnels:
             response.close()
             raise
         service, ready = response.detach()
+        account.leave_thread()
+
+        def on_end(complete: bool, received: int, sent: int) -> None:
+            account.end(101, "complete" if complete else "cut", received=received, sent=sent)
+
         relay().add(
             NewTunnel(
                 client=taken.sock,
@@ -120,14 +132,16 @@ class Tunnels:
                 dummy=taken.dummy,
                 idle_timeout=self._idle_timeout,
                 head=_head(headers),
+                on_end=telling(on_end),
             )
         )
         return _switched
 
     def _in_this_thread(
-        self, response: UpstreamResponse, headers: Headers, adapter: Adapter
+        self, response: UpstreamResponse, headers: Headers, adapter: Adapter, account: Account
     ) -> WSGIApplication:
         def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            pumped = Pumped()
             try:
                 write = start_response("101 Switching Protocols", headers)
                 write(b"")  # the head, through the server's TLS
@@ -139,10 +153,13 @@ class Tunnels:
                     to_client=ready,
                     to_service=read_ahead,
                     idle_timeout=self._idle_timeout,
+                    pumped=pumped,
                 )
             finally:
                 response.close()
                 relay().give_back()
+                ended: Ending = "complete" if pumped.complete else "cut"
+                account.end(101, ended, received=pumped.to_service, sent=pumped.to_client)
             return []
 
         return application

@@ -1,0 +1,124 @@
+"""What a request for a port is charged with while it goes on, from its arrival to its end.
+
+Owns that its place under the cap is given back once, and its end told once, whichever way it ends:
+in its own thread, or in the relay's, where a stream or a WebSocket goes on without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from .caps import Caps
+from .errors import PortProxyError
+from .metrics import Ending, OnRequest, RequestMetrics, log_end, shown_method, tell
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from .locate import Target
+    from .upload import Upload
+
+
+class Accounts:
+    """Those of one `PortProxy`. Settings as there."""
+
+    def __init__(self, *, max_requests_per_port: int | None, on_request: OnRequest | None) -> None:
+        if on_request is not None and not callable(on_request):
+            raise TypeError("on_request must be a callable: on_request(metrics)")
+        self.caps = Caps(max_requests_per_port)
+        self.on_request = on_request
+
+    @contextmanager
+    def opened(self, target: Target, environ: WSGIEnvironment) -> Iterator[Account]:
+        """That of a new request; whoever gives out an answer to it is to end it. If the block
+        raises instead, it has ended, and a `PortProxyError` knows the port."""
+        account = Account(self, target, environ)
+        try:
+            yield account
+        except PortProxyError as error:
+            account.refuse(error)
+            raise
+        except BaseException:  # of the server's input, when the visitor's body is malformed
+            account.end(500, "cut")
+            raise
+
+
+class Account:
+    """That of one request. Used by one thread at a time."""
+
+    def __init__(self, accounts: Accounts, target: Target, environ: WSGIEnvironment) -> None:
+        self._accounts = accounts
+        self._target = target
+        self._method = shown_method(environ["REQUEST_METHOD"])
+        self._started = time.monotonic()
+        self._holds_thread = False
+        self._left = False
+        self._ended = False
+        self._received = 0
+        self.upload: Upload | None = None  # counts what was read of the visitor's body
+
+    @property
+    def port(self) -> int:
+        return self._target.port
+
+    def hold_thread(self, environ: WSGIEnvironment) -> None:
+        """Take a place under the cap of the port. Raises `TooManyRequests`."""
+        self._accounts.caps.enter(self._target.port, environ)
+        self._holds_thread = True
+
+    def leave_thread(self) -> None:
+        """The request goes on without a thread of the server: its place is free for another."""
+        self._left = True
+        self._give_back()
+        if self.upload is not None:  # with which the server's objects would be kept
+            self._received, self.upload = self.upload.taken, None
+
+    def _give_back(self) -> None:
+        if self._holds_thread:
+            self._holds_thread = False
+            self._accounts.caps.leave(self._target.port)
+
+    def end(self, status: int, ended: Ending, *, received: int = 0, sent: int = 0) -> None:
+        """The request is over. Further calls do nothing.
+
+        received, sent: bytes from and to the visitor, the body of the request not counted.
+        """
+        metrics = self._close(status, ended, received, sent)
+        if metrics is not None:
+            log_end(metrics, left=self._left)
+            self._tell(metrics)
+
+    def refuse(self, error: PortProxyError) -> None:
+        """The request is over with an error page of ours, whose line in the log has the reason."""
+        error.port = self._target.port
+        metrics = self._close(error.status, "refused", 0, 0)
+        if metrics is not None:
+            error.fields = asdict(metrics)
+            self._tell(metrics)
+
+    def _close(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics | None:
+        if self._ended:
+            return None
+        self._give_back()
+        self._ended = True
+        target = self._target
+        received += self._received + (self.upload.taken if self.upload is not None else 0)
+        return RequestMetrics(
+            port=target.port,
+            form=target.form,
+            method=self._method,
+            websocket=target.websocket,
+            status=status,
+            seconds=time.monotonic() - self._started,
+            bytes_received=received,
+            bytes_sent=sent,
+            ended=ended,
+        )
+
+    def _tell(self, metrics: RequestMetrics) -> None:
+        if self._accounts.on_request is not None:
+            tell(self._accounts.on_request, metrics)

@@ -1,0 +1,87 @@
+"""How many requests for one port may hold threads of the server at a time.
+
+A service that hangs keeps each thread that waits for it; without a cap it would soon have all of
+them, and the wrapped app and the other services none. Owns the count per port and process, and how
+long a request waits for its turn.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from .errors import TooManyRequests
+from .servers import server_threads
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# A browser opens up to six connections for one page, so a small cap is often met by requests that
+# are done within milliseconds; to refuse those would break the page. So a request waits for its
+# turn, but only where turns come: no longer than this many seconds since the last one, since a
+# waiting request holds a thread too. At a port that hangs, none waits once that time is over.
+STANDSTILL = 0.25
+LONGEST_WAIT = 1.0  # seconds, however quick the turns are
+
+
+class _Port:
+    """`held`: requests under way. `moved`: when one last began or ended, monotonic seconds."""
+
+    __slots__ = ("held", "moved", "turn", "waiting")
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.held = self.waiting = 0
+        self.moved = 0.0
+        self.turn = threading.Condition(lock)
+
+
+class Caps:
+    """The cap of one `PortProxy`, for each port on its own.
+
+    limit: requests per port and process; None: half of the threads of the server's pool, where
+    that is known (see `server_threads`), so that half of them are left to others, else no cap.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError("max_requests_per_port must be at least 1, or None")
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._ports: dict[int, _Port] = {}  # those with requests under way or waiting
+
+    def enter(self, number: int, environ: WSGIEnvironment) -> None:
+        """Take a place at a port, to be given back by `leave`. Raises `TooManyRequests`."""
+        limit = self._limit
+        if limit is None:
+            threads = server_threads(environ)
+            limit = None if threads is None else max(1, threads // 2)
+        with self._lock:
+            port = self._ports.setdefault(number, _Port(self._lock))
+            if limit is not None and port.held >= limit:
+                port.waiting += 1
+                try:
+                    self._wait(port, limit, number)
+                finally:
+                    port.waiting -= 1
+            port.held += 1
+            port.moved = time.monotonic()
+
+    def leave(self, number: int) -> None:
+        """Give back a place, once for each that was taken."""
+        with self._lock:
+            port = self._ports[number]
+            port.held -= 1
+            port.moved = time.monotonic()
+            port.turn.notify()
+            if not port.held and not port.waiting:
+                del self._ports[number]
+
+    @staticmethod
+    def _wait(port: _Port, limit: int, number: int) -> None:
+        longest = time.monotonic() + LONGEST_WAIT
+        while port.held >= limit:
+            remaining = min(port.moved + STANDSTILL, longest) - time.monotonic()
+            if remaining <= 0:
+                raise TooManyRequests(number, detail=f"{limit} requests are under way")
+            port.turn.wait(remaining)
