@@ -42,7 +42,7 @@ def may_view(request: Request, target: Target) -> bool:
     return bool(request.cookies.get("user") == target.params.get("username", "alice"))
 
 
-# Beyond what any server of these tests has threads: how many of them there are is what is looked at.
+# More than any server here has threads: it is these that the tests look at.
 NO_CAP = 1000
 
 application = PortProxy(

@@ -1,0 +1,67 @@
+"""The test app with what limits services and visitors, and what is told of each request, printed.
+
+`python -m tests.support.limitsapp NAME PORT` serves `default`, which sets no cap of its own, with
+one of the servers whose threads are counted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from wsgi_portproxy import PortProxy, RequestMetrics
+
+from . import run_server
+from .hostapp import MOUNT, app, may_view
+from .streamapp import of_server
+
+MAX_BODY = 1000  # bytes
+IDLE = 0.5  # seconds: `stream_idle_timeout`
+HEAD = 2.0  # seconds: `head_timeout`
+
+
+class _Json(logging.Formatter):
+    """A record as JSON, with all that `extra` put into it."""
+
+    _OWN = frozenset(vars(logging.makeLogRecord({})))
+
+    def format(self, record: logging.LogRecord) -> str:
+        extra = {name: value for name, value in vars(record).items() if name not in self._OWN}
+        text = record.getMessage()
+        return "record " + json.dumps({"level": record.levelname, "text": text, **extra})
+
+
+logger = logging.getLogger("wsgi_portproxy")
+logger.handlers = [logging.StreamHandler(sys.stderr)]
+logger.handlers[0].setFormatter(_Json())
+logger.setLevel(logging.DEBUG)
+
+
+def tell(metrics: RequestMetrics) -> None:
+    print("metrics " + json.dumps(asdict(metrics)), file=sys.stderr, flush=True)
+
+
+def fail(metrics: RequestMetrics) -> None:
+    tell(metrics)
+    raise RuntimeError("the hook's own")
+
+
+def _proxy(**settings: Any) -> PortProxy:
+    settings = {"head_timeout": HEAD, "connect_timeout": 1.0, "on_request": tell, **settings}
+    return PortProxy(app, authorizer=may_view, mount=MOUNT, **settings)
+
+
+default = _proxy(head_timeout=30.0)
+one_each = _proxy(max_requests_per_port=1, max_request_body=MAX_BODY, handover_after=0.05)
+limited = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=0.05)
+staying = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=None)
+failing = _proxy(on_request=fail)
+
+if __name__ == "__main__":
+    if sys.argv[1] == "uwsgi":
+        run_server.APPLICATION = "tests.support.limitsapp:default"
+        run_server.uwsgi(int(sys.argv[2]), "--threads", "4", "--http-socket")
+    of_server(sys.argv[1], int(sys.argv[2]), default)
