@@ -1,0 +1,176 @@
+"""An account is closed once, whatever the server and the middleware around us do with an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from werkzeug.test import EnvironBuilder
+
+from tests.conftest import ServiceFactory
+from tests.support.chunks import chunk
+from tests.support.received import OK
+from tests.support.service import Exchange, answers
+from wsgi_portproxy import PortProxy, RequestMetrics
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+    return lambda data: None
+
+
+def broken_start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+    raise ZeroDivisionError
+
+
+def broken_write(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+    def write(data: bytes) -> None:
+        raise BrokenPipeError
+
+    return write
+
+
+Told = list[RequestMetrics]
+
+
+@pytest.fixture
+def told() -> Told:
+    return []
+
+
+@pytest.fixture
+def proxy(told: Told) -> Iterator[PortProxy]:
+    """One request per port at a time: a place that is not given back is missed at once."""
+    made = PortProxy(
+        lambda environ, start_response: [],
+        authorizer=lambda request, target: True,
+        max_requests_per_port=1,
+        on_request=told.append,
+    )
+    yield made
+    made.close()
+
+
+def closes(body: Any) -> None:
+    body.close()
+
+
+def reads_and_closes(body: Any) -> None:
+    list(body)
+    body.close()
+
+
+def reads_and_forgets(body: Any) -> None:
+    list(body)
+
+
+def reads_one_and_closes_twice(body: Any) -> None:
+    next(body)
+    body.close()
+    body.close()
+
+
+def reads_past_the_end(body: Any) -> None:
+    list(body)
+    list(body)
+    body.close()
+    list(body)
+
+
+@pytest.mark.parametrize(
+    ("response", "method", "does", "ended", "sent"),
+    [
+        pytest.param(OK, "GET", reads_and_closes, "complete", 2, id="read"),
+        pytest.param(OK, "GET", reads_and_forgets, "complete", 2, id="read-and-not-closed"),
+        pytest.param(OK, "GET", reads_past_the_end, "complete", 2, id="read-again"),
+        pytest.param(OK, "GET", closes, "cut", 0, id="never-iterated"),
+        pytest.param(OK[:-2], "HEAD", closes, "complete", 0, id="head-never-iterated"),
+        pytest.param(OK[:-2], "HEAD", reads_and_closes, "complete", 0, id="head"),
+        pytest.param(
+            CHUNKED + chunk(b"one"), "GET", reads_one_and_closes_twice, "cut", 3, id="half-read"
+        ),
+    ],
+)
+def test_the_iterable(
+    proxy: PortProxy,
+    told: Told,
+    service: ServiceFactory,
+    response: bytes,
+    method: str,
+    does: Callable[[Any], None],
+    ended: str,
+    sent: int,
+) -> None:
+    upstream = service(answers(response, OK, keep_open=False))
+    for number in range(1, 4):
+        does(proxy(environ(upstream.port, method), start))
+        assert [(one.ended, one.bytes_sent) for one in told] == [(ended, sent)] * number
+
+
+@pytest.mark.parametrize(
+    ("start_response", "error"),
+    [(broken_start, ZeroDivisionError), (broken_write, BrokenPipeError)],
+    ids=["start_response", "write"],
+)
+def test_a_server_that_raises(
+    proxy: PortProxy, told: Told, service: ServiceFactory, start_response: Any, error: Any
+) -> None:
+    def head_only(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.send(CHUNKED)
+        exchange.peer_closed(10)
+
+    upstream = service(head_only)
+    for number in range(1, 4):
+        with pytest.raises(error):
+            proxy(environ(upstream.port), start_response)
+        assert [one.ended for one in told] == ["cut"] * number
+
+
+def test_an_input_that_raises(proxy: PortProxy, told: Told, service: ServiceFactory) -> None:
+    class Input:
+        def read(self, size: int) -> bytes:
+            raise ZeroDivisionError
+
+    upstream = service(lambda exchange: bool(exchange.peer_closed(10)) and None)
+    for number in range(1, 4):
+        made = {**environ(upstream.port, "POST"), "CONTENT_LENGTH": "5", "wsgi.input": Input()}
+        with pytest.raises(ZeroDivisionError):
+            proxy(made, start)
+        assert [one.ended for one in told] == ["cut"] * number
+
+
+def test_early_hints_that_raise(proxy: PortProxy, told: Told, service: ServiceFactory) -> None:
+    def hints(fields: object) -> None:
+        raise ZeroDivisionError
+
+    upstream = service(answers(b"HTTP/1.1 103 x\r\nLink: </a>\r\n\r\n" + OK))
+    for number in range(1, 4):
+        with pytest.raises(ZeroDivisionError):
+            proxy({**environ(upstream.port), "wsgi.early_hints": hints}, start)
+        assert [one.ended for one in told] == ["cut"] * number
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"max_requests_per_port": 0}, ValueError),
+        ({"max_request_body": -1}, ValueError),
+        ({"stream_idle_timeout": 0}, ValueError),
+        ({"stream_idle_timeout": -1.0}, ValueError),
+        ({"on_request": "print"}, TypeError),
+    ],
+)
+def test_settings_that_could_never_work(settings: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(settings))):
+        PortProxy(lambda e, s: [], authorizer=lambda r, t: True, **settings)
+
+
+def environ(port: int, method: str = "GET") -> WSGIEnvironment:
+    made: WSGIEnvironment = EnvironBuilder(f"/x?port={port}", method=method).get_environ()
+    return made
