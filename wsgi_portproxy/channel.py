@@ -7,6 +7,8 @@ ways. Owns the non-blocking socket work of an exchange; what the bytes mean is `
 
 from __future__ import annotations
 
+import _socket
+import os
 import select
 import socket
 import time
@@ -23,6 +25,7 @@ _LOOK_AT_VISITOR_AFTER = 0.25
 # The visitor's end of sending, or of all: after the request, both mean that it left, as in nginx.
 # Where the system has no POLLRDHUP only a reset is noticed.
 _LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+_GEVENT = "gevent.select"  # whose poll tells of nothing but POLLIN and POLLOUT
 
 
 class Limits(NamedTuple):
@@ -204,11 +207,35 @@ class Channel:
             ready = _poll(self.sock, events, None, first)
             if not ready:
                 left = None if remaining is None else remaining - first
-                ready = _poll(self.sock, events, self._visitor, left, other_events=_LEFT)
+                seen = _LEFT if select.poll.__module__ != _GEVENT else select.POLLIN
+                ready = _poll(self.sock, events, self._visitor, left, other_events=seen)
         if not ready:
             raise TimeoutError("no progress in time")
-        if self.sock.fileno() not in ready:
+        if self.sock.fileno() in ready:
+            return
+        if select.poll.__module__ != _GEVENT or _has_ended(self._visitor):
             raise ClientGone("the visitor closed the connection")
+        # Its next request is there, behind which an end cannot be seen.
+        self._visitor = None
+        self._wait(events)
+
+
+def _has_ended(visitor: VisitorSocket | None) -> bool:
+    """Whether a socket that became readable did so because it ended."""
+    if visitor is None:
+        return False
+    try:
+        sock = _socket.socket(fileno=os.dup(visitor.fileno()))
+    except OSError:  # no descriptor is left to look with
+        return False
+    try:
+        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        sock.close()
 
 
 def _as_broken(error: OSError) -> ConnectionError:
