@@ -58,6 +58,7 @@ default = _proxy(head_timeout=30.0)
 one_each = _proxy(max_requests_per_port=1, max_request_body=MAX_BODY, handover_after=0.05)
 limited = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=0.05)
 staying = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=None)
+quiet = _proxy(handover_after=None)
 failing = _proxy(on_request=fail)
 
 if __name__ == "__main__":
