@@ -14,7 +14,7 @@ import socket
 import time
 from typing import NamedTuple
 
-from .errors import ClientGone, UploadStalled
+from .errors import ClientGone
 from .servers import VisitorSocket
 from .upload import FIRST_BLOCK, Upload
 
@@ -187,14 +187,9 @@ class Channel:
             self._moved()
 
     def _wait_for_upload(self, source: VisitorSocket) -> None:
-        """Wait for more of the visitor's body, or of the service. Raises `UploadStalled` when the
-        head is due and it is the visitor who keeps us waiting."""
-        ready = _poll(
-            self.sock, select.POLLIN, source, self._remaining(), other_events=select.POLLIN
-        )
-        if not ready and self.deadline is not None:
-            raise UploadStalled(detail="the visitor sends no more of its body")
-        if not ready:
+        """Wait for more of the visitor's body, which has no deadline, or of the service."""
+        remaining = None if self.deadline is not None else self._remaining()
+        if not _poll(self.sock, select.POLLIN, source, remaining, other_events=select.POLLIN):
             raise TimeoutError("no progress in time")
 
     def _wait(self, events: int) -> None:

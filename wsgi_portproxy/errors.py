@@ -9,7 +9,6 @@
     │   ├── ForeignOrigin        403  sent by another site's page
     │   ├── NotFound             404  the path leaves the mount
     │   ├── MethodNotAllowed     405  CONNECT, TRACE
-    │   ├── UploadStalled        408  nothing of the body came for long
     │   ├── LengthRequired       411  a chunked body that the server does not decode
     │   ├── BodyTooLarge         413  a body beyond this deployment's limit
     │   ├── UpgradeRequired      426  another version of the WebSocket protocol
@@ -104,15 +103,6 @@ class MethodNotAllowed(RequestError):
 
 class LengthRequired(RequestError):
     status = 411
-
-
-class UploadStalled(RequestError):
-    """RFC 9110 section 15.5.9: the visitor may ask again, on another connection."""
-
-    status = 408
-
-    def __init__(self, *, detail: str = "") -> None:
-        super().__init__("The request's body did not arrive in time.", detail=detail)
 
 
 class BodyTooLarge(RequestError):

@@ -282,28 +282,6 @@ def test_a_head_that_drips_faster_than_it_is_read_ends_at_the_deadline(
     assert_504_in_time(ask(staying.port, "GET", query_form(service(script).port, "/x")), begin)
 
 
-def test_an_upload_that_stalls_is_408_at_the_deadline(
-    staying: Server, service: ServiceFactory
-) -> None:
-    gone: list[bool] = []
-
-    def script(exchange: Exchange) -> None:
-        exchange.read_head()
-        exchange.read(500)
-        gone.append(True)
-
-    with Client(staying.port) as client:
-        headers = [("Content-Length", "500")]
-        path = query_form(service(script).port, "/x")
-        client.send(request_bytes("POST", path, headers=headers) + b"x" * 100)
-        begin = time.monotonic()
-        reply = client.reply()
-        assert HEAD * 0.9 < time.monotonic() - begin < HEAD + 1.0
-        assert reply.status == 408
-        assert reply.text == "The request's body did not arrive in time.\n"
-    until(lambda: gone, "the service is let go")
-
-
 def test_an_upload_that_goes_on_slowly_takes_as_long_as_it_takes(
     staying: Server, service: ServiceFactory
 ) -> None:

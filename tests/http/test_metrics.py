@@ -163,7 +163,9 @@ def test_a_stream_is_told_when_it_ends(
         visitor.read_until(b"one")
         time.sleep(0.2)
         assert told(telling, upstream.port) == []
-        steps.go(3)
+        steps.go()
+        visitor.read_until(b"two")
+        steps.go(2)
         while visitor.fill() and not visitor.buffer.endswith(b"0\r\n\r\n"):
             pass
         metrics = the_one(telling, upstream.port)
