@@ -14,16 +14,10 @@ from .locate import Target, cut_port, with_port
 from .origin import normal_origin
 from .rawtarget import visible
 
+# What a service may have been told to bind; it is only compared with, nobody listens on it here.
+_ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
 # Names by which a service may call its own address.
-_LOCAL_HOSTS = frozenset(
-    {
-        "localhost",
-        "127.0.0.1",
-        "[::1]",
-        # What it was told to bind; it is only compared with, nobody listens on it here.
-        "0.0.0.0",  # noqa: S104  # nosec B104
-    }
-)
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", _ANY_ADDRESS})
 # Browsers read `\` as `/` in http URLs (WHATWG URL standard), so both must be seen here.
 _ABSOLUTE = re.compile(r"(?:https?:)?[/\\]{2}([^/\\?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
