@@ -12,6 +12,7 @@ FUZZ_VENV = .venv-fuzz
 # For the command line: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS="head chunks"
 export FUZZ_SECONDS = 60
 FUZZ_TARGETS =
+SOAK_SECONDS = 1800
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -79,8 +80,8 @@ bench-streams: $(VENV)/test-installed ## Measure event streams and downloads tha
 	$(VENV_PYTHON) benchmarks/streams.py
 
 .PHONY: soak
-soak: $(VENV)/test-installed ## Open and abort thousands of WebSockets and streams; nothing may leak
-	$(VENV_PYTHON) benchmarks/soak.py
+soak: $(VENV)/test-installed ## Load that ends in every bad way, SOAK_SECONDS=1800 of it; nothing may leak
+	$(VENV_PYTHON) benchmarks/soak.py --mixed $(SOAK_SECONDS)
 
 .PHONY: fuzz
 fuzz: $(FUZZ_VENV)/installed ## Fuzz the readers of hostile input, FUZZ_SECONDS=60 for each
