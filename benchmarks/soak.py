@@ -155,7 +155,8 @@ def soak_mixed(server: Server, seconds: float, seed: int) -> Iterator[str]:
 def drive_for(server: Server, seconds: float, seed: str) -> tuple[Counter[str], list[str]]:
     """Mixed load for so many seconds; the tally, and what was wrong."""
     until = time.monotonic() + seconds
-    tally, wrong = Counter[str](), []
+    tally = Counter[str]()
+    wrong: list[str] = []
 
     def run(number: int, load: Load) -> None:
         rng = random.Random(f"{seed} {number}")
@@ -166,8 +167,13 @@ def drive_for(server: Server, seconds: float, seed: str) -> tuple[Counter[str], 
             except Wrong as error:
                 wrong.append(str(error))
 
-    with closing(MixedLoad(server.port)) as load, ThreadPoolExecutor(AT_A_TIME) as pool:
-        list(pool.map(run, range(AT_A_TIME), [load] * AT_A_TIME))
+    try:
+        with closing(MixedLoad(server.port)) as load:
+            with ThreadPoolExecutor(AT_A_TIME) as pool:
+                list(pool.map(run, range(AT_A_TIME), [load] * AT_A_TIME))
+            held(server)  # what the services still read is on its way
+    except Wrong as error:  # found by a service
+        wrong.append(str(error))
     return tally, wrong
 
 

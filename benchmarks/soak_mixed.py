@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 
 from tests.support.client import Client, Reply, ask, request_bytes
@@ -55,10 +55,9 @@ class MixedLoad:
 
     def close(self) -> None:
         """End the services. Raises `Wrong` if one found anything so."""
-        self._restarted.close()
-        self._echo.close()
-        self._tunnels.close()
-        self._streams.close()
+        with ExitStack() as stack:
+            for one in (self._restarted, self._echo, self._tunnels, self._streams):
+                stack.callback(one.close)
 
     def once(self, rng: random.Random) -> str:
         """One of all kinds; which. Raises `Wrong`."""
