@@ -7,7 +7,7 @@ such pieces with arbitrary characters.
 from __future__ import annotations
 
 from itertools import pairwise
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -24,9 +24,14 @@ def mixed(pieces: list[str], alphabet: str, size: int = 8) -> SearchStrategy[str
     ).map("".join)
 
 
+def climbs(text: str) -> bool:
+    """Whether some reader sees a segment `..` in it."""
+    return ".." in unquote(text).replace("\\", "/").split("/")
+
+
 _IN_SEGMENT = "".join(char for char in VISIBLE if char not in "/?")
 _ODD_SEGMENTS = ["%2F", "%25", "%zz", "%C3%A4", "%ff", "%", ";x", "@", "a", "port=1", "proxy"]
-segment = mixed(_ODD_SEGMENTS, _IN_SEGMENT, 3)
+segment = mixed(_ODD_SEGMENTS, _IN_SEGMENT, 3).filter(lambda text: not climbs(text))
 #: The path behind a mount, as sent, without dot segments; it begins with a slash.
 rest = st.lists(segment, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
 #: The same with what climbs.

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.given import a_query_view, a_view
@@ -28,6 +28,8 @@ VIEWS = {
     "whole-app": a_query_view("/a/b?c", prefix=""),
     "external": replace(a_view("/a/b?c"), authority="app.test", external=True),
 }
+# Of each view, or adapter; a search takes as many as it has time for.
+few = settings(max_examples=max(30, settings().max_examples // 3))
 views = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 
 url = st.one_of(
@@ -70,6 +72,7 @@ def seen_by_a_browser(view: View, location: str) -> tuple[str, str]:
 
 
 @views
+@few
 @given(url)
 def test_what_was_mapped_once_stays(view: View, location: str) -> None:
     once = view.to_visitor(location)
@@ -77,6 +80,7 @@ def test_what_was_mapped_once_stays(view: View, location: str) -> None:
 
 
 @views
+@few
 @given(url.filter(lambda text: ".." not in text))
 def test_what_is_mapped_is_below_the_prefix_on_this_site(view: View, location: str) -> None:
     mapped = view.to_visitor(location)
@@ -88,6 +92,7 @@ def test_what_is_mapped_is_below_the_prefix_on_this_site(view: View, location: s
 
 
 @views
+@few
 @given(made.rest, made.any_query)
 def test_a_path_of_the_service_keeps_its_bytes_behind_the_prefix(
     view: View, rest: str, query: str
@@ -103,6 +108,7 @@ def test_a_path_of_the_service_keeps_its_bytes_behind_the_prefix(
 
 
 @views
+@few
 @given(url)
 def test_another_sites_url_stays(view: View, location: str) -> None:
     if view.service_path(location) is None:
@@ -110,6 +116,7 @@ def test_another_sites_url_stays(view: View, location: str) -> None:
 
 
 @views
+@few
 @given(url)
 def test_a_referer_tells_a_service_nothing_of_the_apps_pages(view: View, rest: str) -> None:
     for referer in (view.origin + rest, view.origin + view.target.prefix + rest):
@@ -124,6 +131,7 @@ def test_a_referer_tells_a_service_nothing_of_the_apps_pages(view: View, rest: s
 
 
 @views
+@few
 @given(st.one_of(url, st.builds("{}{}{}".format, st.integers(0, 9), st.just("; url="), url)))
 def test_refresh_and_link_are_mapped_once(view: View, value: str) -> None:
     refresh = view.refresh_to_visitor(value)
@@ -168,6 +176,7 @@ page = made.mixed(
 
 @views
 @adapters
+@few
 @given(st.one_of(page, st.binary(max_size=60)))
 def test_an_adapter_takes_any_bytes_and_corrects_them_once(
     view: View, adapter: PageAdapter, document: bytes
@@ -189,6 +198,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
+@few
 @given(
     others=st.dictionaries(st.text(max_size=6), json_value, max_size=4),
     urls=st.lists(st.sampled_from(["/", "/a/b", "/a?b=<c>", "http://localhost:16006/x", "y", ""])),
