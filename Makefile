@@ -10,6 +10,11 @@ VENV = .venv
 VENV_PYTHON = $(VENV)/bin/python
 SERVICES_VENV = .venv-services
 SERVICES = tests/browser/services/requirements.txt
+FUZZ_VENV = .venv-fuzz
+# For the command line: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS="head chunks"
+export FUZZ_SECONDS = 60
+FUZZ_TARGETS =
+SOAK_SECONDS = 1800
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -27,7 +32,7 @@ demo: $(VENV)/demo-installed ## A multi-user Django app with TensorBoard behind 
 	@$(VENV_PYTHON) examples/demo.py --port $(PORT) --tensorboard-port $(TENSORBOARD_PORT)
 
 .PHONY: test
-test: $(VENV)/test-installed chromium lint types suite unit wheel-test test-browser-quick ## All checks below but test-browser; CI runs that too
+test: $(VENV)/test-installed chromium lint types audit suite unit wheel-test test-browser-quick ## All checks below but test-browser; CI runs that too
 	@echo
 	@echo "All checks passed."
 
@@ -38,7 +43,11 @@ lint: $(VENV)/test-installed ## Style and formatting (ruff)
 
 .PHONY: types
 types: $(VENV)/test-installed ## Types (mypy --strict)
-	$(VENV_PYTHON) -m mypy --strict wsgi_portproxy examples tests scripts benchmarks
+	$(VENV_PYTHON) -m mypy --strict wsgi_portproxy examples tests scripts benchmarks fuzz
+
+.PHONY: audit
+audit: $(VENV)/test-installed ## Known vulnerabilities (pip-audit), risky code (bandit)
+	$(VENV_PYTHON) scripts/audit.py
 
 .PHONY: suite
 suite: $(VENV)/test-installed ## The tests, without those in a browser
@@ -79,8 +88,12 @@ bench-streams: $(VENV)/test-installed ## Measure event streams and downloads tha
 	$(VENV_PYTHON) benchmarks/streams.py
 
 .PHONY: soak
-soak: $(VENV)/test-installed ## Open and abort thousands of WebSockets and streams; nothing may leak
-	$(VENV_PYTHON) benchmarks/soak.py
+soak: $(VENV)/test-installed ## Load that ends in every bad way, SOAK_SECONDS=1800 of it; nothing may leak
+	$(VENV_PYTHON) benchmarks/soak.py --mixed $(SOAK_SECONDS)
+
+.PHONY: fuzz
+fuzz: $(FUZZ_VENV)/installed ## Fuzz the readers of hostile input, FUZZ_SECONDS=60 for each
+	$(FUZZ_VENV)/bin/python fuzz/run.py $(FUZZ_TARGETS)
 
 .PHONY: screenshot
 screenshot: $(VENV)/test-installed chromium ## Make the pictures of the README anew
@@ -88,9 +101,10 @@ screenshot: $(VENV)/test-installed chromium ## Make the pictures of the README a
 
 .PHONY: clean
 clean: ## Remove the environments, caches, builds and the demo's data
-	rm -rf $(VENV) $(SERVICES_VENV) .venv-3.* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SERVICES_VENV) $(FUZZ_VENV) .fuzz .venv-3.* build dist
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf examples/django_project/data
-	find wsgi_portproxy tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
+	find wsgi_portproxy tests examples scripts fuzz -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment is made anew when pyproject.toml changes, so that it never holds a package that
 # is no longer asked for. Each set of packages has its own stamp: the demo needs no test tools.
@@ -113,4 +127,11 @@ $(SERVICES_VENV)/installed: $(SERVICES) scripts/venv.sh
 	@scripts/venv.sh $(PYTHON) $(SERVICES_VENV)
 	@echo "Installing the services to try (some minutes, the first time only)"
 	@$(SERVICES_VENV)/bin/python -m pip install --requirement $(SERVICES)
+	@touch $@
+
+# atheris is built for a few Pythons only: make fuzz PYTHON=/path/to/python3.12
+$(FUZZ_VENV)/installed: pyproject.toml scripts/venv.sh
+	@scripts/venv.sh $(PYTHON) $(FUZZ_VENV)
+	@echo "Installing what fuzzing needs"
+	@$(FUZZ_VENV)/bin/python -m pip install --editable '.[fuzz]'
 	@touch $@

@@ -7,6 +7,9 @@ are counted and its memory is read; in the end they have to be the same, within 
 tunnel may be left, the worker has to be at rest, and its log without a traceback. Exit status
 0 if all that is so.
 
+Then comes mixed load with faults, `soak_mixed`, for half an hour, by the same rules; on the way it
+prints what the worker holds. `--mixed 180` makes it three minutes.
+
 A kind of load is a class like `soak_tunnels.TunnelLoad`, and one entry in `LOADS`.
 """
 
@@ -30,6 +33,7 @@ from typing import Protocol
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
 from benchmarks.processes import cpu_seconds, memory_kib, set_descriptor_limit
+from benchmarks.soak_mixed import MixedLoad
 from benchmarks.soak_streams import StreamLoad
 from benchmarks.soak_tunnels import TunnelLoad, Wrong
 from tests.support.client import ask
@@ -39,6 +43,7 @@ from tests.support.servers import Server, gunicorn
 AT_A_TIME = 32
 WARM_UP = 0.1  # of the load, and at least as many as:
 LEAST_WARM_UP = 100
+MOST_WRONG = 20  # then mixed load stops
 SETTLE = 20.0  # seconds for what was aborted to be noticed and closed; the relay lingers for 10
 # The bounds. Descriptors and threads are to be the very same. A tunnel that leaks shows in Python's
 # objects, of which a few come and go with caches. Memory is what malloc keeps of the buffers of
@@ -46,6 +51,7 @@ SETTLE = 20.0  # seconds for what was aborted to be noticed and closed; the rela
 MORE_OBJECTS = 100
 MORE_MEMORY = 8192  # KiB
 REST = 0.05  # of a core that the worker may use when nothing goes on: its timers
+SLICE = 60.0  # seconds of mixed load, after which the services in this process are made anew
 SIGNS_OF_ERROR = ("Traceback", "ResourceWarning", "[ERROR]", "[CRITICAL]", "Exception ignored")
 
 
@@ -114,15 +120,66 @@ def soak(server: Server, load: Load, count: int, seed: int, seconds: float) -> I
     before = held(server)
     tally, more = drive(load, count, str(seed), start + seconds)
     after = held(server)
-    done = sum(tally.values())
-    for name, number in sorted(tally.items()):
-        print(f"  {number:6,}  {name}")
-    took = time.monotonic() - start
-    print(f"{done:,} after a warm-up of {warm_up:,}, {took:.0f} s")
-    print(f"  before {before}\n  after  {after}")
+    done = show(tally)
+    print(f"{done:,} after a warm-up of {warm_up:,}, {time.monotonic() - start:.0f} s")
     if done < count:
         print(f"Time was up: {count - done:,} were not opened.")
     yield from wrong + more
+    yield from grown(before, after)
+
+
+def show(tally: Counter[str]) -> int:
+    """Print what there was of each kind; how many that is in all."""
+    for name, number in sorted(tally.items()):
+        print(f"  {number:7,}  {name}")
+    return sum(tally.values())
+
+
+def soak_mixed(server: Server, seconds: float, seed: int) -> Iterator[str]:
+    """The same with mixed load for a time."""
+    _, wrong = drive_for(server, min(SLICE, max(5.0, seconds * WARM_UP)), f"{seed} warm-up")
+    before = held(server)
+    start, tally = time.monotonic(), Counter[str]()
+    while (left := seconds - (time.monotonic() - start)) > 0:
+        some, more = drive_for(server, min(SLICE, left), f"{seed} {left}")
+        tally += some
+        wrong += more
+        count, kib = descriptors(worker_of(server)), memory_kib(worker_of(server))["Rss"]
+        print(f"  after {time.monotonic() - start:5.0f} s: {count} descriptors, {kib:,} KiB")
+    after = held(server)
+    print(f"{show(tally):,} of mixed load in {time.monotonic() - start:.0f} s")
+    yield from wrong
+    yield from grown(before, after)
+
+
+def drive_for(server: Server, seconds: float, seed: str) -> tuple[Counter[str], list[str]]:
+    """Mixed load for so many seconds; the tally, and what was wrong."""
+    until = time.monotonic() + seconds
+    tally = Counter[str]()
+    wrong: list[str] = []
+
+    def run(number: int, load: Load) -> None:
+        rng = random.Random(f"{seed} {number}")
+        while time.monotonic() < until and len(wrong) < MOST_WRONG:
+            try:
+                name = load.once(rng)
+                tally[name] += 1
+            except Wrong as error:
+                wrong.append(str(error))
+
+    try:
+        with closing(MixedLoad(server.port)) as load:
+            with ThreadPoolExecutor(AT_A_TIME) as pool:
+                list(pool.map(run, range(AT_A_TIME), [load] * AT_A_TIME))
+            held(server)  # what the services still read is on its way
+    except Wrong as error:  # found by a service
+        wrong.append(str(error))
+    return tally, wrong
+
+
+def grown(before: Held, after: Held) -> Iterator[str]:
+    """What the worker holds more than it may."""
+    print(f"  before {before}\n  after  {after}")
     for name in ("descriptors", "threads"):
         if getattr(after, name) != getattr(before, name):
             yield f"{name}: {getattr(before, name)} before, {getattr(after, name)} after"
@@ -146,6 +203,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--tunnels", type=int, default=10_000)
     parser.add_argument("--streams", type=int, default=10_000)
+    parser.add_argument(
+        "--mixed", type=float, default=1800, metavar="SECONDS", help="of mixed load"
+    )
     parser.add_argument("--seconds", type=float, default=600, help="open no more after that time")
     parser.add_argument("--seed", type=int, default=1, help="of all choices; the order may differ")
     options = parser.parse_args()
@@ -165,6 +225,9 @@ def main() -> int:
                     problems += soak(server, load, counts[name], options.seed, seconds)
             except Wrong as wrong:  # found by the service
                 problems.append(str(wrong))
+        if options.mixed:
+            print(f"mixed load: {options.mixed:.0f} s, {AT_A_TIME} at a time")
+            problems += soak_mixed(server, options.mixed, options.seed)
         if used := is_busy(server):
             problems.append(f"the worker uses {used:.0%} of a core while nothing goes on")
         log = server.output()

@@ -175,11 +175,13 @@ class Channel:
         except BlockingIOError:
             self._wait(select.POLLIN | select.POLLOUT)
             return
-        except OSError:
+        except ConnectionError:
             # It reads no further, but may have answered: what came before stays readable.
             self._refused = True
             self._upload, self._pending = None, memoryview(b"")
             return
+        except OSError as error:  # of this machine: the service still waits for the rest
+            raise _as_broken(error) from error
         self._pending = self._pending[sent:]
         if self.deadline is not None:
             self.deadline = time.monotonic() + self._limits.head_timeout

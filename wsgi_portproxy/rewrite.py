@@ -14,8 +14,10 @@ from .locate import Target, cut_port, with_port
 from .origin import normal_origin
 from .rawtarget import visible
 
-# Names by which a service may call its own address (0.0.0.0: what it was told to bind).
-_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0"})  # noqa: S104
+# What a service may have been told to bind; it is only compared with, nobody listens on it here.
+_ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
+# Names by which a service may call its own address.
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", _ANY_ADDRESS})
 # Browsers read `\` as `/` in http URLs (WHATWG URL standard), so both must be seen here.
 _ABSOLUTE = re.compile(r"(?:https?:)?[/\\]{2}([^/\\?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
@@ -131,7 +133,7 @@ class View:
 
     def _has_prefix(self, path: str) -> bool:
         prefix = self.target.prefix
-        return bool(prefix) and path.startswith(prefix) and path[len(prefix) :][:1] in "/?#"
+        return bool(prefix) and path.startswith(prefix) and path[len(prefix) :][:1] in "/\\?#"
 
     def origin_to_service(self, origin: str) -> str:
         """The Origin that the service is sent: our own becomes the service's, others stay."""

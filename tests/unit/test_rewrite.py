@@ -83,6 +83,14 @@ KEPT = [
 ]
 
 
+# Found by Hypothesis: browsers read `\\` as `/`, and the prefix came in front once more.
+@pytest.mark.parametrize("view", [PATH, a_query_view("/")], ids=["path", "query"])
+def test_a_backslash_behind_the_prefix_ends_it_too(view: View) -> None:
+    mapped = view.to_visitor(view.target.prefix + "\\x")
+    assert mapped.startswith(view.target.prefix + "\\x")
+    assert view.to_visitor(mapped) == mapped
+
+
 @pytest.mark.parametrize(("url", "mapped"), [r[1:] for r in OURS], ids=[r[0] for r in OURS])
 def test_what_means_the_service_goes_under_the_prefix(url: str, mapped: str) -> None:
     assert PATH.to_visitor(url) == mapped

@@ -1,0 +1,219 @@
+"""What is fuzzed: functions that are given bytes, and fail an assertion where a promise is broken.
+
+Each is a promise of SECURITY.md on the code that keeps it, without I/O. They need no fuzzer: the
+tests run them on the corpus, so that a finding which was put there stays found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import unquote_plus
+
+from werkzeug.http import parse_cookie
+
+from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.errors import PortProxyError
+from wsgi_portproxy.framing import (
+    ChunkedDecoder,
+    Malformed,
+    body_decoder,
+    find_head_end,
+    keeps_alive,
+    parse_head,
+)
+from wsgi_portproxy.locate import Locator, Target, cut_port
+from wsgi_portproxy.mount import Mount
+from wsgi_portproxy.pages import DEFAULT_PAGE_ADAPTERS
+from wsgi_portproxy.rewrite import View
+from wsgi_portproxy.strays import Strays
+
+COOKIES = CookiePolicy(DEFAULT_WITHHELD)
+LOCATOR = Locator(Mount("/{username}/{project}"))
+STRAYS = Strays(LOCATOR, promote=True)
+STRAYS_IN_QUERY = Strays(LOCATOR, promote=False)
+PREFIX = "/alice/vision/proxy/16006"
+TARGET = Target(16006, "/", PREFIX, {"username": "alice", "project": "vision"}, "path", False)
+VIEW = View(TARGET, authority="localhost:16006", origin="http://app.test")
+_VISIBLE = re.compile(r"[\x21\x22\x24-\x7e]*")
+
+
+def head(data: bytes) -> None:
+    """A head is refused, or read the same however it comes, and holds no control characters."""
+    outcomes = [_read_head([data]), _read_head([data[i : i + 1] for i in range(len(data))])]
+    assert outcomes[0] == outcomes[1] or None in outcomes[1:] or "refused" in outcomes
+    for outcome in outcomes:
+        if isinstance(outcome, tuple):
+            _, reason, fields = outcome
+            for text in [reason, *(part for field in fields for part in field)]:
+                assert re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text) is None
+            assert all(name.isascii() and name for name, _ in fields)
+
+
+def _read_head(pieces: list[bytes]) -> object:
+    buffer, searched = bytearray(), 0
+    try:
+        for piece in pieces:
+            buffer += piece
+            end = find_head_end(buffer, searched) if buffer else -1
+            if end >= 0:
+                parsed = parse_head(buffer[:end])
+                keeps_alive(parsed)
+                for method in ("GET", "HEAD"):
+                    body_decoder(parsed, method)
+                return parsed.status, parsed.reason, parsed.headers
+            searched = len(buffer)
+    except Malformed:
+        return "refused"
+    return None
+
+
+def chunks(data: bytes) -> None:
+    """A chunked body is refused, or the same however it comes, and never more than was sent."""
+    by_byte = [data[i : i + 1] for i in range(len(data))]
+    half = data[0] % (len(data) + 1) if data else 0
+    whole = _decode([data])
+    assert whole == _decode(by_byte) == _decode([data[:half], data[half:]])
+    assert whole is None or len(whole[0]) <= len(data)
+
+
+def _decode(pieces: list[bytes]) -> tuple[bytes, bool, bool] | None:
+    decoder = ChunkedDecoder()
+    try:
+        body = b"".join([decoder.feed(piece) for piece in pieces])
+    except Malformed:
+        return None
+    return body, decoder.complete, decoder.surplus
+
+
+def cookies_to_service(data: bytes) -> None:
+    """No parser finds a withheld name in what a service is sent, and nothing was added."""
+    header = _header(data)
+    kept = COOKIES.for_service(header, 16006)
+    assert len(kept) <= len(header)
+    if "portproxy." not in header.lower():
+        for name in _names(kept):
+            assert name.lower() not in DEFAULT_WITHHELD, name
+        assert COOKIES.for_service(kept, 16006) == kept
+    if not any(name in re.sub("[^a-z._]", "", header.lower()) for name in _WITHHELD_OR_OURS):
+        assert kept == header
+
+
+_WITHHELD_OR_OURS = [*DEFAULT_WITHHELD, "portproxy."]
+
+
+def _names(header: str) -> set[str]:
+    """Names that some parser sees: werkzeug's, Python's, and the plain ones of other languages."""
+    names: set[str] = set()
+    with suppress(UnicodeDecodeError):  # it takes only what is UTF-8
+        names |= set(parse_cookie(header))
+    with suppress(CookieError):
+        names |= set(SimpleCookie(header))
+    for separators in (";", "[;,]"):
+        pairs = (pair.partition("=") for pair in re.split(separators, header))
+        names |= {name.strip(' \t\r\n"\xa0') for name, equals, _ in pairs if equals}
+    return names
+
+
+def cookies_to_visitor(data: bytes) -> None:
+    """A service's cookie stays below its prefix, has no Domain and no name of the app's."""
+    for value in COOKIES.for_visitor(_header(data), TARGET, needs_path=False):
+        pair, *attributes = value.split(";")
+        name = pair.partition("=")[0].strip(" \t").lower()
+        path = ""
+        for attribute in attributes:
+            key, _, given = attribute.partition("=")
+            assert key.strip(" \t").lower() != "domain"
+            if key.strip(" \t").lower() == "path":  # the last counts, RFC 6265 section 5.3
+                path = given.strip(" \t")
+        assert not path.startswith("/") or path == PREFIX or path.startswith(PREFIX + "/")
+        assert not name.startswith("portproxy.") or name.startswith("portproxy.16006.")
+        if name in DEFAULT_WITHHELD:  # for scripts of a page below this Path, see `cookies`
+            assert name == "csrftoken"
+            assert path.startswith(PREFIX)
+
+
+def port(data: bytes) -> None:
+    """A port is one plain number, its pair is all that is cut, and the rest is as it was sent."""
+    path, _, query = _header(data).partition("?")
+    environ = _environ(path, query)
+    values, others = cut_port(query)
+    assert "port" not in [unquote_plus(pair.partition("=")[0]) for pair in others.split("&")]
+    with suppress(PortProxyError):
+        target = LOCATOR.locate(environ)
+        if target is None:
+            return
+        assert 0 <= target.port <= 99999
+        assert _VISIBLE.fullmatch(target.path)
+        assert _VISIBLE.fullmatch(target.prefix)
+        assert not {"", ".", ".."} & set(target.params.values())
+        if target.form == "query":
+            assert values == [str(target.port)]
+        else:
+            assert target.prefix.endswith(f"/proxy/{target.port}")
+
+
+def pages(data: bytes) -> None:
+    """An adapter takes whatever it is given, and what it has corrected once is correct."""
+    for adapter in DEFAULT_PAGE_ADAPTERS:
+        adapted = adapter.adapt(data, VIEW)
+        assert adapter.adapt(adapted, VIEW) == adapted
+        if adapter.marker not in data:
+            continue
+        assert data.count(b"<") >= adapted.count(b"<")  # no element is made
+
+
+def strays(data: bytes) -> None:
+    """A stray belongs to a service below the mount, or to none."""
+    path, _, told = _header(data).partition("\n")
+    told = told.replace("\n", "")
+    for upgrade in ({}, {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "upgrade"}):
+        environ = {
+            **_environ(path, ""),
+            **upgrade,
+            "HTTP_REFERER": "http://app.test" + told,
+            "HTTP_COOKIE": told,
+        }
+        for strays in (STRAYS, STRAYS_IN_QUERY):
+            with suppress(PortProxyError):
+                for target in [strays.by_referer(environ), *strays.by_hint(environ)]:
+                    _check_stray(target)
+
+
+def _check_stray(target: Target | None) -> None:
+    if target is None:
+        return
+    assert target.form == "stray"
+    assert 0 <= target.port <= 99999
+    assert target.path.startswith("/")
+    assert _VISIBLE.fullmatch(target.path + target.prefix)
+    assert re.match(r"/[^/?#]+/[^/?#]+", target.prefix)
+    assert not {"", ".", ".."} & set(target.params.values())
+
+
+def _header(data: bytes) -> str:
+    """Bytes as WSGI hands them over; no server lets these three through."""
+    return data.decode("latin-1").replace("\r", "").replace("\0", "")
+
+
+def _environ(path: str, query: str) -> dict[str, object]:
+    return {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_plus(path.replace("+", "%2B"), "latin-1"),
+        "QUERY_STRING": query,
+        "RAW_URI": f"{path}?{query}" if query else path,
+        "SERVER_NAME": "app.test",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "app.test",
+        "wsgi.url_scheme": "http",
+    }
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    one.__name__: one
+    for one in (head, chunks, cookies_to_service, cookies_to_visitor, port, pages, strays)
+}

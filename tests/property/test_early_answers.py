@@ -1,0 +1,57 @@
+"""A service that answers at any point of an upload: the answer arrives whole, and a connection on
+which some of the request is left is not used for another."""
+
+from __future__ import annotations
+
+import io
+from contextlib import closing
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.chunks import chunk
+from tests.support.received import OK
+from tests.support.service import Exchange, Service
+from wsgi_portproxy.exchange import UpstreamRequest
+from wsgi_portproxy.servers import BodyReader
+from wsgi_portproxy.upload import Upload
+from wsgi_portproxy.upstream import Upstream
+
+sizes = st.one_of(st.integers(1, 40_000), st.sampled_from([16384, 65536, 400_000]))
+
+
+@settings(max_examples=max(40, settings().max_examples // 10))
+@given(sizes, st.integers(0, 400_000), st.binary(max_size=200), st.booleans(), st.booleans())
+def test_an_early_answer_arrives_whole_whatever_is_left_of_the_upload(
+    size: int, taken: int, answer: bytes, is_chunked: bool, goes_on_reading: bool
+) -> None:
+    def script(exchange: Exchange) -> None:
+        while head := exchange.read_head():
+            if head.startswith(b"GET"):
+                exchange.send(OK)
+                continue
+            read = len(exchange.read(min(taken, size)))
+            exchange.send(b"HTTP/1.1 413 Too Large\r\nTransfer-Encoding: chunked\r\n\r\n")
+            exchange.send((chunk(answer) if answer else b"") + chunk(b""))
+            if is_chunked or not goes_on_reading:
+                return  # with bytes unread, mostly: the kernel resets the connection then
+            exchange.read(size - read)
+
+    upload = Upload(BodyReader({"wsgi.input": io.BytesIO(bytes(size))}), size)
+    if is_chunked:
+        upload = Upload(BodyReader({"wsgi.input": io.BytesIO(bytes(size))}), None)
+    with (
+        closing(Service(script)) as service,
+        closing(Upstream(connect_timeout=5, head_timeout=10)) as upstream,
+    ):
+        fields = [("Host", "localhost"), upload.header]
+        response = upstream.send(UpstreamRequest(service.port, "POST", "/", fields), upload)
+        assert (response.status, response.read()) == (413, answer)
+        response.close()
+        whole = upload.complete and response.request_is_sent
+        again = upstream.send(UpstreamRequest(service.port, "GET", "/", [("Host", "localhost")]))
+        assert again.read() == b"hi"
+        again.close()
+        posts = [one for one in service.exchanges if one.requests[0].startswith(b"POST")]
+        assert len(posts) == 1
+        assert whole or len(posts[0].requests) == 1

@@ -1,0 +1,228 @@
+"""URLs in header fields: mapped once they stay, what is the service's goes below its prefix, and
+what is not stays another site's. Pages: only the values that an adapter names change."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.given import a_query_view, a_view
+from wsgi_portproxy.locate import cut_port
+from wsgi_portproxy.pages import DEFAULT_PAGE_ADAPTERS, PageAdapter
+from wsgi_portproxy.rewrite import View
+
+from . import made
+
+OWN = "http://app.test"
+VIEWS = {
+    "path": a_view("/a/b?c"),
+    "query": a_query_view("/a/b?c"),
+    "host": replace(a_view("/a/b?c", prefix="", form="host"), origin="http://16006.ports.test"),
+    "whole-app": a_query_view("/a/b?c", prefix=""),
+    "external": replace(a_view("/a/b?c"), authority="app.test", external=True),
+}
+# Of each view, or adapter; a search takes as many as it has time for.
+few = settings(max_examples=max(30, settings().max_examples // 3))
+views = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+
+url = st.one_of(
+    made.latin1,
+    made.mixed(
+        [
+            *(
+                "http://localhost:16006",
+                "http://127.0.0.1:16006",
+                "//[::1]:16006",
+                "http://app.test",
+            ),
+            *("https://evil.test", "//evil.test", "/\\evil.test", "javascript:x", "http:", "///"),
+            *(
+                "/alice/vision/proxy/16006",
+                "/alice/vision",
+                "?port=16006",
+                "?port=16007",
+                "&port=1",
+            ),
+            *("/x", "x", "?y=z", "#f", "\t", " ", "%2F", "/./", "/.", "@evil.test", ":80"),
+        ],
+        "/\\?#:@. a",
+        5,
+    ),
+)
+
+
+def seen_by_a_browser(view: View, location: str) -> tuple[str, str]:
+    """Origin and path of a Location for a browser that shows the view's page (WHATWG URL)."""
+    page = f"{view.origin}{view.target.prefix}{view.target.path}"
+    text = re.sub(r"[\t\r\n]", "", location.strip("".join(map(chr, range(0x21)))))
+    before, mark, after = re.match(r"([^?#]*)([?#]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    before = before.replace("\\", "/")
+    special = re.match(r"(https?:)?/{2,}", before, re.IGNORECASE)
+    if special is not None:  # any number of slashes is two
+        before = (special[1] or "") + "//" + before[special.end() :]
+    parts = urlsplit(urljoin(page, before + mark + after))
+    return f"{parts.scheme}://{parts.netloc}", parts.path
+
+
+@views
+@few
+@given(url)
+def test_what_was_mapped_once_stays(view: View, location: str) -> None:
+    once = view.to_visitor(location)
+    assert view.to_visitor(once) == once
+
+
+@views
+@few
+@given(url.filter(lambda text: ".." not in text))
+def test_what_is_mapped_is_below_the_prefix_on_this_site(view: View, location: str) -> None:
+    mapped = view.to_visitor(location)
+    if mapped != location:
+        assert not mapped.startswith(("//", "/\\"))
+        origin, path = seen_by_a_browser(view, mapped)
+        assert origin == view.origin
+        assert path == view.target.prefix or path.startswith(view.target.prefix + "/")
+
+
+@views
+@few
+@given(made.rest, made.any_query)
+def test_a_path_of_the_service_keeps_its_bytes_behind_the_prefix(
+    view: View, rest: str, query: str
+) -> None:
+    location = f"{rest}?{query}"
+    mapped = view.to_visitor("http://localhost:16006" + location)
+    if view.target.form != "query":
+        assert mapped in (view.target.prefix + location, f"/.{location}", location)
+    else:
+        ports, others = cut_port(mapped.partition("?")[2])
+        assert ports == ["16006"]
+        assert others == cut_port(query)[1]
+
+
+@views
+@few
+@given(url)
+def test_another_sites_url_stays(view: View, location: str) -> None:
+    if view.service_path(location) is None:
+        assert view.to_visitor(location) == location
+
+
+@views
+@few
+@given(url)
+def test_a_referer_tells_a_service_nothing_of_the_apps_pages(view: View, rest: str) -> None:
+    for referer in (view.origin + rest, view.origin + view.target.prefix + rest):
+        told = view.referer_to_service(referer)
+        own_page = referer.startswith((view.origin + "/",)) or referer == view.origin
+        if told == referer:
+            below = view.target.prefix and referer.startswith(view.origin + view.target.prefix)
+            assert not own_page or view.external or below or view.target.form == "host"
+        else:
+            assert told.startswith(view.service_origin + "/")
+            assert view.target.prefix not in told.split("?")[0] or not view.target.prefix or rest
+
+
+@views
+@few
+@given(st.one_of(url, st.builds("{}{}{}".format, st.integers(0, 9), st.just("; url="), url)))
+def test_refresh_and_link_are_mapped_once(view: View, value: str) -> None:
+    refresh = view.refresh_to_visitor(value)
+    assert view.refresh_to_visitor(refresh) == refresh
+    link = view.link_to_visitor(f"<{value}>; rel=next")
+    assert view.link_to_visitor(link) == link
+
+
+# --- Pages ---------------------------------------------------------------------------------------
+
+ADAPTERS = {adapter.name: adapter for adapter in DEFAULT_PAGE_ADAPTERS}
+adapters = pytest.mark.parametrize("adapter", DEFAULT_PAGE_ADAPTERS, ids=ADAPTERS)
+_MARKERS = [adapter.marker.decode() for adapter in DEFAULT_PAGE_ADAPTERS]
+page = made.mixed(
+    [
+        *_MARKERS,
+        *(
+            '"baseUrl"',
+            '"fullAppUrl"',
+            '"root"',
+            '"requests_pathname_prefix"',
+            ": ",
+            ":",
+            '"/',
+            '"',
+        ),
+        *(
+            "</script>",
+            "<",
+            "\\u003c",
+            "\\",
+            "&amp;",
+            "http://localhost:16006",
+            "/a",
+            "data-base-url",
+        ),
+    ],
+    '"\\/<&\x00\xff a',
+    14,
+).map(lambda text: text.encode("latin-1"))
+
+
+@views
+@adapters
+@few
+@given(st.one_of(page, st.binary(max_size=60)))
+def test_an_adapter_takes_any_bytes_and_corrects_them_once(
+    view: View, adapter: PageAdapter, document: bytes
+) -> None:
+    adapted = adapter.adapt(document, view)
+    assert adapter.adapt(adapted, view) == adapted
+
+
+json_value = st.recursive(
+    st.one_of(st.none(), st.integers(), st.text(max_size=5), st.sampled_from(["/", "/x", "//y"])),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+CASES = {
+    "Jupyter": ('<script id="jupyter-config-data">', ["baseUrl", "fullLabUrl", "fullStaticUrl"]),
+    "Dash": ('<script id="_dash-config">', ["requests_pathname_prefix", "url_base_pathname"]),
+    "Gradio": ("<script>window.gradio_config = ", ["root"]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@few
+@given(
+    others=st.dictionaries(st.text(max_size=6), json_value, max_size=4),
+    urls=st.lists(st.sampled_from(["/", "/a/b", "/a?b=<c>", "http://localhost:16006/x", "y", ""])),
+    around=st.tuples(made.latin1, made.latin1),
+)
+def test_only_the_values_that_an_adapter_names_change(
+    name: str, others: dict[str, Any], urls: list[str], around: tuple[str, str]
+) -> None:
+    begin, keys = CASES[name]
+    view = VIEWS["path"]
+    config = {**others, **dict(zip(keys, urls, strict=False))}
+    before = (around[0].replace("<", "") + begin).encode("latin-1")
+    after = ("</script>" + around[1]).encode("latin-1")
+    data = json.dumps(config).replace("<", "\\u003c").encode()
+    adapted = ADAPTERS[name].adapt(before + data + after, view)
+    assert adapted.startswith(before)
+    assert adapted.endswith(after)
+    changed = json.loads(adapted[len(before) : -len(after)])
+    named = {key for key in config if re.fullmatch("|".join(keys), key)}
+    assert list(changed) == list(config)
+    for key, value in config.items():
+        if key in named and isinstance(value, str):
+            absolute = value.startswith("http")
+            expected = view.to_visitor(value) if value.startswith(("/", "http")) else value
+            assert changed[key] == (OWN + expected if absolute else expected)
+        else:
+            assert changed[key] == value
