@@ -106,7 +106,7 @@ class CookiePolicy:
             position += len(separator)
             is_withheld = position < end_of_quotes
             name, equals, _ = pair.partition("=")
-            if not is_withheld and self._withholds(name):
+            if not is_withheld and self._could_be_withheld(name):
                 if pair.startswith(own) and self._is_renamed(name[len(own) :], own):
                     yield separator, pair[len(own) :], False
                     position += len(pair)
@@ -152,6 +152,8 @@ class CookiePolicy:
         """
         pair, *attributes = set_cookie.split(";")
         if target.form != "path" or len(pair) > _MAX_COPY:
+            return []
+        if _BETWEEN.search(pair.strip(" \t")):  # the rest would be another cookie, of any service's
             return []
         if not self.for_visitor(set_cookie, target, needs_path=False):
             return []
@@ -202,6 +204,11 @@ class CookiePolicy:
     def _is_renamed(self, name: str, own: str) -> bool:
         """Whether we made the name `own` + `name`: of a copy any may be."""
         return self._renames(name) or (own.endswith(_COPY) and bool(_bare(name)))
+
+    def _could_be_withheld(self, name: str) -> bool:
+        """Whether some parser takes a name as it was sent for a withheld one: webob's reads the
+        cookie `sessionid` in `a"sessionid=S`."""
+        return self._withholds(name) or any(map(self._withholds, _NOT_TOKEN.split(name)))
 
     def _withholds(self, name: str) -> bool:
         bare = _bare(name)
