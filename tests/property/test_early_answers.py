@@ -4,6 +4,7 @@ which some of the request is left is not used for another."""
 from __future__ import annotations
 
 import io
+import time
 from contextlib import closing
 
 from hypothesis import given, settings
@@ -45,11 +46,13 @@ def test_an_early_answer_arrives_whole_whatever_is_left_of_the_upload(
         closing(Upstream(connect_timeout=5, head_timeout=10)) as upstream,
     ):
         fields = [("Host", "localhost"), upload.header]
-        response = upstream.send(UpstreamRequest(service.port, "POST", "/", fields), upload)
+        post = UpstreamRequest(service.port, "POST", "/", fields)
+        get = UpstreamRequest(service.port, "GET", "/", [("Host", "localhost")])
+        response = upstream.send(post, upload, deadline=time.monotonic() + 10)
         assert (response.status, response.read()) == (413, answer)
         response.close()
         whole = upload.complete and response.request_is_sent
-        again = upstream.send(UpstreamRequest(service.port, "GET", "/", [("Host", "localhost")]))
+        again = upstream.send(get, deadline=time.monotonic() + 10)
         assert again.read() == b"hi"
         again.close()
         posts = [one for one in service.exchanges if one.requests[0].startswith(b"POST")]
