@@ -18,20 +18,24 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 # A browser opens up to six connections for one page, so a small cap is often met by requests that
-# are done within milliseconds; to refuse those would break the page. So a request waits for its
-# turn, but only where turns come: no longer than this many seconds since the last one, since a
-# waiting request holds a thread too. At a port that hangs, none waits once that time is over.
+# are done soon; to refuse those would break the page. So a request waits for its turn, though that
+# holds a thread too. Half as many as may be under way wait for this many seconds: with 8 threads 4
+# and 2, a browser's six, and 2 are left to others even if the port hangs.
+PATIENCE = 5.0
+# All others wait only where turns come, no longer than this many seconds since the last one: at a
+# port that hangs, none of them waits once that time is over.
 STANDSTILL = 0.25
 LONGEST_WAIT = 1.0  # seconds, however quick the turns are
 
 
 class _Port:
-    """`held`: requests under way. `moved`: when one last began or ended, monotonic seconds."""
+    """`held`: requests under way. `moved`: when one last began or ended, monotonic seconds.
+    `patient`: how many of those that are `waiting` do so for long."""
 
-    __slots__ = ("held", "moved", "turn", "waiting")
+    __slots__ = ("held", "moved", "patient", "turn", "waiting")
 
     def __init__(self, lock: threading.Lock) -> None:
-        self.held = self.waiting = 0
+        self.held = self.waiting = self.patient = 0
         self.moved = 0.0
         self.turn = threading.Condition(lock)
 
@@ -79,9 +83,15 @@ class Caps:
 
     @staticmethod
     def _wait(port: _Port, limit: int, number: int) -> None:
-        longest = time.monotonic() + LONGEST_WAIT
-        while port.held >= limit:
-            remaining = min(port.moved + STANDSTILL, longest) - time.monotonic()
-            if remaining <= 0:
-                raise TooManyRequests(number, detail=f"{limit} requests are under way")
-            port.turn.wait(remaining)
+        is_patient = port.patient < max(1, limit // 2)
+        port.patient += is_patient
+        longest = time.monotonic() + (PATIENCE if is_patient else LONGEST_WAIT)
+        try:
+            while port.held >= limit:
+                end = longest if is_patient else min(port.moved + STANDSTILL, longest)
+                remaining = end - time.monotonic()
+                if remaining <= 0:
+                    raise TooManyRequests(number, detail=f"{limit} requests are under way")
+                port.turn.wait(remaining)
+        finally:
+            port.patient -= is_patient

@@ -126,7 +126,7 @@ def test_a_quick_service_refuses_nobody_though_many_ask_at_once(service: Service
 def test_each_port_has_a_cap_of_its_own(service: ServiceFactory, hanging: Hanging) -> None:
     port_a, port_b = service(hanging), service(hanging)
     with (
-        gunicorn("tests.support.limitsapp:one_each", threads=4) as server,
+        gunicorn("tests.support.limitsapp:one_each", threads=4, env={"PATIENCE": "0.3"}) as server,
         visits(server, port_a, 1),
         visits(server, port_b, 1),
     ):
@@ -187,7 +187,7 @@ def test_there_is_no_cap_where_threads_are_not_counted(
 @pytest.fixture(scope="module")
 def one_each() -> Iterator[Server]:
     """One request per port at a time."""
-    with gunicorn("tests.support.limitsapp:one_each", threads=4) as server:
+    with gunicorn("tests.support.limitsapp:one_each", threads=4, env={"PATIENCE": "0.3"}) as server:
         yield server
         assert "Traceback" not in server.output()
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict
 from typing import Any
 
-from wsgi_portproxy import PortProxy, RequestMetrics
+from wsgi_portproxy import PortProxy, RequestMetrics, caps
 
 from . import run_server
 from .hostapp import MOUNT, app, may_view
@@ -21,6 +22,9 @@ from .streamapp import of_server
 MAX_BODY = 1000  # bytes
 IDLE = 0.5  # seconds: `stream_idle_timeout`
 HEAD = 2.0  # seconds: `head_timeout`
+
+# Seconds, for tests in which a request that waits for its turn would only cost time.
+caps.PATIENCE = float(os.environ.get("PATIENCE", caps.PATIENCE))
 
 
 class _Json(logging.Formatter):

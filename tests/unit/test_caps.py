@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.support.waiting import until
+from wsgi_portproxy import caps as module
 from wsgi_portproxy.caps import LONGEST_WAIT, STANDSTILL, Caps
 from wsgi_portproxy.errors import TooManyRequests
 from wsgi_portproxy.servers import server_threads
 
 PORT = 15000
+
+
+PATIENCE = 2 * LONGEST_WAIT  # seconds, in place of the real one, so that tests need not wait
+
+
+@pytest.fixture(autouse=True)
+def _shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", PATIENCE)
+
+
+@contextlib.contextmanager
+def patient_ones(caps: Caps, number: int) -> Iterator[None]:
+    """Those that wait for long are there already, and are refused in the end."""
+    with ThreadPoolExecutor(number) as pool:
+        waiting = [pool.submit(seconds_until_refused, caps) for _ in range(number)]
+        until(lambda: caps._ports[PORT].patient == number, "they wait")
+        yield
+        assert all(PATIENCE * 0.9 < one.result() < PATIENCE + 0.5 for one in waiting)
 
 
 def seconds_until_refused(caps: Caps, port: int = PORT) -> float:
@@ -30,15 +52,17 @@ def test_as_many_as_the_limit_enter_and_the_next_is_refused(limit: int) -> None:
     caps = Caps(limit)
     for _ in range(limit):
         caps.enter(PORT, {})
-    assert STANDSTILL * 0.9 < seconds_until_refused(caps) < STANDSTILL + 0.5
-    caps.enter(PORT + 1, {})  # another port
+    with patient_ones(caps, max(1, limit // 2)):
+        assert seconds_until_refused(caps) < STANDSTILL + 0.5
+        caps.enter(PORT + 1, {})  # another port
 
 
 def test_at_a_port_that_stands_still_nobody_waits() -> None:
     caps = Caps(1)
     caps.enter(PORT, {})
-    seconds_until_refused(caps)
-    assert seconds_until_refused(caps) < 0.1
+    with patient_ones(caps, 1):
+        seconds_until_refused(caps)
+        assert seconds_until_refused(caps) < 0.1
 
 
 def test_a_place_that_is_given_back_is_for_whoever_waits() -> None:
@@ -66,9 +90,10 @@ def test_where_turns_come_a_request_waits_longer_but_not_for_ever() -> None:
 
     turning = threading.Thread(target=turn)
     turning.start()
-    waited = seconds_until_refused(caps)
-    stop.set()
-    turning.join()
+    with patient_ones(caps, 1):
+        waited = seconds_until_refused(caps)
+        stop.set()
+        turning.join()
     assert LONGEST_WAIT * 0.9 < waited < LONGEST_WAIT + 0.5
 
 
