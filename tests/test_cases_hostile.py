@@ -118,7 +118,8 @@ HOSTILE: list[Row] = [
         "a port that hangs does not stop the others",
         [
             "hostile/test_hanging.py::"
-            "test_a_service_that_hangs_does_not_keep_the_app_from_its_own_pages"
+            "test_a_service_that_hangs_does_not_keep_the_app_from_its_own_pages",
+            "hostile/test_caps.py::test_50_requests_that_hang_leave_the_others_their_latency",
         ],
     ),
     (

@@ -20,6 +20,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ from tests.support.ports import free_port
 from tests.support.received import Received, recording
 from tests.support.servers import Server, running
 from tests.support.service import Exchange, Script, answers
+from tests.support.waiting import until
 from wsgi_portproxy import AskApp, PortProxy, PortProxyError, Target
 from wsgi_portproxy.authorize import NO_SESSION, SIGN_IN_AGAIN
 
@@ -393,6 +395,24 @@ def on_ipv6_only(service: ServiceFactory) -> tuple[int, str]:
     return status, text.replace(str(port), str(DOCUMENTED_PORT))
 
 
+def one_too_many(service: ServiceFactory) -> tuple[int, str]:
+    """While one request waits for a service that hangs."""
+    upstream = service(stay_silent)
+    application = PortProxy(
+        hostapp.app,
+        authorizer=lambda request, target: True,
+        head_timeout=8.0,
+        max_requests_per_port=1,
+    )
+    path = f"/?port={upstream.port}"
+    with ThreadPoolExecutor(1) as pool, contextlib.closing(application):
+        hanging = pool.submit(get, application, path)
+        until(lambda: upstream.heads, "it hangs")
+        status, text = get(application, path)
+        assert hanging.result()[0] == 504
+    return status, text.replace(str(upstream.port), str(DOCUMENTED_PORT))
+
+
 def to_login(request: Request, target: Target) -> WSGIApplication:
     found: WSGIApplication = HTTPFound(location="/login")
     return found
@@ -420,6 +440,10 @@ ERRORS: dict[tuple[int | str, ...], Callable[[ServiceFactory], tuple[int, str]]]
         "A service listens on [::1]:15000 only, the IPv6 loopback. Start it on 127.0.0.1: most take"
         " --host 127.0.0.1.",
     ): on_ipv6_only,
+    (503, "Too many requests to the service on port 15000 are under way."): one_too_many,
+    (413, "The request's body is larger than the 1000000 bytes allowed here."): lambda _: ask(
+        settings={"max_request_body": 1_000_000}, **environ(CONTENT_LENGTH="1000001")
+    ),
     (500, "This application's settings for port 15000 do not work."): lambda service: ask_of(
         service, stay_silent, settings={"identity": fails}
     ),
