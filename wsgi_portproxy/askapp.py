@@ -204,6 +204,9 @@ def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
             "wsgi.input_terminated": True,
         }
     )
+    if ENVIRON_KEY in question:  # so that the page makes its links as the page that is asked for
+        seen = dict(question)
+        question[ENVIRON_KEY] = tuple((links, seen) for links, _ in question[ENVIRON_KEY])
     return question
 
 

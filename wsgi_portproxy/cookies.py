@@ -17,9 +17,12 @@ from .locate import Target
 #: `portproxy.16006!session` the copy of it that reaches handshakes at the root of the site.
 OWN_PREFIX = "portproxy."
 _COPY = "!"
-# Bytes of name and value of which such a copy is made: it goes along with all requests to the app,
-# whose servers take about 8 KiB of a field. Signed sessions are some hundred.
-_MAX_COPY = 1024
+# Bytes of name and value of which such a copy is made, and of all copies beyond which no more are:
+# they go along with all requests to the app, whose servers take about 8 KiB of a field and refuse
+# everything beyond. Signed sessions are some hundred.
+_MAX_COPY, _MAX_COPIES = 512, 1536
+
+_COPIED = re.compile(rf"{re.escape(OWN_PREFIX)}[0-9]{{1,5}}{_COPY}[^;,]*")
 
 #: Cookies by which common frameworks know a visitor; withheld unless told otherwise.
 DEFAULT_WITHHELD = frozenset(
@@ -141,17 +144,19 @@ class CookiePolicy:
             values.append(";".join([pair, *kept]))
         return values
 
-    def for_handshakes(self, set_cookie: str, target: Target, root: str) -> list[str]:
+    def for_handshakes(
+        self, set_cookie: str, target: Target, root: str, *, copied: int = 0
+    ) -> list[str]:
         """A Set-Cookie value for the copy that a WebSocket handshake at the root of the site takes
         along; none if there is to be no copy.
 
         The service's page opens `ws://host/ws`, no browser follows a redirect of a handshake, and
         the cookie is kept to the prefix, out of its reach. Only what the service would get at its
         root is copied. Scripts do not see the copy, and no other service and no app reads it.
-        `root`: SCRIPT_NAME as it stands in a URL.
+        `root`: SCRIPT_NAME as it stands in a URL. `copied`: bytes of the copies that there are.
         """
         pair, *attributes = set_cookie.split(";")
-        if target.form != "path" or len(pair) > _MAX_COPY:
+        if target.form != "path" or len(pair) > _MAX_COPY or copied + len(pair) > _MAX_COPIES:
             return []
         if _BETWEEN.search(pair.strip(" \t")):  # the rest would be another cookie, of any service's
             return []
@@ -215,6 +220,11 @@ class CookiePolicy:
         if bare.startswith(OWN_PREFIX):
             return True
         return bare in self.withheld or _NAME_PREFIX.sub("", bare) in self.withheld
+
+
+def copied_bytes(cookie_header: str) -> int:
+    """How much of a Cookie header are copies for handshakes."""
+    return sum(map(len, _COPIED.findall(cookie_header)))
 
 
 def without_own(cookie_header: str) -> str:

@@ -62,6 +62,7 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-host",
     "x-http-host-override",
     "x-script-name",
+    "x-gradio-server",
     "x-scheme",
     "x-url-scheme",
     "front-end-https",
@@ -141,7 +142,7 @@ def request_headers(
 ) -> Headers:
     """The fields for the service but those that announce the body. Nothing is added for show.
 
-    Host first, then the visitor's in the server's order, then X-Forwarded-*.
+    Host first, then the visitor's in the server's order, then X-Forwarded-* and its like.
     """
     named = _connection_options(environ.get("HTTP_CONNECTION", ""))
     headers = [("Host", view.authority)]
@@ -169,6 +170,10 @@ def request_headers(
     headers.append(("X-Forwarded-Proto", environ["wsgi.url_scheme"]))
     if view.external:
         headers.append(("X-Forwarded-Host", view.authority))
+    elif view.target.form in ("path", "host"):
+        # The one way to tell Gradio where its visitors are: the addresses of files that it makes
+        # for them, in pages and event streams, begin with this (its route_utils).
+        headers.append(("X-Gradio-Server", view.origin + view.target.prefix))
     if view.target.prefix and not view.base:  # who was told its full path would add it twice
         headers.append(("X-Forwarded-Prefix", view.target.prefix))
     return headers
@@ -184,7 +189,7 @@ def response_headers(
         ",".join(value for name, value in fields if name.lower() == "connection")
     )
     headers: Headers = []
-    cache_control, lengths, set_cookies = [], [], 0
+    cache_control, lengths, set_cookies, copied = [], [], 0, view.copied
     for name, value in fields:
         canonical = _ODD.sub("-", name.lower())
         if canonical == "content-length":
@@ -196,7 +201,9 @@ def response_headers(
         elif canonical == "set-cookie":
             scoped = cookies.for_visitor(value, view.target, needs_path=needs_path)
             if scoped and view.strays:
-                scoped += cookies.for_handshakes(value, view.target, view.root)
+                copies = cookies.for_handshakes(value, view.target, view.root, copied=copied)
+                copied += sum(map(len, copies))
+                scoped += copies
             if len(scoped) + set_cookies <= MAX_SET_COOKIES:
                 headers += [(name, one) for one in scoped]
                 set_cookies += len(scoped)

@@ -16,7 +16,7 @@ from .answer import UpstreamResponse
 from .askapp import AskApp
 from .authorize import Authorizer, authorize
 from .captured import CapturedResponse
-from .cookies import DEFAULT_WITHHELD, CookiePolicy
+from .cookies import DEFAULT_WITHHELD, CookiePolicy, copied_bytes
 from .error_page import error_response
 from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
 from .exchange import UpstreamRequest
@@ -214,7 +214,7 @@ class PortProxy:
         if target is None:
             return self.app
         if asks_app_first(environ):
-            own = CapturedResponse(self.app, environ)
+            own = CapturedResponse(self.app, dict(environ))  # apps keep notes in it
             if own.status != 404:
                 return own
             own.close()
@@ -227,7 +227,7 @@ class PortProxy:
         wrapped app's own."""
         if not candidates or "wsgi.websocket" in environ:  # gevent-websocket has accepted it
             return self.app
-        own = CapturedResponse(self.app, environ)
+        own = CapturedResponse(self.app, dict(environ))  # apps keep notes in it
         with ExitStack() as unless_given:
             unless_given.callback(own.close)
             if own.status == 404 or is_start_page(own, environ):
@@ -254,6 +254,7 @@ class PortProxy:
             base="" if self._strip_mount.of(target) else target.prefix,
             strays=self._strays is not None and target.form != "host",
             root=quoted_script(environ),
+            copied=copied_bytes(environ.get("HTTP_COOKIE", "")),
         )
 
     def _forward(

@@ -213,8 +213,19 @@ def gradio(document: bytes, view: View) -> bytes:
     return _in_json(rb"root", document, b"window.gradio_config", b"</script>", view)
 
 
+def own_address(document: bytes, view: View) -> bytes:
+    """Starlette's and FastAPI's `url_for`, Django's `build_absolute_uri`: absolute URLs, made from
+    the Host that the service was sent, in attributes of elements. Elsewhere they are text."""
+    if view.external:
+        return document
+    address = rb"""(=["'])https?://(?:localhost|127\.0\.0\.1):%d(?=[/?#"'])""" % view.target.port
+    place = html.escape(view.origin + view.target.prefix).encode("latin-1")
+    return re.sub(address, lambda match: match[1] + place, document)
+
+
 #: Those that a `PortProxy` has unless told otherwise.
 DEFAULT_PAGE_ADAPTERS = (
+    PageAdapter("own address", b'="http', own_address),
     PageAdapter("Jupyter", b'id="jupyter-config-data"', jupyter),
     PageAdapter("Jupyter, older pages", b'data-base-url="', jupyter_classic),
     PageAdapter("Dash", b'id="_dash-config"', dash),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from webob import Request
 
+from wsgi_portproxy import PortProxy, url_for_port
 from wsgi_portproxy.askapp import AskApp
 from wsgi_portproxy.authorize import authorize
 from wsgi_portproxy.errors import AuthorizerFailed, Refused
@@ -236,3 +237,22 @@ def test_negative_entries_are_refused() -> None:
 def test_alone_it_authorizes_nobody() -> None:
     with pytest.raises(AssertionError):
         AskApp()(Request(environ()), a_target())
+
+
+def test_the_page_that_is_asked_for_can_make_its_links() -> None:
+    """It would be an error otherwise, and the answer 503."""
+    made: list[str] = []
+
+    def page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        made.append(url_for_port(environ, 16006))
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [b""]
+
+    proxy = PortProxy(page, authorizer=AskApp(), mount="/{username}/{project}")
+    referer = "http://app.test/alice/vision/proxy/16006/"
+    answer = proxy(
+        environ("/about.js", HTTP_REFERER=referer, HTTP_HOST="app.test"),
+        lambda *args: lambda data: None,
+    )
+    assert b"".join(answer) == b""
+    assert made == ["/alice/vision/proxy/16006/"]

@@ -68,8 +68,8 @@ def test_at_a_port_that_stands_still_nobody_waits() -> None:
 def test_a_place_that_is_given_back_is_for_whoever_waits() -> None:
     caps = Caps(1)
     caps.enter(PORT, {})
-    threading.Timer(STANDSTILL / 3, lambda: caps.leave(PORT)).start()
     begin = time.monotonic()
+    threading.Timer(STANDSTILL / 3, lambda: caps.leave(PORT)).start()
     caps.enter(PORT, {})
     assert time.monotonic() - begin >= STANDSTILL / 3
     caps.leave(PORT)

@@ -14,6 +14,7 @@ from wsgi_portproxy.cookies import (
     DEFAULT_WITHHELD,
     MAX_COOKIE_BYTES,
     CookiePolicy,
+    copied_bytes,
     without_own,
 )
 from wsgi_portproxy.locate import Form
@@ -406,13 +407,22 @@ def test_a_cookie_of_the_services_root_is_copied_for_handshakes(
     [
         ("a=1; Path=/lab", "/lab/login"),
         ("a=1", "/lab/login"),
-        ("a=" + "x" * 1024 + "; Path=/", "/"),
+        ("a=" + "x" * 512 + "; Path=/", "/"),
         ("a=1, sessionid=evil; Path=/", "/"),
         ("nameless; Path=/", "/"),
     ],
 )
 def test_no_other_cookie_is_copied(set_cookie: str, path: str) -> None:
     assert POLICY.for_handshakes(set_cookie, a_target(path), "") == []
+
+
+def test_copies_never_fill_what_the_apps_server_takes_of_a_cookie_field() -> None:
+    """gunicorn answers 431 to every request of a browser with more than 8 KiB of them."""
+    large = f"a={'x' * 500}; Path=/"
+    assert POLICY.for_handshakes(large, a_target(), "", copied=1000)
+    assert POLICY.for_handshakes(large, a_target(), "", copied=1100) == []
+    sent = "portproxy.16006!a=1; session=2; portproxy.1!b=22, portproxy.16006.c=3; x!y=4"
+    assert copied_bytes(sent) == len("portproxy.16006!a=1") + len("portproxy.1!b=22")
 
 
 def test_a_cookie_is_copied_in_the_path_form_only() -> None:

@@ -6,6 +6,7 @@ that a row cannot get lost.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ OURS = [
     ("Host", "localhost:16006"),
     ("X-Forwarded-For", "203.0.113.9"),
     ("X-Forwarded-Proto", "http"),
+    ("X-Gradio-Server", f"http://app.test{P}"),
     ("X-Forwarded-Prefix", P),
 ]
 
@@ -82,6 +84,13 @@ def test_without_an_address_none_is_told() -> None:
     del made["REMOTE_ADDR"]
     fields = request_headers(made, VIEW, POLICY, withhold_authorization=False)
     assert "X-Forwarded-For" not in dict(fields)
+
+
+def test_gradio_is_told_where_its_visitors_are_in_the_forms_that_pages_live_in() -> None:
+    name = "X-Gradio-Server"
+    assert dict(to_service(view=a_view(prefix="", form="host")))[name] == "http://app.test"
+    assert name not in dict(to_service(view=a_query_view()))
+    assert name not in dict(to_service(view=replace(VIEW, external=True)))
 
 
 def test_without_a_prefix_none_is_told() -> None:

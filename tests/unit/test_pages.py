@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from wsgi_portproxy.pages import (
     gradio,
     jupyter,
     jupyter_classic,
+    own_address,
 )
 from wsgi_portproxy.rewrite import View
 
@@ -319,7 +321,41 @@ def test_a_long_value_takes_no_more_memory_than_the_document() -> None:
 
 # --- The table -----------------------------------------------------------------------------------
 
-PAGES = {jupyter: lab(**LAB), dash: DASH, gradio: GRADIO, jupyter_classic: b'<a data-base-url="/">'}
+PAGES = {
+    jupyter: lab(**LAB),
+    dash: DASH,
+    gradio: GRADIO,
+    jupyter_classic: b'<a data-base-url="/">',
+    own_address: b'<a href="http://localhost:16006/">',
+}
+
+OWN = [
+    (b'<a href="http://localhost:16006/x?y=1">', b'<a href="%b/x?y=1">'),
+    (b"<form action='https://127.0.0.1:16006/save'>", b"<form action='%b/save'>"),
+    (b'<a href="http://localhost:16006">', b'<a href="%b">'),
+    (b'<a href="http://localhost:16006?x">', b'<a href="%b?x">'),
+    (b'<a href="http://localhost:160060/">', None),
+    (b'<a href="http://localhost:16007/">', None),
+    (b'<a href="http://localhost.evil:16006/">', None),
+    (b"<p>http://localhost:16006/</p>", None),
+    (b'<a href="/x">', None),
+]
+
+
+@pytest.mark.parametrize(("document", "adapted"), OWN)
+def test_attributes_with_the_services_own_address_lead_to_the_visitors(
+    document: bytes, adapted: bytes | None
+) -> None:
+    place = (VIEW.origin + VIEW.target.prefix).encode()
+    expected = document if adapted is None else adapted.replace(b"%b", place)
+    assert own_address(document, VIEW) == expected
+    assert own_address(expected, VIEW) == expected
+    assert own_address(document, replace(VIEW, external=True)) == document
+
+
+def test_many_addresses_cost_little() -> None:
+    with costs_little():
+        own_address(b'="http://localhost:16006' * (SIZE // 24), VIEW)
 
 
 def test_each_default_adapter_knows_its_own_pages_and_no_others() -> None:
