@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .cookies import MAX_SET_COOKIES, CookiePolicy
+from .locate import is_browser
 from .rewrite import View
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def request_headers(
     headers.append(("X-Forwarded-Proto", environ["wsgi.url_scheme"]))
     if view.external:
         headers.append(("X-Forwarded-Host", view.authority))
-    elif view.target.form in ("path", "host"):
+    elif view.target.form in ("path", "host") and is_browser(environ):
         # The one way to tell Gradio where its visitors are: the addresses of files that it makes
         # for them, in pages and event streams, begin with this (its route_utils).
         headers.append(("X-Gradio-Server", view.origin + view.target.prefix))

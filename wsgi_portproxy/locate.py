@@ -233,9 +233,14 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
         return bool(mode == "navigate")
     return (
         environ.get("REQUEST_METHOD") in ("GET", "HEAD")
-        and environ.get("HTTP_USER_AGENT", "").startswith("Mozilla/")
+        and is_browser(environ)
         and preferred_type(environ.get("HTTP_ACCEPT", "")) == "text/html"
     )
+
+
+def is_browser(environ: WSGIEnvironment) -> bool:
+    """Whether a browser asks, by the word that all of them begin their User-Agent with."""
+    return bool(environ.get("HTTP_USER_AGENT", "").startswith("Mozilla/"))
 
 
 def preferred_type(accept: str) -> str:

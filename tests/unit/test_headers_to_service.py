@@ -38,7 +38,6 @@ OURS = [
     ("Host", "localhost:16006"),
     ("X-Forwarded-For", "203.0.113.9"),
     ("X-Forwarded-Proto", "http"),
-    ("X-Gradio-Server", f"http://app.test{P}"),
     ("X-Forwarded-Prefix", P),
 ]
 
@@ -88,9 +87,13 @@ def test_without_an_address_none_is_told() -> None:
 
 def test_gradio_is_told_where_its_visitors_are_in_the_forms_that_pages_live_in() -> None:
     name = "X-Gradio-Server"
-    assert dict(to_service(view=a_view(prefix="", form="host")))[name] == "http://app.test"
-    assert name not in dict(to_service(view=a_query_view()))
-    assert name not in dict(to_service(view=replace(VIEW, external=True)))
+    browser: dict[str, Any] = {"HTTP_USER_AGENT": "Mozilla/5.0"}
+    at_host = a_view(prefix="", form="host")
+    assert dict(to_service(view=at_host, **browser))[name] == "http://app.test"
+    assert dict(to_service(**browser))[name] == f"http://app.test{P}"
+    assert name not in dict(to_service(view=a_query_view(), **browser))
+    assert name not in dict(to_service(view=replace(VIEW, external=True), **browser))
+    assert name not in dict(to_service())  # programs know where they ask
 
 
 def test_without_a_prefix_none_is_told() -> None:
