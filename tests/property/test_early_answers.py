@@ -36,7 +36,7 @@ def test_an_early_answer_arrives_whole_whatever_is_left_of_the_upload(
             exchange.send(b"HTTP/1.1 413 Too Large\r\nTransfer-Encoding: chunked\r\n\r\n")
             exchange.send((chunk(answer) if answer else b"") + chunk(b""))
             if is_chunked or not goes_on_reading:
-                # Closed with bytes unread, the kernel may reset the connection before the answer was
+                # With bytes unread, the kernel may reset the connection before the answer was
                 # read: so the end is told first, and closing waits for the other side.
                 exchange.sock.shutdown(socket.SHUT_WR)
                 while exchange.sock.recv(65536):
