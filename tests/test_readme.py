@@ -260,6 +260,69 @@ def test_the_ports_callable_gives_each_user_ports_of_their_own() -> None:
     assert get(application, "/carol/x/?port=10000")[0] == 403
 
 
+def names_in(first_line: str) -> dict[str, Any]:
+    """What a block defines."""
+    namespace: dict[str, Any] = {}
+    exec(compile(block(first_line), "README.md", "exec"), namespace)  # noqa: S102
+    return namespace
+
+
+def test_the_links_are_those_that_the_comments_say() -> None:
+    names = names_in("# links.py")
+    made: list[str] = []
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        made.append(names["link_from_elsewhere"](environ))
+        if environ["PATH_INFO"] != "/":
+            made.append(names["tensorboard_link"](environ))
+        start_response("200 OK", [])
+        return []
+
+    application = PortProxy(
+        app, authorizer=lambda request, target: True, mount="/{username}/{project}"
+    )
+    for path in ("/alice/vision/settings", "/"):
+        get(application, path)
+    elsewhere, here = "/alice/vision/proxy/16006/#scalars", "/alice/vision/proxy/16006/"
+    assert made == [elsewhere, here, elsewhere]
+    assert f"# {here}\n" in block("# links.py")
+
+
+def test_the_page_adapter_and_the_settings_by_port_work(service: ServiceFactory) -> None:
+    page = b'<html data-root="/"></html>'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
+    upstream = service(answers(head % len(page) + page))
+    by_port = names_in("# services.py")
+    adapters = names_in("# adapters.py")["page_adapters"]
+    application = PortProxy(
+        hostapp.app,
+        authorizer=lambda request, target: True,
+        page_adapters=adapters,
+        strip_mount=by_port["strip_mount"],
+        identity=by_port["identity"],
+    )
+    path = f"/proxy/{upstream.port}/"
+    with contextlib.closing(application):
+        answer = get(application, path, headers={"Sec-Fetch-Mode": "navigate"})
+    assert answer == (200, f'<html data-root="{path}"></html>')
+    assert b"\r\nHost: localhost:" in upstream.heads[0]
+    target = Target(15888, "/", "/proxy/15888", {}, "path", False)
+    assert (by_port["strip_mount"](target), by_port["identity"](target)) == (False, "local")
+    assert by_port["identity"](Target(15100, "/", "", {}, "path", False)) == "external"
+
+
+def test_the_metrics_count_what_became_of_requests(service: ServiceFactory) -> None:
+    names = names_in("# metrics.py")
+    application = PortProxy(
+        hostapp.app, authorizer=lambda request, target: True, on_request=names["count"]
+    )
+    port = service(answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")).port
+    with contextlib.closing(application):
+        get(application, f"/?port={port}")
+        get(application, "/?port=80")
+    assert names["totals"] == {("query", 200, "complete"): 1, ("query", 403, "refused"): 1}
+
+
 def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
     (tmp_path / "hello_wsgi.py").write_text(block("# hello_wsgi.py"))
     test = block("# test_ports.py").replace("15999", str(free_port()))

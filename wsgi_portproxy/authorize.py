@@ -74,8 +74,8 @@ def _host_hint(
     location = refusal.header("location") if refusal is not None else None
     if location is not None and not _leads_back(location, environ):
         return ""  # to the login at the app's own host name, say
-    if refusal is not None and refusal.status == 401:
-        return ""  # asks for credentials, which the browser has for this host name
+    if refusal is not None and refusal.header("www-authenticate") is not None:
+        return ""  # asks for credentials, and those are of use at this host name
     if not cookies.withholds_any(environ.get("HTTP_COOKIE", "")):
         return NO_SESSION
     return SIGN_IN_AGAIN if location is not None else ""

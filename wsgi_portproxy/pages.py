@@ -213,6 +213,13 @@ def gradio(document: bytes, view: View) -> bytes:
     return _in_json(rb"root", document, b"window.gradio_config", b"</script>", view)
 
 
+def chainlit(document: bytes, view: View) -> bytes:
+    """Chainlit: the path under which its router, its API and its socket are."""
+    empty = b'<meta property="og:root_path" content="'
+    place = html.escape(view.to_visitor("/").rstrip("/")).encode("latin-1")
+    return document.replace(empty + b'"', empty + place + b'"', 1)
+
+
 def own_address(document: bytes, view: View) -> bytes:
     """Starlette's and FastAPI's `url_for`, Django's `build_absolute_uri`: absolute URLs, made from
     the Host that the service was sent, in attributes of elements. Elsewhere they are text."""
@@ -229,5 +236,6 @@ DEFAULT_PAGE_ADAPTERS = (
     PageAdapter("Jupyter", b'id="jupyter-config-data"', jupyter),
     PageAdapter("Jupyter, older pages", b'data-base-url="', jupyter_classic),
     PageAdapter("Dash", b'id="_dash-config"', dash),
+    PageAdapter("Chainlit", b'property="og:root_path"', chainlit),
     PageAdapter("Gradio", b"window.gradio_config", gradio),
 )

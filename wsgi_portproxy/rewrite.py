@@ -2,7 +2,7 @@
 
 Owns Location, Content-Location, Refresh and Link on the way out and Referer on the way in. Mapping
 is idempotent: what carries the prefix already (services that honour X-Forwarded-Prefix) stays, and
-so do relative and foreign URLs. Bodies are never touched.
+so do relative and foreign URLs. What is in bodies is `pages`'s.
 """
 
 from __future__ import annotations

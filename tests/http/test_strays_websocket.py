@@ -77,6 +77,35 @@ def test_a_handshake_goes_to_the_page_that_was_opened_last(
     assert request.values("Cookie") == ["user=alice"]
 
 
+def test_a_login_of_the_service_reaches_its_handshake_at_the_root(
+    strays: Host, service: ServiceFactory
+) -> None:
+    """As a browser would: of what the login sets, only what covers the root of the site goes along
+    with a handshake there."""
+
+    def script(exchange: Exchange) -> None:
+        request = exchange.read_head()
+        if b"Upgrade: websocket" in request:
+            exchange.buffer = request + exchange.buffer
+            echoing(exchange)
+        elif request:
+            lines = b"\r\nSet-Cookie: session=mine; Path=/; HttpOnly\r\nSet-Cookie: b=2; Path=/lab"
+            exchange.send(OK.replace(b"\r\n", lines + b"\r\n", 1))
+            script(exchange)
+
+    upstream, other = service(script), service(echoing)
+    reply = ask(strays.port, "POST", path_form(upstream.port, "/login"), body=b"x")
+    sent = {line.partition(";")[0] for line in reply.values("Set-Cookie") if "; Path=/;" in line}
+    assert sent == {f"portproxy.{upstream.port}!session=mine"}
+    for last, cookie in [(upstream, "user=alice; session=mine"), (other, "user=alice")]:
+        remembered = f"{remembering(last.port)}; {'; '.join(sent)}"
+        with Visitor(strays.port) as visitor:
+            visitor.send(handshake("/ws", cookie=remembered))
+            visitor.switched()
+            visitor.says_and_hears()
+        assert parse_request(last.heads[-1]).values("Cookie") == [cookie]
+
+
 def test_opening_pages_is_what_it_remembers(strays: Host, service: ServiceFactory) -> None:
     """As a browser would: the cookies of two pages, then a handshake."""
 

@@ -136,6 +136,13 @@ def test_the_port_in_the_host_is_part_of_the_name() -> None:
     assert judged(Redirect(f"http://{HOST}/login"), HTTP_HOST=f"{HOST}:8000") is not None
 
 
+def test_a_401_that_asks_for_nothing_is_explained() -> None:
+    """An API's, say: without a challenge no browser asks for a password."""
+    with pytest.raises(Refused) as caught:
+        judged(Response(status=401))
+    assert caught.value.hint == NO_SESSION
+
+
 def test_a_401_is_sent_as_it_is() -> None:
     """The browser asks for credentials, for this very name."""
     refusal = judged(Response(status=401, headers={"WWW-Authenticate": "Basic"}))

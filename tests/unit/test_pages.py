@@ -18,6 +18,7 @@ from wsgi_portproxy.pages import (
     MAX_DOCUMENT,
     Pages,
     asking_for_plain_text,
+    chainlit,
     dash,
     gradio,
     jupyter,
@@ -327,6 +328,7 @@ PAGES = {
     gradio: GRADIO,
     jupyter_classic: b'<a data-base-url="/">',
     own_address: b'<a href="http://localhost:16006/">',
+    chainlit: b'<meta property="og:root_path" content="">',
 }
 
 OWN = [
@@ -351,6 +353,16 @@ def test_attributes_with_the_services_own_address_lead_to_the_visitors(
     assert own_address(document, VIEW) == expected
     assert own_address(expected, VIEW) == expected
     assert own_address(document, replace(VIEW, external=True)) == document
+
+
+def test_chainlits_root_is_the_prefix() -> None:
+    page = b'<head><meta property="og:root_path" content=""></head>'
+    adapted = chainlit(page, VIEW)
+    assert adapted == page.replace(b'""', b'"%b"' % VIEW.target.prefix.encode())
+    assert chainlit(adapted, VIEW) == adapted
+    told = page.replace(b'""', b'"/own"')  # by --root-path
+    assert chainlit(told, VIEW) == told
+    assert chainlit(page, a_view(prefix="", form="host")) == page
 
 
 def test_many_addresses_cost_little() -> None:
