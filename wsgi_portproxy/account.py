@@ -7,8 +7,6 @@ in its own thread, or in the relay's, where a stream or a WebSocket goes on with
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -32,23 +30,17 @@ class Accounts:
         self.caps = Caps(max_requests_per_port)
         self.on_request = on_request
 
-    @contextmanager
-    def opened(self, target: Target, environ: WSGIEnvironment) -> Iterator[Account]:
-        """That of a new request; whoever gives out an answer to it is to end it. If the block
-        raises instead, it has ended, and a `PortProxyError` knows the port."""
-        account = Account(self, target, environ)
-        try:
-            yield account
-        except PortProxyError as error:
-            account.refuse(error)
-            raise
-        except BaseException:  # of the server's input, when the visitor's body is malformed
-            account.end(500, "cut")
-            raise
+    def opened(self, target: Target, environ: WSGIEnvironment) -> Account:
+        """That of a new request."""
+        return Account(self, target, environ)
 
 
 class Account:
-    """That of one request. Used by one thread at a time."""
+    """That of one request. Used by one thread at a time.
+
+    As a context manager: whoever gives out an answer is to end it. If the block raises instead, it
+    has ended, and a `PortProxyError` knows the port.
+    """
 
     def __init__(self, accounts: Accounts, target: Target, environ: WSGIEnvironment) -> None:
         self._accounts = accounts
@@ -60,6 +52,15 @@ class Account:
         self._ended = False
         self._received = 0
         self.upload: Upload | None = None  # counts what was read of the visitor's body
+
+    def __enter__(self) -> Account:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, PortProxyError):
+            self.refuse(error)
+        elif error is not None:  # of the server's input, when the visitor's body is malformed
+            self.end(500, "cut")
 
     @property
     def port(self) -> int:
@@ -103,8 +104,8 @@ class Account:
     def _close(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics | None:
         if self._ended:
             return None
-        self._give_back()
         self._ended = True
+        self._give_back()
         target = self._target
         received += self._received + (self.upload.taken if self.upload is not None else 0)
         return RequestMetrics(

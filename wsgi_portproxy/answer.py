@@ -30,9 +30,8 @@ _DRAINED = 4  # reads; a redirect with more of a body than that costs a connecti
 class UpstreamResponse(urllib3.BaseHTTPResponse):
     """The answer of a service, its body read as it comes and never decoded.
 
-    `headers` is urllib3's HTTPHeaderDict, duplicates kept in their order. Reading raises
-    `urllib3.exceptions.ProtocolError` if the body is malformed or ends before it should,
-    and `ClientGone` if the visitor left.
+    Reading raises `urllib3.exceptions.ProtocolError` if the body is malformed or ends before it
+    should, and `ClientGone` if the visitor left.
     """
 
     def __init__(
@@ -45,21 +44,39 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         *,
         request_url: str,
     ) -> None:
+        # What urllib3's own __init__ sets but for what decodes bodies, which are passed as they
+        # are: it makes a dictionary of the fields first thing, and looks for a chunked coding.
+        self.status = head.status
+        self.reason = head.reason
+        self.version = 10 + min(head.minor, 1)
+        self.version_string = f"HTTP/1.{head.minor}"
+        self.decode_content = False
+        self.retries = None
+        self.chunked = False
+        self.length_remaining = None
+        self._request_url = request_url
+        self._fields = head.headers
+        self._headers: urllib3.HTTPHeaderDict | None = None
         self._channel = channel
         self.framing = decoder
         self._connection: UpstreamConnection | None = connection
-        self._keeps_alive = keeps_alive(head) and not isinstance(decoder, CloseDecoder)
+        self._keeps_alive = not isinstance(decoder, CloseDecoder) and keeps_alive(head)
         self._ready = ready  # decoded bytes that came together with the head
         self._broke: ProtocolError | None = None  # to be raised once `_ready` is read
-        super().__init__(
-            headers=urllib3.HTTPHeaderDict(head.headers),
-            status=head.status,
-            version=10 + min(head.minor, 1),
-            version_string=f"HTTP/1.{head.minor}",
-            reason=head.reason,
-            decode_content=False,
-            request_url=request_url,
-        )
+        if decoder.complete:  # as most are: another request may have the connection meanwhile
+            self.release_conn()
+
+    @property
+    def headers(self) -> urllib3.HTTPHeaderDict:  # type: ignore[override]
+        """The fields by name, duplicates kept in their order; to be changed, if need be."""
+        if self._headers is None:
+            self._headers = urllib3.HTTPHeaderDict(self._fields)
+        return self._headers
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """The fields in their order. Cheaper than `headers`, where nobody has asked for those."""
+        return self._fields if self._headers is None else list(self._headers.iteritems())
 
     def body_is_due(self) -> bool:
         """Whether body bytes will come, but none has come yet: the head is news by itself."""
@@ -120,7 +137,7 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
             raise self._broke
         else:
             data = self._next_bytes(size)
-        if self.framing.complete and not self._ready:
+        if self._connection is not None and self.framing.complete:
             self.release_conn()
         return data
 
@@ -206,7 +223,7 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        clean = self.framing.complete and not self.framing.surplus and not self._ready
+        clean = self.framing.complete and not self.framing.surplus
         connection.end_exchange(reusable=clean and self._keeps_alive and self._channel.sent_whole)
 
     def drain_conn(self) -> None:

@@ -10,6 +10,7 @@ import io
 import threading
 import time
 from collections import OrderedDict
+from functools import lru_cache
 from string import Formatter
 from typing import TYPE_CHECKING
 
@@ -150,11 +151,10 @@ class AskApp:
         assert self._app is not None, "AskApp works as the authorizer of a PortProxy only"
         assert self._page is not None
         path = self._page.format_map(target.params)
-        question = _question(request.environ, path)
-        key = _key(question, target.port)
+        key = _key(request.environ, path, target.port)
         if key is not None and self._is_known(key):
             return True
-        answer = CapturedResponse(self._app, question)
+        answer = CapturedResponse(self._app, _question(request.environ, path))
         if 200 <= answer.status < 300:
             answer.close()
             self._remember(key)
@@ -181,16 +181,20 @@ class AskApp:
                 self._until.popitem(last=False)
 
 
-def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
-    """The environ of the internal request."""
-    question = {
-        key: value
-        for key, value in environ.items()
-        if key not in _OF_THE_REQUEST
+@lru_cache(maxsize=512)
+def _is_asked_with(key: str) -> bool:
+    """Whether a key of the visitor's environ is one of the question's too."""
+    return (
+        key not in _OF_THE_REQUEST
         and key not in _OF_THE_CONNECTION
         and not key.startswith(_OF_THE_REQUEST_PREFIXES)
         and not key.startswith(_OF_THE_CONNECTION_PREFIXES)
-    }
+    )
+
+
+def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
+    """The environ of the internal request."""
+    question = {key: value for key, value in environ.items() if _is_asked_with(key)}
     if OWN_PREFIX in (cookies := question.get("HTTP_COOKIE", "")):
         question["HTTP_COOKIE"] = without_own(cookies)
     question.update(
@@ -210,18 +214,21 @@ def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
     return question
 
 
-def _key(question: WSGIEnvironment, port: int) -> bytes | None:
-    """What a verdict depends on, as a digest, so that long cookies cost no memory.
+def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
+    """What a verdict depends on, as a digest, so that long cookies cost no memory: all that the
+    question would be made of, which a warm verdict never makes.
 
     None if the verdict may depend on what cannot be compared, such as a session object that a
     middleware around us put into the environ: then each request is asked for.
     """
-    digest = hashlib.blake2b(str(port).encode("ascii"), digest_size=24)
-    for key, value in question.items():
-        if key == ENVIRON_KEY:
-            continue  # ours, the same for all visitors
+    parts: list[object] = [port, path]
+    for key, value in environ.items():
+        if not _is_asked_with(key):
+            continue
         if isinstance(value, _COMPARABLE):
-            digest.update(repr((key, value)).encode("utf-8"))
-        elif not key.startswith("wsgi."):
+            if key == "HTTP_COOKIE" and OWN_PREFIX in value:
+                value = without_own(value)
+            parts += (key, value)
+        elif key != ENVIRON_KEY and not key.startswith("wsgi."):  # ours is the same for everybody
             return None
-    return digest.digest()
+    return hashlib.blake2b(repr(parts).encode("utf-8"), digest_size=24).digest()

@@ -30,14 +30,15 @@ LONGEST_WAIT = 1.0  # seconds, however quick the turns are
 
 class _Port:
     """`held`: requests under way. `moved`: when one last began or ended, monotonic seconds.
-    `patient`: how many of those that are `waiting` do so for long."""
+    `patient`: how many of those that are `waiting` do so for long. `turn`: what they wait for; None
+    as long as nobody had to."""
 
     __slots__ = ("held", "moved", "patient", "turn", "waiting")
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self) -> None:
         self.held = self.waiting = self.patient = 0
         self.moved = 0.0
-        self.turn = threading.Condition(lock)
+        self.turn: threading.Condition | None = None
 
 
 class Caps:
@@ -61,7 +62,9 @@ class Caps:
             threads = server_threads(environ)
             limit = None if threads is None else max(1, threads // 2)
         with self._lock:
-            port = self._ports.setdefault(number, _Port(self._lock))
+            port = self._ports.get(number)
+            if port is None:
+                port = self._ports[number] = _Port()
             if limit is not None and port.held >= limit:
                 port.waiting += 1
                 try:
@@ -77,12 +80,14 @@ class Caps:
             port = self._ports[number]
             port.held -= 1
             port.moved = time.monotonic()
-            port.turn.notify()
-            if not port.held and not port.waiting:
+            if port.waiting and port.turn is not None:
+                port.turn.notify()
+            elif not port.held:
                 del self._ports[number]
 
-    @staticmethod
-    def _wait(port: _Port, limit: int, number: int) -> None:
+    def _wait(self, port: _Port, limit: int, number: int) -> None:
+        if port.turn is None:
+            port.turn = threading.Condition(self._lock)
         is_patient = port.patient < max(1, limit // 2)
         port.patient += is_patient
         longest = time.monotonic() + (PATIENCE if is_patient else LONGEST_WAIT)

@@ -42,18 +42,21 @@ class Channel:
     """The connection to a service during one request.
 
     `deadline`: when `receive` raises TimeoutError; None once the head has come, see `begin_body`.
-    `visitor`: the visitor's socket, or None where it cannot be seen.
+    `incoming`: polls the socket for what the service sends; kept with the connection, since each
+    exchange waits. `visitor`: the visitor's socket, or None where it cannot be seen.
     """
 
     def __init__(
         self,
         sock: socket.socket,
+        incoming: select.poll,
         upload: Upload | None,
         *,
         visitor: VisitorSocket | None,
         limits: Limits,
     ) -> None:
         self.sock = sock
+        self._incoming = incoming
         self.deadline: float | None = limits.deadline
         self._limits = limits
         # When the body is given up, unless more of it comes; moved by all that the service does.
@@ -86,8 +89,12 @@ class Channel:
 
     def _remaining(self) -> float | None:
         """Seconds to wait for the service now; None: as long as it takes."""
-        ends = [end for end in (self.deadline, self._idle_end) if end is not None]
-        return max(0.0, min(ends) - time.monotonic()) if ends else None
+        end = self.deadline if self._idle_end is None else self._idle_end
+        if end is None:
+            return None
+        if self.deadline is not None:
+            end = min(end, self.deadline)
+        return max(0.0, end - time.monotonic())
 
     def send_head(self, head: bytes) -> None:
         """Begin to send: the head, in one piece with what is there already of a small body.
@@ -146,7 +153,7 @@ class Channel:
 
     def readable(self) -> bool:
         """Whether bytes of the service, or its end, are there now."""
-        return bool(_poll(self.sock, select.POLLIN, None, 0))
+        return bool(self._incoming.poll(0))
 
     def _receive_now(self, size: int) -> bytes | None:
         try:
@@ -198,14 +205,18 @@ class Channel:
         """Wait until the socket has one of `events`; notice a visitor who leaves meanwhile."""
         remaining = self._remaining()
         first = _LOOK_AT_VISITOR_AFTER
-        if self._visitor is None or (remaining is not None and remaining < first):
-            ready = _poll(self.sock, events, None, remaining)
+        only_service = self._visitor is None or (remaining is not None and remaining < first)
+        timeout = remaining if only_service else first
+        if events == select.POLLIN:  # nearly always
+            if self._incoming.poll(None if timeout is None else timeout * 1000):
+                return
+            ready = {}
         else:
-            ready = _poll(self.sock, events, None, first)
-            if not ready:
-                left = None if remaining is None else remaining - first
-                seen = _LEFT if select.poll.__module__ != _GEVENT else select.POLLIN
-                ready = _poll(self.sock, events, self._visitor, left, other_events=seen)
+            ready = _poll(self.sock, events, None, timeout)
+        if not (ready or only_service):
+            left = None if remaining is None else remaining - first
+            seen = _LEFT if select.poll.__module__ != _GEVENT else select.POLLIN
+            ready = _poll(self.sock, events, self._visitor, left, other_events=seen)
         if not ready:
             raise TimeoutError("no progress in time")
         if self.sock.fileno() in ready:

@@ -8,10 +8,11 @@ malformed one, and delivers a cut head as an empty 200. What leaves here is `ans
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -38,6 +39,9 @@ from .framing import (
 )
 from .servers import VisitorSocket
 from .upload import Upload
+
+if TYPE_CHECKING:
+    from .upstream import UpstreamPool
 
 # Literals, never names: what `localhost` resolves to may be held by another user of the machine.
 IPV4, IPV6 = "127.0.0.1", "::1"
@@ -89,10 +93,12 @@ class UpstreamConnection(HTTPConnection):
         super().__init__(*args, **kwargs)
         #: Whether [::1] is tried where nothing listens on 127.0.0.1.
         self.ipv6 = False
-        #: Takes it after a clean exchange: its pool.
-        self.keep: Callable[[UpstreamConnection], None] | None = None
+        #: Where it goes after a clean exchange; weak, since idle ones are held there.
+        self.pool: Callable[[], UpstreamPool | None] = _no_pool
         self.exchanges = 0  # ended cleanly on the present socket
         self.idle_since = 0.0
+        #: Tells what has come on the present socket.
+        self.incoming = select.poll()
 
     def connect(self) -> None:
         """Open a socket to the service. Raises `UpstreamError` in one of its kinds."""
@@ -113,6 +119,8 @@ class UpstreamConnection(HTTPConnection):
             raise ServiceUnreachable(port, detail="connected to itself")
         self.exchanges = 0
         self.sock.setblocking(False)
+        self.incoming = select.poll()
+        self.incoming.register(self.sock, select.POLLIN)
 
     def _connect_by_ipv6(self, port: int) -> None:
         self.host = IPV6
@@ -144,7 +152,7 @@ class UpstreamConnection(HTTPConnection):
         try:
             if self.sock is None:
                 self.connect()
-            channel = Channel(self.sock, upload, visitor=visitor, limits=limits)
+            channel = Channel(self.sock, self.incoming, upload, visitor=visitor, limits=limits)
             channel.send_head(request.head())
             head, rest = self._read_head(channel, early_hints, switches=request.websocket)
             decoder = body_decoder(head, request.method)
@@ -207,9 +215,14 @@ class UpstreamConnection(HTTPConnection):
 
     def end_exchange(self, *, reusable: bool) -> None:
         """Return to the pool, or close."""
-        if reusable and self.keep is not None:
-            self.exchanges += 1
-            self.idle_since = time.monotonic()
-            self.keep(self)
-        else:
+        pool = self.pool() if reusable else None
+        if pool is None:
             self.close()
+            return
+        self.exchanges += 1
+        self.idle_since = time.monotonic()
+        pool.put(self)
+
+
+def _no_pool() -> None:
+    return None

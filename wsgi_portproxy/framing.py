@@ -9,7 +9,8 @@ worker thread and an event loop can share it.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 MAX_HEAD = 65536  # bytes; nginx and Apache accept less, browsers send far less
 MAX_FIELDS = 500  # Apache allows 100, and some services with generated headers send 150
@@ -19,16 +20,20 @@ _PIECE = 64  # bytes of a chunked body looked at for the end of a line at a time
 MAX_TRAILERS = 16384  # bytes of a trailer section, which is read and dropped
 
 # RFC 9112 section 4. The reason phrase may be empty and may hold obs-text, never CR or LF.
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 # RFC 9112 section 2.2: the only line end is CRLF. The last byte may be a CR whose LF is to come.
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 # RFC 9110 section 5.5 and RFC 9112 section 5: a token, no space before the colon, no line folding,
 # no control characters (section 5.5 calls CR, LF and NUL dangerous and the others invalid). The
 # white space around a value is stripped afterwards: matching it here would try each run again and
-# again, which 64 KiB of spaces make a matter of minutes.
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
+# again, which 64 KiB of spaces make a matter of minutes. Likewise a field begins at a line's begin
+# only: a name without a colon is tried once.
+_FIELD_PATTERN = r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)"
+_FIELDS = re.compile(rf"(?<=\n){_FIELD_PATTERN}\r\n")
+_TRAILER = re.compile(_FIELD_PATTERN.encode("latin-1"))
 # RFC 9112 section 7.1: 1*HEXDIG, here at most 16 (64 bits), then optional extensions.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?")
+_OF_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)  # below 2**63, so that every server can count it
 
 
@@ -40,22 +45,26 @@ class Truncated(ConnectionError):
     """The connection ended before the message did (RFC 9112 section 8)."""
 
 
-class Head(NamedTuple):
+@dataclass(slots=True)
+class Head:
     """A response head: `minor` of HTTP/1.x, status, reason phrase, fields in their order."""
 
     minor: int
     status: int
     reason: str
     headers: list[tuple[str, str]]
+    _framing: dict[str, list[str]] = field(init=False, repr=False, compare=False)
 
-    def values(self, name: str) -> list[str]:
-        """All values of the fields called `name` (given in lower case), in order."""
-        return [value for key, value in self.headers if key.lower() == name]
+    def __post_init__(self) -> None:
+        # Each is asked for several times, and most heads have eight other fields.
+        self._framing = {}
+        for name, value in self.headers:
+            if (lowered := name.lower()) in _OF_FRAMING:
+                self._framing.setdefault(lowered, []).append(value)
 
-    def tokens(self, name: str) -> list[str]:
-        """The comma-separated members of the fields called `name`, in lower case."""
-        members = ",".join(self.values(name)).lower().split(",")
-        return [member.strip(" \t") for member in members if member.strip(" \t")]
+    def framing(self, name: str) -> list[str]:
+        """All values of the fields called `name`, one of those that frame a message, in order."""
+        return self._framing.get(name, [])
 
 
 def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
@@ -77,20 +86,21 @@ def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
 
 def parse_head(block: bytes | bytearray) -> Head:
     """Read a head, from the status line to the empty line included. Raises `Malformed`."""
-    first, *lines = bytes(block[:-4]).split(b"\r\n")
-    if len(lines) > MAX_FIELDS:
-        raise Malformed("too many header fields")
-    status_line = _STATUS_LINE.fullmatch(first)
+    text = block.decode("latin-1")
+    status_line = _STATUS_LINE.match(text)
     if status_line is None:
         raise Malformed("malformed status line")
-    headers = []
-    for line in lines:
-        field = _FIELD.fullmatch(line)
-        if field is None:
-            raise Malformed("malformed header field")
-        headers.append((field[1].decode("ascii"), field[2].strip(b" \t").decode("latin-1")))
+    begin = status_line.end()
+    fields = _FIELDS.findall(text, begin)
+    if len(fields) > MAX_FIELDS:
+        raise Malformed("too many header fields")
+    # A line that is no field was passed over: the fields, with a colon and CRLF each, and the empty
+    # line do not add up to the head then.
+    if sum([len(name) + len(value) + 3 for name, value in fields]) + 2 != len(text) - begin:
+        raise Malformed("malformed header field")
     minor, status, reason = status_line.groups()
-    return Head(int(minor), int(status), (reason or b"").decode("latin-1"), headers)
+    headers = [(name, value.strip(" \t")) for name, value in fields]
+    return Head(int(minor), int(status), reason or "", headers)
 
 
 class Decoder(Protocol):
@@ -133,6 +143,13 @@ class LengthDecoder(_Decoder):
         super().__init__()
         self.remaining = length
         self.complete = length == 0
+
+    def feed(self, data: bytes) -> bytes:
+        if len(data) > self.remaining:
+            return super().feed(data)
+        self.remaining -= len(data)
+        self.complete = not self.remaining
+        return data
 
     def split(self, data: memoryview) -> list[memoryview]:
         if len(data) > self.remaining:
@@ -221,7 +238,7 @@ class ChunkedDecoder(_Decoder):
             self.complete = True
         else:
             self._trailers += len(line)
-            if self._trailers > MAX_TRAILERS or _FIELD.fullmatch(line) is None:
+            if self._trailers > MAX_TRAILERS or _TRAILER.fullmatch(line) is None:
                 raise Malformed("malformed trailer")
 
 
@@ -232,8 +249,10 @@ def body_decoder(head: Head, method: str) -> Decoder:
     Content-Length, in HTTP/1.0, twice, or other than `chunked` alone is refused, and so are
     Content-Lengths that differ or are not plain digits. Raises `Malformed`.
     """
-    codings = head.values("transfer-encoding")
-    lengths = [part.strip(" \t") for v in head.values("content-length") for part in v.split(",")]
+    codings = head.framing("transfer-encoding")
+    lengths = head.framing("content-length")
+    if len(lengths) > 1 or (lengths and "," in lengths[0]):
+        lengths = [part.strip(" \t") for value in lengths for part in value.split(",")]
     if head.status == 101:
         return CloseDecoder()  # another protocol from here on, until the end
     if codings and (lengths or head.minor == 0):
@@ -257,8 +276,10 @@ def keeps_alive(head: Head) -> bool:
     Not believed of one that announces a body with a 204, where none may be (RFC 9110 section 8.6):
     it may still send it.
     """
-    options = head.tokens("connection")
+    named = ",".join(head.framing("connection")).lower()
+    options = [option.strip(" \t") for option in named.split(",")]
     if "close" in options or (head.minor == 0 and "keep-alive" not in options):
         return False
-    announced = head.values("transfer-encoding") or head.values("content-length") not in ([], ["0"])
-    return not (head.status == 204 and announced)
+    if head.status != 204:
+        return True
+    return not head.framing("transfer-encoding") and head.framing("content-length") in ([], ["0"])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .cookies import MAX_SET_COOKIES, CookiePolicy
+from .cookies import MAX_SET_COOKIES, CookiePolicy, copied_bytes
 from .locate import is_browser
 from .rewrite import View
 
@@ -135,6 +135,7 @@ _ODD = re.compile(r"[^a-z0-9]")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Nothing that browsers would resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
+_SAY_NOTHING = frozenset({"close", "keep-alive"})  # of other fields
 _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
 
 
@@ -181,27 +182,32 @@ def request_headers(
 
 
 def response_headers(
-    fields: Iterable[tuple[str, str]], view: View, cookies: CookiePolicy, *, needs_path: bool
+    fields: Iterable[tuple[str, str]],
+    view: View,
+    cookies: CookiePolicy,
+    *,
+    needs_path: bool,
+    visitors_cookies: str = "",
 ) -> Headers:
     """The fields for the visitor: the service's, mapped, without what speaks to others than this
-    page. `needs_path` as in `CookiePolicy.for_visitor`. Content-Length is kept once."""
-    fields = list(fields)
-    named = _connection_options(
-        ",".join(value for name, value in fields if name.lower() == "connection")
-    )
+    page. `needs_path` as in `CookiePolicy.for_visitor`; `visitors_cookies`: the Cookie field of the
+    request. Content-Length is kept once."""
     headers: Headers = []
-    cache_control, lengths, set_cookies, copied = [], [], 0, view.copied
+    cache_control, connection, lengths, set_cookies, copied = [], [], [], 0, None
     for name, value in fields:
-        canonical = _ODD.sub("-", name.lower())
-        if canonical == "content-length":
+        canonical, is_plain = _name_to_visitor(name)
+        if is_plain:
+            headers.append((name, value))
+        elif canonical == "content-length":
             lengths.append((name, value.partition(",")[0].strip(" \t")))
         elif canonical == "cache-control":
             cache_control.append(value)
-        elif canonical in named or _speaks_to_others(canonical):
-            continue
+        elif canonical == "connection":
+            connection.append(value)
         elif canonical == "set-cookie":
             scoped = cookies.for_visitor(value, view.target, needs_path=needs_path)
             if scoped and view.strays:
+                copied = copied_bytes(visitors_cookies) if copied is None else copied
                 copies = cookies.for_handshakes(value, view.target, view.root, copied=copied)
                 copied += sum(map(len, copies))
                 scoped += copies
@@ -210,17 +216,11 @@ def response_headers(
                 set_cookies += len(scoped)
         elif canonical in _MAPPED:
             headers.append((name, _MAPPED[canonical](view, value)))
-        elif canonical not in _KEPT_IF or _KEPT_IF[canonical](view, value):
+        elif canonical in _KEPT_IF and _KEPT_IF[canonical](view, value):
             headers.append((name, value))
+    if connection and not _SAY_NOTHING >= (named := _connection_options(",".join(connection))):
+        headers = [field for field in headers if _name_to_visitor(field[0])[0] not in named]
     return [*headers, *lengths[:1], ("Cache-Control", private(cache_control))]
-
-
-def _speaks_to_others(canonical: str) -> bool:
-    return (
-        canonical in NOT_TO_VISITOR
-        or canonical.startswith(NOT_TO_VISITOR_PREFIXES)
-        or canonical.endswith("cdn-cache-control")  # RFC 9213, and each CDN has its own
-    )
 
 
 def _names_no_ambient_login(view: View, value: str) -> bool:
@@ -246,6 +246,7 @@ _KEPT_IF: dict[str, Callable[[View, str], bool]] = {
     "www-authenticate": _names_no_ambient_login,
     "service-worker-allowed": _scope_is_under_prefix,
 }
+_LOOKED_AT = frozenset({"content-length", "set-cookie", *_MAPPED, *_KEPT_IF})
 
 
 def early_hint_headers(fields: Iterable[tuple[str, str]], view: View) -> Headers:
@@ -273,9 +274,23 @@ def _directive(text: str) -> str:
     return text.partition("=")[0].strip().lower()
 
 
+@lru_cache(maxsize=64)
 def _connection_options(value: str) -> frozenset[str]:
     """The fields that a Connection field declares hop-by-hop, in the form used for comparing."""
     return frozenset(_ODD.sub("-", option.strip().lower()) for option in value.split(","))
+
+
+@lru_cache(maxsize=512)
+def _name_to_visitor(name: str) -> tuple[str, bool]:
+    """A field name of a service in its form for comparing, and whether it passes as it is."""
+    canonical = _ODD.sub("-", name.lower())
+    is_plain = (
+        canonical not in NOT_TO_VISITOR
+        and not canonical.startswith(NOT_TO_VISITOR_PREFIXES)
+        and not canonical.endswith("cdn-cache-control")  # RFC 9213, and each CDN has its own
+        and canonical not in _LOOKED_AT
+    )
+    return canonical, is_plain
 
 
 @lru_cache(maxsize=512)

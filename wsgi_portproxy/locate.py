@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, unquote_plus
 
@@ -86,7 +87,9 @@ class Locator:
     def within_mount(self, raw: RawTarget, *, websocket: bool = False) -> Target | None:
         """The target of a URL of this site, by its path form or its query form. Raises likewise."""
         segments = raw.path.split("/")[1:]
-        decoded = [unquote(segment, "latin-1") for segment in segments]
+        decoded = segments
+        if "%" in raw.path:
+            decoded = [unquote(segment, "latin-1") for segment in segments]
         target = self._by_path(raw, segments, decoded, websocket)
         if target is None and raw.query:
             target = self._by_query(raw, segments, decoded, websocket)
@@ -243,6 +246,7 @@ def is_browser(environ: WSGIEnvironment) -> bool:
     return bool(environ.get("HTTP_USER_AGENT", "").startswith("Mozilla/"))
 
 
+@lru_cache(maxsize=64)
 def preferred_type(accept: str) -> str:
     """The media type of `_OFFERED` that an Accept header asks for (RFC 9110 section 12.5.1).
 
@@ -265,8 +269,11 @@ def refuse_climbing(decoded: list[str]) -> None:
 
     A hop that resolves them (browsers, uWSGI, nginx do) would see another mount than we judge.
     """
+    path = "/".join(decoded)
+    if ".." not in path:
+        return
     depth = 0
-    for segment in "/".join(decoded).replace("\\", "/").split("/"):
+    for segment in path.replace("\\", "/").split("/"):
         if segment not in ("", "."):  # an empty one is no step down: many hops collapse `//` first
             depth += -1 if segment == ".." else 1
         if depth < 0:

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from .locate import Form
@@ -64,8 +65,11 @@ def log_end(metrics: RequestMetrics, *, left: bool) -> None:
     """The line of a request that has ended. `left`: it had left its thread, so that the server's
     own access log told the hand-over, and nothing else tells the end."""
     is_tunnel = metrics.status == 101
+    level = logging.INFO if left or is_tunnel else logging.DEBUG
+    if not log.isEnabledFor(level):  # before its fields are made, of every request
+        return
     log.log(
-        logging.INFO if left or is_tunnel else logging.DEBUG,
+        level,
         "port %d: the %s (%d) %s after %.3f s, %d bytes",
         metrics.port,
         "WebSocket" if is_tunnel else "stream" if left else "answer",
@@ -93,5 +97,6 @@ def loggable(text: str, longest: int = _LONGEST) -> str:
     return escaped[:longest]
 
 
+@lru_cache(maxsize=64)
 def shown_method(method: str) -> str:
     return loggable(method, _METHOD_SHOWN)

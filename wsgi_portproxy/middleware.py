@@ -16,7 +16,7 @@ from .answer import UpstreamResponse
 from .askapp import AskApp
 from .authorize import Authorizer, authorize
 from .captured import CapturedResponse
-from .cookies import DEFAULT_WITHHELD, CookiePolicy, copied_bytes
+from .cookies import DEFAULT_WITHHELD, CookiePolicy
 from .error_page import error_response
 from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
 from .exchange import UpstreamRequest
@@ -32,7 +32,7 @@ from .rawtarget import quoted_script
 from .redirects import follow_redirects
 from .respond import moved, respond
 from .rewrite import View
-from .servers import client_socket
+from .servers import VisitorSocket, client_socket
 from .settings import Identity, PerPort, StripMount
 from .strays import Strays, asks_app_first, at_location, is_start_page, keep_from_straying
 from .tunnel.handshake import UPGRADE_FIELDS
@@ -177,8 +177,9 @@ class PortProxy:
     def _serve(self, target: Target, environ: WSGIEnvironment) -> WSGIApplication:
         """The answer to a request for a port, whose end is told once. Raises `PortProxyError`, with
         that port in it."""
+        visitor = client_socket(environ)
         with self._accounts.opened(target, environ) as account:
-            self._ports.check(target, environ)  # 2
+            self._ports.check(target, environ, visitor)  # 2
             check_same_origin(environ, target)
             self._tunnels.check(environ, target)
             location = self._locator.canonical_location(target, environ, promote=self._promote)
@@ -195,7 +196,8 @@ class PortProxy:
             if location is not None:
                 return moved(*location, hints, account)
             account.hold_thread(environ)
-            response, view = self._forward(self._view(target, environ), environ, account)  # 4
+            view = self._view(target, environ)
+            response, view = self._forward(view, environ, visitor, account)  # 4
             if response.status == 101:
                 return self._tunnels.carry(response, view, self._cookies, environ, account)  # 5
             if target.form == "stray":  # a handshake: all else was sent elsewhere
@@ -254,11 +256,14 @@ class PortProxy:
             base="" if self._strip_mount.of(target) else target.prefix,
             strays=self._strays is not None and target.form != "host",
             root=quoted_script(environ),
-            copied=copied_bytes(environ.get("HTTP_COOKIE", "")),
         )
 
     def _forward(
-        self, view: View, environ: WSGIEnvironment, account: Account
+        self,
+        view: View,
+        environ: WSGIEnvironment,
+        visitor: VisitorSocket | None,
+        account: Account,
     ) -> tuple[UpstreamResponse, View]:
         """Send the request to the service; its answer, and the view in which its URLs are."""
         target = view.target
@@ -277,7 +282,6 @@ class PortProxy:
         request = UpstreamRequest(
             target.port, environ["REQUEST_METHOD"], view.request_target, headers, target.websocket
         )
-        visitor = client_socket(environ)
         hints = environ.get("wsgi.early_hints")
 
         def early_hints(fields: list[tuple[str, str]]) -> None:

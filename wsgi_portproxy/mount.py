@@ -61,9 +61,10 @@ class Mount:
         ambiguous: `.` or `..`, an encoded slash or backslash, control characters, invalid UTF-8.
         """
         params = self._match(decoded)
-        by_app = "/".join(decoded).split("/")  # who sees an encoded slash as a slash
-        if params is None and len(by_app) > len(decoded) and self._match(by_app) is not None:
-            raise _ambiguous()
+        if params is None:
+            by_app = "/".join(decoded).split("/")  # who sees an encoded slash as a slash
+            if len(by_app) > len(decoded) and self._match(by_app) is not None:
+                raise _ambiguous()
         return params
 
     def _match(self, decoded: Sequence[str]) -> Mapping[str, str] | None:
@@ -97,6 +98,8 @@ def _ambiguous() -> NotFound:
 
 def _text(value: str) -> tuple[str, bool]:
     """A WSGI segment as text, and whether two readers could take it for two things."""
+    if value.isascii() and value.isprintable():  # nearly all: the same text, and no control in it
+        return value, "\\" in value
     try:
         text = value.encode("latin-1").decode("utf-8")
     except UnicodeError:

@@ -8,6 +8,7 @@ caught here, before anything is sent. Owns what "our own origin" means.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .errors import ForeignOrigin, Refused
@@ -32,6 +33,11 @@ def own_origin(environ: WSGIEnvironment) -> str:
     host = environ.get("HTTP_HOST") or ":".join(
         [environ.get("SERVER_NAME", ""), environ.get("SERVER_PORT", "")]
     )
+    return _origin(scheme, host)
+
+
+@lru_cache(maxsize=64)  # asked several times of each request, and the same of nearly all
+def _origin(scheme: str, host: str) -> str:
     return normal_origin(f"{scheme}://{host}") or f"{scheme}://{host}"
 
 

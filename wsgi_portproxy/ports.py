@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .errors import AuthorizerFailed, Loop, MethodNotAllowed, PortNotAllowed
 from .locate import Target
-from .servers import client_socket
+from .servers import VisitorSocket
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -39,8 +39,10 @@ class PortPolicy:
             raise TypeError("ports must be a container of ints, or a callable that returns one")
         self._allowed = allowed
 
-    def check(self, target: Target, environ: WSGIEnvironment) -> None:
-        """Return if the request may go on.
+    def check(
+        self, target: Target, environ: WSGIEnvironment, visitor: VisitorSocket | None
+    ) -> None:
+        """Return if the request may go on. `visitor`: its connection, if the server shows it.
 
         Raises `MethodNotAllowed`, `PortNotAllowed`, `Loop` for our own port, and
         `AuthorizerFailed` if the callable, or what it returned, raised.
@@ -55,7 +57,7 @@ class PortPolicy:
                 f"The service on port {target.port} sends requests back to this application.",
                 "It forwards to the address it was asked through.",
             )
-        if target.port in own_ports(environ):
+        if target.port in own_ports(environ, visitor):
             raise Loop(
                 f"Port {target.port} is the one that this application itself listens on.",
                 "Start your service on another port.",
@@ -82,7 +84,7 @@ def _holds(allowed: Container[int], port: int) -> bool:
         raise AuthorizerFailed("the container of allowed ports raised") from error
 
 
-def own_ports(environ: WSGIEnvironment) -> set[int]:
+def own_ports(environ: WSGIEnvironment, sock: VisitorSocket | None) -> set[int]:
     """The ports that the server took this request on, as far as it tells.
 
     The socket's own address where it can be seen, since SERVER_PORT may be a front-end's.
@@ -91,7 +93,6 @@ def own_ports(environ: WSGIEnvironment) -> set[int]:
     server_port = environ.get("SERVER_PORT", "")
     if server_port.isdecimal():
         ports.add(int(server_port))
-    sock = client_socket(environ)
     if sock is not None:
         try:
             name = sock.getsockname()

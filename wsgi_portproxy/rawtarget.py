@@ -6,6 +6,7 @@ Owns which of a server's words is believed. What the target means is `locate`'s.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -69,8 +70,13 @@ def _without_script(raw_path: str, script: str, info: str) -> str | None:
 
 def quoted_script(environ: WSGIEnvironment) -> str:
     """SCRIPT_NAME as it stands in a URL, without a final slash."""
-    # One slash in front, whatever a middleware set: `//host` in a Location is another site.
     script = environ.get("SCRIPT_NAME", "")
+    return _quoted(script) if script else ""
+
+
+@lru_cache(maxsize=64)
+def _quoted(script: str) -> str:
+    # One slash in front, whatever a middleware set: `//host` in a Location is another site.
     return quote("/" + script.strip("/"), safe=PATH_SAFE, encoding="latin-1").rstrip("/")
 
 

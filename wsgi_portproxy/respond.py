@@ -95,13 +95,19 @@ def _headers(
     # Is the visitor's URL the mount without a slash? Browsers would scope cookies above it.
     visited = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     needs_path = target.form == "query" and visited.count("/") == target.prefix.count("/")
-    headers = response_headers(response.headers.iteritems(), view, cookies, needs_path=needs_path)
+    headers = response_headers(
+        response.fields,
+        view,
+        cookies,
+        needs_path=needs_path,
+        visitors_cookies=environ.get("HTTP_COOKIE", ""),
+    )
     # RFC 9110 section 8.6: never on a 204.
     if response.status == 204 or (response.status == 304 and is_gevent(environ)):
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
-    names = {name.lower() for name, _ in headers}
-    if environ["REQUEST_METHOD"] == "HEAD" and "content-length" not in names and is_gevent(environ):
-        headers.append(("Connection", "close"))  # else its last chunk would begin the next answer
+    if environ["REQUEST_METHOD"] == "HEAD" and is_gevent(environ):
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            headers.append(("Connection", "close"))  # else its last chunk begins the next answer
     return headers
 
 

@@ -49,7 +49,6 @@ class View:
         target's prefix for one that was told its full path, else nothing.
     strays: whether requests that lost the port are known by the Referer of this page.
     root: SCRIPT_NAME as it stands in a URL, where such requests go.
-    copied: bytes of the copies of cookies that the visitor has for such requests.
     """
 
     target: Target
@@ -59,7 +58,6 @@ class View:
     base: str = ""
     strays: bool = False
     root: str = ""
-    copied: int = 0
 
     @property
     def request_target(self) -> str:

@@ -1,17 +1,18 @@
 """Step 4: the way to the services on the loopback, over urllib3's pools, one per port.
 
 Owns which connection a request goes out on, how long one is kept, and when a request is repeated.
-urllib3 owns connecting and pooling; the connection class, which it lets us name, is `exchange`'s.
+urllib3 owns connecting; the connection class, which it lets us name, is `exchange`'s.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import weakref
+from collections import deque
 
 import urllib3
-from urllib3.exceptions import ClosedPoolError
 
 from .answer import UpstreamResponse
 from .channel import Limits
@@ -30,29 +31,54 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 class UpstreamPool(urllib3.HTTPConnectionPool):
-    """Idle connections to one port."""
+    """The connections to one port; those that are idle, the one used last on top.
+
+    In a deque, whose ends are safe to use from several threads, instead of urllib3's queue: that
+    takes a lock and two conditions for each of what is done for every request.
+    """
 
     ConnectionCls = UpstreamConnection
     ipv6 = False
 
+    def __init__(self, port: int, timeout: urllib3.Timeout) -> None:
+        super().__init__(IPV4, port, timeout=timeout, maxsize=1, retries=False)
+        self._idle: deque[UpstreamConnection] = deque()
+        self._is_closed = False
+        weakref.finalize(self, _close_all, self._idle)  # of a PortProxy that is dropped
+
     def get(self, *, only_trusted: bool, fresh: bool) -> UpstreamConnection:
         """An idle connection with nothing unread on it, or one that is not connected yet."""
-        try:
-            # urllib3 closes one whose socket is readable.
-            connection = self._new_conn() if fresh else self._get_conn()
-        except ClosedPoolError:  # since it was looked up: too many ports, or the end
-            connection = self._new_conn()
-        assert isinstance(connection, UpstreamConnection)
-        connection.keep, connection.ipv6 = self.put, self.ipv6
-        if only_trusted and not _is_trusted(connection):
+        while self._idle and not fresh:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread took it
+                break
+            # Whatever came on it belongs to no request, be it its end.
+            if not connection.incoming.poll(0) and not (only_trusted and not _is_trusted(connection)):
+                return connection
             connection.close()
-        return connection
+        made = self._new_conn()
+        assert isinstance(made, UpstreamConnection)
+        made.pool, made.ipv6 = weakref.ref(self), self.ipv6
+        return made
 
     def put(self, connection: UpstreamConnection) -> None:
-        if self.pool is None or self.pool.full():
-            connection.close()  # urllib3 would log a warning for what is only a busy moment
-        else:
-            self._put_conn(connection)
+        if len(self._idle) >= _IDLE_CONNECTIONS:
+            connection.close()
+            return
+        self._idle.append(connection)
+        if self._is_closed:  # since it was looked up: too many ports, or the end
+            self.close()
+
+    def close(self) -> None:
+        self._is_closed = True
+        _close_all(self._idle)
+
+
+def _close_all(idle: deque[UpstreamConnection]) -> None:
+    with contextlib.suppress(IndexError):
+        while True:
+            idle.pop().close()
 
 
 def _is_trusted(connection: UpstreamConnection) -> bool:
@@ -128,9 +154,7 @@ class Upstream:
         pool = self._pools.get(port)
         if pool is None:
             timeout = urllib3.Timeout(connect=min(self._connect_timeout, self._head_timeout))
-            pool = UpstreamPool(
-                IPV4, port, timeout=timeout, maxsize=_IDLE_CONNECTIONS, retries=False
-            )
+            pool = UpstreamPool(port, timeout)
             pool.ipv6 = self._ipv6
             pool = self._pools.setdefault(port, pool)
             if len(self._pools) > _POOLS:

@@ -16,6 +16,7 @@ from wsgi_portproxy.framing import (
     Head,
     Malformed,
     find_head_end,
+    keeps_alive,
     parse_head,
 )
 
@@ -233,9 +234,9 @@ def test_a_head_byte_by_byte_costs_linear_time() -> None:
         assert read_head(data[i : i + 1] for i in range(MAX_HEAD)) is not None
 
 
-def test_values_and_tokens_of_a_head() -> None:
+def test_the_fields_that_frame_a_message_are_kept_by_name() -> None:
     fields = [("Connection", "Keep-Alive, x"), ("A", "1"), ("connection", " ,CLOSE\t,")]
     one = Head(1, 200, "OK", fields)
-    assert one.values("connection") == ["Keep-Alive, x", " ,CLOSE\t,"]
-    assert one.tokens("connection") == ["keep-alive", "x", "close"]
-    assert (one.values("b"), one.tokens("b")) == ([], [])
+    assert one.framing("connection") == ["Keep-Alive, x", " ,CLOSE\t,"]
+    assert one.framing("content-length") == []
+    assert not keeps_alive(one)

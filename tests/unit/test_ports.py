@@ -12,12 +12,14 @@ import pytest
 from wsgi_portproxy.errors import AuthorizerFailed, Loop, MethodNotAllowed, PortNotAllowed
 from wsgi_portproxy.locate import Target
 from wsgi_portproxy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, own_ports, pseudonym, via
+from wsgi_portproxy.servers import client_socket
 
 from .given import a_target, environ
 
 
 def check(port: int, allowed: AllowedPorts = DEFAULT_PORTS, **fields: Any) -> None:
-    PortPolicy(allowed).check(a_target(port=port), environ(**fields))
+    made = environ(**fields)
+    PortPolicy(allowed).check(a_target(port=port), made, client_socket(made))
 
 
 @pytest.mark.parametrize("port", [10000, 10001, 16006, 19999, 20000])
@@ -107,7 +109,7 @@ def test_the_callable_is_given_the_target_once() -> None:
         return range(16000, 17000)
 
     target = a_target()
-    PortPolicy(of_project).check(target, environ())
+    PortPolicy(of_project).check(target, environ(), None)
     assert seen == [target]
     assert target.params["username"] == "alice"
 
@@ -175,7 +177,8 @@ class FakeSocket:
 def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
     """SERVER_PORT may be that of a proxy in front."""
     fields: dict[str, Any] = {"SERVER_PORT": "443", key: FakeSocket()}
-    assert own_ports(environ(**fields)) == {443, 16006}
+    made = environ(**fields)
+    assert own_ports(made, client_socket(made)) == {443, 16006}
     with pytest.raises(Loop):
         check(16006, **fields)
     check(16007, **fields)
@@ -194,15 +197,16 @@ def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
 )
 def test_our_own_port_as_far_as_the_server_tells(sock: FakeSocket | None, ports: set[int]) -> None:
     shown: dict[str, Any] = {"gunicorn.socket": sock}
-    assert own_ports(environ(**shown)) == ports
+    made = environ(**shown)
+    assert own_ports(made, client_socket(made)) == ports
 
 
 @pytest.mark.parametrize("server_port", ["", "x", "-1", "²", "80.0"])
 def test_an_odd_server_port_is_none(server_port: str) -> None:
-    assert own_ports(environ(SERVER_PORT=server_port)) == set()
+    assert own_ports(environ(SERVER_PORT=server_port), None) == set()
     made = environ()
     del made["SERVER_PORT"]
-    assert own_ports(made) == set()
+    assert own_ports(made, None) == set()
 
 
 def test_our_own_via_coming_back_is_a_loop() -> None:

@@ -102,7 +102,7 @@ class Tunnels:
             check_response(response.headers, environ, port)
             adapter = adapter_of(environ)
             assert adapter is not None, "checked before the handshake went out"
-            headers = _headers(response, view, cookies)
+            headers = _headers(response, view, cookies, environ)
             if is_tls(adapter.socket(environ)):
                 if not self._reserve():
                     raise self._too_many(port)
@@ -198,16 +198,19 @@ class Tunnels:
         )
 
 
-def _headers(response: UpstreamResponse, view: View, cookies: CookiePolicy) -> Headers:
+def _headers(
+    response: UpstreamResponse, view: View, cookies: CookiePolicy, environ: WSGIEnvironment
+) -> Headers:
     """The 101's fields for the visitor: filtered as any answer's, with the upgrade they lost.
 
     Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
     """
     fields = response_headers(
-        response.headers.iteritems(),
+        response.fields,
         view,
         cookies,
         needs_path=view.target.form in ("query", "stray"),
+        visitors_cookies=environ.get("HTTP_COOKIE", ""),
     )
     kept = [(name, value) for name, value in fields if name.lower() != "content-length"]
     return [*UPGRADE_FIELDS, *kept]
