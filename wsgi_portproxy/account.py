@@ -42,16 +42,18 @@ class Account:
     has ended, and a `PortProxyError` knows the port.
     """
 
+    # What most requests never change.
+    _holds_thread = False
+    _left = False
+    _ended = False
+    _received = 0
+    upload: Upload | None = None  # counts what was read of the visitor's body
+
     def __init__(self, accounts: Accounts, target: Target, environ: WSGIEnvironment) -> None:
         self._accounts = accounts
         self._target = target
         self._method = shown_method(environ["REQUEST_METHOD"])
         self._started = time.monotonic()
-        self._holds_thread = False
-        self._left = False
-        self._ended = False
-        self._received = 0
-        self.upload: Upload | None = None  # counts what was read of the visitor's body
 
     def __enter__(self) -> Account:
         return self
@@ -88,6 +90,8 @@ class Account:
 
         received, sent: bytes from and to the visitor, the body of the request not counted.
         """
+        if self._ended:
+            return
         metrics = self._close(status, ended, received, sent)
         if metrics is not None:
             log_end(metrics, left=self._left)

@@ -34,6 +34,12 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
     should, and `ClientGone` if the visitor left.
     """
 
+    # The same for all: bodies are passed as they are.
+    decode_content = False
+    chunked = False
+    retries = None
+    length_remaining = None
+
     def __init__(
         self,
         head: Head,
@@ -44,16 +50,11 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         *,
         request_url: str,
     ) -> None:
-        # What urllib3's own __init__ sets but for what decodes bodies, which are passed as they
-        # are: it makes a dictionary of the fields first thing, and looks for a chunked coding.
+        # Not urllib3's own __init__: it makes a dictionary of the fields first thing.
         self.status = head.status
         self.reason = head.reason
         self.version = 10 + min(head.minor, 1)
         self.version_string = f"HTTP/1.{head.minor}"
-        self.decode_content = False
-        self.retries = None
-        self.chunked = False
-        self.length_remaining = None
         self._request_url = request_url
         self._fields = head.headers
         self._headers: urllib3.HTTPHeaderDict | None = None
@@ -88,6 +89,11 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
     def is_ready(self) -> bool:
         """Whether reading would return at once: with bytes that have come, or at the end."""
         return bool(self._ready) or self.framing.complete
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the body has come: reading it never waits, and never fails."""
+        return self.framing.complete
 
     @property
     def is_read(self) -> bool:

@@ -57,14 +57,12 @@ class Caps:
 
     def enter(self, number: int, environ: WSGIEnvironment) -> None:
         """Take a place at a port, to be given back by `leave`. Raises `TooManyRequests`."""
-        limit = self._limit
-        if limit is None:
-            threads = server_threads(environ)
-            limit = None if threads is None else max(1, threads // 2)
         with self._lock:
             port = self._ports.get(number)
             if port is None:
                 port = self._ports[number] = _Port()
+            # One place there always is.
+            limit = self._limit_for(environ) if port.held else None
             if limit is not None and port.held >= limit:
                 port.waiting += 1
                 try:
@@ -73,6 +71,12 @@ class Caps:
                     port.waiting -= 1
             port.held += 1
             port.moved = time.monotonic()
+
+    def _limit_for(self, environ: WSGIEnvironment) -> int | None:
+        if self._limit is not None:
+            return self._limit
+        threads = server_threads(environ)
+        return None if threads is None else max(1, threads // 2)
 
     def leave(self, number: int) -> None:
         """Give back a place, once for each that was taken."""

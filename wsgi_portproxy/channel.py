@@ -46,6 +46,11 @@ class Channel:
     exchange waits. `visitor`: the visitor's socket, or None where it cannot be seen.
     """
 
+    # When the body is given up, unless more of it comes; moved by all that the service does.
+    _idle_end: float | None = None
+    _pending = memoryview(b"")  # what the socket has not taken yet
+    _refused = False  # the service closed its receiving side before the end
+
     def __init__(
         self,
         sock: socket.socket,
@@ -59,12 +64,8 @@ class Channel:
         self._incoming = incoming
         self.deadline: float | None = limits.deadline
         self._limits = limits
-        # When the body is given up, unless more of it comes; moved by all that the service does.
-        self._idle_end: float | None = None
         self._upload = upload
         self._visitor = visitor
-        self._pending = memoryview(b"")  # what the socket has not taken yet
-        self._refused = False  # the service closed its receiving side before the end
 
     @property
     def sent_whole(self) -> bool:
@@ -112,7 +113,8 @@ class Channel:
             sent = 0
         except OSError as error:
             raise _as_broken(error) from error
-        self._pending = memoryview(head)[sent:]
+        if sent < len(head):
+            self._pending = memoryview(head)[sent:]
 
     def receive(self, size: int, *, expect_wait: bool = False) -> bytes:
         """The next bytes from the service, at most `size`; b"" once it has closed its side.

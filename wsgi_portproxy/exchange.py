@@ -65,9 +65,8 @@ class UpstreamRequest(NamedTuple):
 
     def head(self) -> bytes:
         """The bytes up to the empty line. Raises `BadRequest` rather than write two requests."""
-        lines = [f"{self.method} {self.target} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in self.headers]
-        text = "\r\n".join(lines)
+        request_line = f"{self.method} {self.target} HTTP/1.1"
+        text = "\r\n".join([request_line, *map(": ".join, self.headers)])
         breaks = len(self.headers)
         if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
             raise BadRequest("The request holds a character that no header may hold.")

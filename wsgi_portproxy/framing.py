@@ -19,21 +19,25 @@ MAX_CHUNK_LINE = 4096  # bytes of a chunk-size line, extensions included
 _PIECE = 64  # bytes of a chunked body looked at for the end of a line at a time; most are shorter
 MAX_TRAILERS = 16384  # bytes of a trailer section, which is read and dropped
 
-# RFC 9112 section 4. The reason phrase may be empty and may hold obs-text, never CR or LF.
-_STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 # RFC 9112 section 2.2: the only line end is CRLF. The last byte may be a CR whose LF is to come.
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
+# RFC 9112 section 4. The reason phrase may be empty and may hold obs-text, never CR or LF.
+_STATUS_LINE = r"HTTP/1\.([0-9]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n"
 # RFC 9110 section 5.5 and RFC 9112 section 5: a token, no space before the colon, no line folding,
-# no control characters (section 5.5 calls CR, LF and NUL dangerous and the others invalid). The
-# white space around a value is stripped afterwards: matching it here would try each run again and
-# again, which 64 KiB of spaces make a matter of minutes. Likewise a field begins at a line's begin
-# only: a name without a colon is tried once.
-_FIELD_PATTERN = r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)"
-_FIELDS = re.compile(rf"(?<=\n){_FIELD_PATTERN}\r\n")
-_TRAILER = re.compile(_FIELD_PATTERN.encode("latin-1"))
+# no control characters (section 5.5 calls CR, LF and NUL dangerous and the others invalid).
+_FIELD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*"
+# All of a head is checked in one scan, after which it is cut where its parts are divided. No part
+# matches what the next one begins with, so that nothing is tried twice: 64 KiB of spaces with a
+# control character behind them would else be a matter of minutes. Spaces behind a value are not
+# left out by the pattern for the same reason.
+_HEAD = re.compile(rf"{_STATUS_LINE}(?:{_FIELD}\r\n)*\r\n")
+_CUT = re.compile(r"\n([^:\r\n]+):[\t ]*([^\r\n]*)")
+_CUT_OF_FRAMING = re.compile(
+    r"\n(connection|content-length|transfer-encoding):[\t ]*([^\r\n]*)"
+)
+_TRAILER = re.compile(_FIELD.encode("ascii"))
 # RFC 9112 section 7.1: 1*HEXDIG, here at most 16 (64 bits), then optional extensions.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?")
-_OF_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)  # below 2**63, so that every server can count it
 
 
@@ -47,24 +51,17 @@ class Truncated(ConnectionError):
 
 @dataclass(slots=True)
 class Head:
-    """A response head: `minor` of HTTP/1.x, status, reason phrase, fields in their order."""
+    """A response head: `minor` of HTTP/1.x, status, reason phrase, fields in their order.
+
+    framing: the values of Connection, Content-Length and Transfer-Encoding by these names, all in
+        lower case; those of repeated fields joined by commas (RFC 9110 section 5.2).
+    """
 
     minor: int
     status: int
     reason: str
     headers: list[tuple[str, str]]
-    _framing: dict[str, list[str]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        # Each is asked for several times, and most heads have eight other fields.
-        self._framing = {}
-        for name, value in self.headers:
-            if (lowered := name.lower()) in _OF_FRAMING:
-                self._framing.setdefault(lowered, []).append(value)
-
-    def framing(self, name: str) -> list[str]:
-        """All values of the fields called `name`, one of those that frame a message, in order."""
-        return self._framing.get(name, [])
+    framing: dict[str, str] = field(compare=False)
 
 
 def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
@@ -74,7 +71,7 @@ def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
     as soon as the bytes cannot become a head of HTTP/1 (another protocol's greeting, other line
     ends, or too long), so that a peer which then says nothing more is not waited for.
     """
-    if not b"HTTP/1.".startswith(bytes(buffer[:7])):
+    if not (buffer.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(bytes(buffer[:7]))):
         raise Malformed("not an HTTP/1 status line")
     end = buffer.find(b"\r\n\r\n", max(0, searched - 3))
     if end > MAX_HEAD - 4 or (end < 0 and len(buffer) >= MAX_HEAD):
@@ -87,20 +84,23 @@ def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
 def parse_head(block: bytes | bytearray) -> Head:
     """Read a head, from the status line to the empty line included. Raises `Malformed`."""
     text = block.decode("latin-1")
-    status_line = _STATUS_LINE.match(text)
-    if status_line is None:
-        raise Malformed("malformed status line")
-    begin = status_line.end()
-    fields = _FIELDS.findall(text, begin)
-    if len(fields) > MAX_FIELDS:
+    head = _HEAD.fullmatch(text)
+    if head is None:
+        is_status_line = re.match(_STATUS_LINE, text) is not None
+        raise Malformed(f"malformed {'header field' if is_status_line else 'status line'}")
+    minor, status, reason = head.groups()
+    headers = _CUT.findall(text)
+    if len(headers) > MAX_FIELDS:
         raise Malformed("too many header fields")
-    # A line that is no field was passed over: the fields, with a colon and CRLF each, and the empty
-    # line do not add up to the head then.
-    if sum([len(name) + len(value) + 3 for name, value in fields]) + 2 != len(text) - begin:
-        raise Malformed("malformed header field")
-    minor, status, reason = status_line.groups()
-    headers = [(name, value.strip(" \t")) for name, value in fields]
-    return Head(int(minor), int(status), reason or "", headers)
+    of_framing = _CUT_OF_FRAMING.findall(text.lower())
+    if " \r" in text or "\t\r" in text:
+        headers = [(name, value.rstrip(" \t")) for name, value in headers]
+        of_framing = [(name, value.rstrip(" \t")) for name, value in of_framing]
+    framing = dict(of_framing)
+    if len(framing) < len(of_framing):
+        for name in framing:
+            framing[name] = ",".join(value for other, value in of_framing if other == name)
+    return Head(int(minor), int(status), reason or "", headers, framing)
 
 
 class Decoder(Protocol):
@@ -123,9 +123,8 @@ class Decoder(Protocol):
 class _Decoder:
     """What the decoders have in common."""
 
-    def __init__(self) -> None:
-        self.complete = False
-        self.surplus = False
+    complete = False
+    surplus = False
 
     def split(self, data: memoryview) -> list[memoryview]:
         raise NotImplementedError
@@ -140,7 +139,6 @@ class LengthDecoder(_Decoder):
     """A body of a known length in bytes, zero included (RFC 9112 section 6.2)."""
 
     def __init__(self, length: int) -> None:
-        super().__init__()
         self.remaining = length
         self.complete = length == 0
 
@@ -178,7 +176,6 @@ class ChunkedDecoder(_Decoder):
     """A chunked body (RFC 9112 section 7.1). Extensions and trailers are dropped."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._line = bytearray()  # what has come of a size line, a chunk's CRLF, or the trailers
         self._remaining = 0  # bytes of the current chunk still due
         self._trailers = -1  # bytes of trailers read so far; -1: the last chunk has not come
@@ -249,25 +246,25 @@ def body_decoder(head: Head, method: str) -> Decoder:
     Content-Length, in HTTP/1.0, twice, or other than `chunked` alone is refused, and so are
     Content-Lengths that differ or are not plain digits. Raises `Malformed`.
     """
-    codings = head.framing("transfer-encoding")
-    lengths = head.framing("content-length")
-    if len(lengths) > 1 or (lengths and "," in lengths[0]):
-        lengths = [part.strip(" \t") for value in lengths for part in value.split(",")]
+    coding = head.framing.get("transfer-encoding")
+    length = head.framing.get("content-length")
     if head.status == 101:
         return CloseDecoder()  # another protocol from here on, until the end
-    if codings and (lengths or head.minor == 0):
-        raise Malformed("Transfer-Encoding beside Content-Length or in HTTP/1.0")
-    if codings and (len(codings) > 1 or codings[0].lower() != "chunked"):
-        raise Malformed("unknown Transfer-Encoding")
-    if lengths and (len(set(lengths)) > 1 or _DIGITS.fullmatch(lengths[0]) is None):
-        raise Malformed("invalid Content-Length")
+    if coding is not None:
+        if length is not None or head.minor == 0:
+            raise Malformed("Transfer-Encoding beside Content-Length or in HTTP/1.0")
+        if coding != "chunked":
+            raise Malformed("unknown Transfer-Encoding")
+    elif length is not None and _DIGITS.fullmatch(length) is None:
+        lengths = {one.strip(" \t") for one in length.split(",")}  # the same one, repeated
+        length = lengths.pop()
+        if lengths or _DIGITS.fullmatch(length) is None:
+            raise Malformed("invalid Content-Length")
     if method == "HEAD" or head.status in (204, 304):
         return LengthDecoder(0)
-    if codings:
+    if coding is not None:
         return ChunkedDecoder()
-    if lengths:
-        return LengthDecoder(int(lengths[0]))
-    return CloseDecoder()
+    return CloseDecoder() if length is None else LengthDecoder(int(length))
 
 
 def keeps_alive(head: Head) -> bool:
@@ -276,10 +273,11 @@ def keeps_alive(head: Head) -> bool:
     Not believed of one that announces a body with a 204, where none may be (RFC 9110 section 8.6):
     it may still send it.
     """
-    named = ",".join(head.framing("connection")).lower()
-    options = [option.strip(" \t") for option in named.split(",")]
-    if "close" in options or (head.minor == 0 and "keep-alive" not in options):
-        return False
+    options = head.framing.get("connection", "")
+    if head.minor == 0 or "close" in options:
+        named = [option.strip(" \t") for option in options.split(",")]
+        if "close" in named or (head.minor == 0 and "keep-alive" not in named):
+            return False
     if head.status != 204:
         return True
-    return not head.framing("transfer-encoding") and head.framing("content-length") in ([], ["0"])
+    return "transfer-encoding" not in head.framing and head.framing.get("content-length", "0") == "0"

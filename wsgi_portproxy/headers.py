@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import compress
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from .cookies import MAX_SET_COOKIES, CookiePolicy, copied_bytes
@@ -94,8 +96,9 @@ NOT_TO_SERVICE_PREFIXES = (
     "x-pomerium-",
 )
 
-# Fields that a `Connection` of the visitor's may name without effect: ours, and what we filter.
-_KEPT_THOUGH_NAMED = frozenset({"cookie", "origin", "referer"})
+# What is filtered on the way, one by one. A `Connection` of the visitor's may name all but the last
+# without effect.
+_FILTERED_TO_SERVICE = frozenset({"cookie", "origin", "referer", "authorization"})
 
 NOT_TO_VISITOR = HOP_BY_HOP | {
     "date",  # the WSGI server's to say; werkzeug would send two. Likewise the next
@@ -132,10 +135,11 @@ NOT_TO_VISITOR_PREFIXES = (
 )
 
 _ODD = re.compile(r"[^a-z0-9]")
+_NAME_OF = itemgetter(0)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Nothing that browsers would resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
-_SAY_NOTHING = frozenset({"close", "keep-alive"})  # of other fields
+_SAY_NOTHING = frozenset({"", "close", "keep-alive"})  # of other fields
 _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
 
 
@@ -144,29 +148,31 @@ def request_headers(
 ) -> Headers:
     """The fields for the service but those that announce the body. Nothing is added for show.
 
-    Host first, then the visitor's in the server's order, then X-Forwarded-* and its like.
+    Host first, then the visitor's as they are, then those that are filtered, then X-Forwarded-* and
+    its like.
     """
+    # Most of an environ is no field. Those that pass are picked out without a loop of our own: this
+    # runs for every request, over some thirty keys.
+    names = [*map(_name_to_service, environ)]
+    passing: Iterable[tuple[str, str]] = compress(zip(names, environ.values()), names)
     named = _connection_options(environ.get("HTTP_CONNECTION", ""))
-    headers = [("Host", view.authority)]
+    if not named <= _SAY_NOTHING:
+        passing = [field for field in passing if _canonical(field[0]) not in named]
+    headers = [("Host", view.authority), *passing]
     if content_type := environ.get("CONTENT_TYPE"):
         headers.append(("Content-Type", content_type))
-    for key, value in environ.items():
-        if not key.startswith("HTTP_"):
-            continue
-        name, canonical = _name_to_service(key)
-        if not name or (canonical in named and canonical not in _KEPT_THOUGH_NAMED):
-            continue
-        if canonical == "cookie":
-            value = cookies.for_service(value, view.target.port, astray=view.target.form == "stray")
-            if not value.strip():
-                continue
-        elif canonical == "origin":
-            value = view.origin_to_service(value)
-        elif canonical == "referer":
-            value = view.referer_to_service(value)
-        elif canonical == "authorization" and withhold_authorization:
-            continue
-        headers.append((name, value))
+    if cookie := environ.get("HTTP_COOKIE"):
+        target = view.target
+        cookie = cookies.for_service(cookie, target.port, astray=target.form == "stray")
+        if cookie.strip():
+            headers.append(("Cookie", cookie))
+    if (origin := environ.get("HTTP_ORIGIN")) is not None:
+        headers.append(("Origin", view.origin_to_service(origin)))
+    if (referer := environ.get("HTTP_REFERER")) is not None:
+        headers.append(("Referer", view.referer_to_service(referer)))
+    authorization = environ.get("HTTP_AUTHORIZATION")
+    if authorization is not None and not withhold_authorization and "authorization" not in named:
+        headers.append(("Authorization", authorization))
     if remote := environ.get("REMOTE_ADDR"):
         headers.append(("X-Forwarded-For", remote))
     headers.append(("X-Forwarded-Proto", environ["wsgi.url_scheme"]))
@@ -182,7 +188,7 @@ def request_headers(
 
 
 def response_headers(
-    fields: Iterable[tuple[str, str]],
+    fields: Headers,
     view: View,
     cookies: CookiePolicy,
     *,
@@ -192,18 +198,17 @@ def response_headers(
     """The fields for the visitor: the service's, mapped, without what speaks to others than this
     page. `needs_path` as in `CookiePolicy.for_visitor`; `visitors_cookies`: the Cookie field of the
     request. Content-Length is kept once."""
-    headers: Headers = []
+    names = [*map(_NAME_OF, fields)]
+    headers: Headers = [*compress(fields, map(_passes_to_visitor, names))]
     cache_control, connection, lengths, set_cookies, copied = [], [], [], 0, None
-    for name, value in fields:
-        canonical, is_plain = _name_to_visitor(name)
-        if is_plain:
-            headers.append((name, value))
-        elif canonical == "content-length":
+    for name, value in compress(fields, map(_is_looked_at, names)):
+        canonical = _canonical(name)
+        if canonical == "content-length":
             lengths.append((name, value.partition(",")[0].strip(" \t")))
-        elif canonical == "cache-control":
-            cache_control.append(value)
         elif canonical == "connection":
             connection.append(value)
+        elif canonical == "cache-control":
+            cache_control.append(value)
         elif canonical == "set-cookie":
             scoped = cookies.for_visitor(value, view.target, needs_path=needs_path)
             if scoped and view.strays:
@@ -216,10 +221,10 @@ def response_headers(
                 set_cookies += len(scoped)
         elif canonical in _MAPPED:
             headers.append((name, _MAPPED[canonical](view, value)))
-        elif canonical in _KEPT_IF and _KEPT_IF[canonical](view, value):
+        elif _KEPT_IF[canonical](view, value):
             headers.append((name, value))
     if connection and not _SAY_NOTHING >= (named := _connection_options(",".join(connection))):
-        headers = [field for field in headers if _name_to_visitor(field[0])[0] not in named]
+        headers = [field for field in headers if _canonical(field[0]) not in named]
     return [*headers, *lengths[:1], ("Cache-Control", private(cache_control))]
 
 
@@ -246,7 +251,9 @@ _KEPT_IF: dict[str, Callable[[View, str], bool]] = {
     "www-authenticate": _names_no_ambient_login,
     "service-worker-allowed": _scope_is_under_prefix,
 }
-_LOOKED_AT = frozenset({"content-length", "set-cookie", *_MAPPED, *_KEPT_IF})
+_LOOKED_AT = frozenset(
+    {"cache-control", "connection", "content-length", "set-cookie", *_MAPPED, *_KEPT_IF}
+)
 
 
 def early_hint_headers(fields: Iterable[tuple[str, str]], view: View) -> Headers:
@@ -280,26 +287,43 @@ def _connection_options(value: str) -> frozenset[str]:
     return frozenset(_ODD.sub("-", option.strip().lower()) for option in value.split(","))
 
 
+# Names are few, and come again with every request and answer: what becomes of one is kept.
+
+
 @lru_cache(maxsize=512)
-def _name_to_visitor(name: str) -> tuple[str, bool]:
-    """A field name of a service in its form for comparing, and whether it passes as it is."""
-    canonical = _ODD.sub("-", name.lower())
-    is_plain = (
-        canonical not in NOT_TO_VISITOR
-        and not canonical.startswith(NOT_TO_VISITOR_PREFIXES)
-        and not canonical.endswith("cdn-cache-control")  # RFC 9213, and each CDN has its own
-        and canonical not in _LOOKED_AT
+def _canonical(name: str) -> str:
+    """A field name in the form for comparing."""
+    return _ODD.sub("-", name.lower())
+
+
+@lru_cache(maxsize=512)
+def _is_looked_at(name: str) -> bool:
+    """Whether what becomes of a service's field depends on its value."""
+    return _canonical(name) in _LOOKED_AT
+
+
+@lru_cache(maxsize=512)
+def _passes_to_visitor(name: str) -> bool:
+    """Whether a service's field passes, whatever its value."""
+    canonical = _canonical(name)
+    return not (
+        canonical in _LOOKED_AT
+        or canonical in NOT_TO_VISITOR
+        or canonical.startswith(NOT_TO_VISITOR_PREFIXES)
+        or canonical.endswith("cdn-cache-control")  # RFC 9213, and each CDN has its own
     )
-    return canonical, is_plain
 
 
 @lru_cache(maxsize=512)
-def _name_to_service(key: str) -> tuple[str, str]:
-    """The field name for a WSGI key such as HTTP_ACCEPT ("" if it may not pass), and its form for
-    comparing. Names are the usual spelling, since WSGI does not hand over the visitor's."""
+def _name_to_service(key: str) -> str:
+    """The field name for a WSGI key such as HTTP_ACCEPT; "" if it is none, or one that does not
+    pass as it is. Names are the usual spelling, since WSGI does not hand over the visitor's."""
+    if not key.startswith("HTTP_"):
+        return ""
     name = "-".join(part.capitalize() for part in key[5:].split("_"))
-    canonical = _ODD.sub("-", name.lower())
-    dropped = canonical in NOT_TO_SERVICE or canonical.startswith(NOT_TO_SERVICE_PREFIXES)
-    if dropped or _TOKEN.fullmatch(name) is None:
-        return "", canonical
-    return name.replace("Sec-Websocket-", "Sec-WebSocket-"), canonical
+    canonical = _canonical(name)
+    if canonical in NOT_TO_SERVICE or canonical.startswith(NOT_TO_SERVICE_PREFIXES):
+        return ""
+    if canonical in _FILTERED_TO_SERVICE or _TOKEN.fullmatch(name) is None:
+        return ""
+    return name.replace("Sec-Websocket-", "Sec-WebSocket-")

@@ -86,54 +86,44 @@ class Locator:
 
     def within_mount(self, raw: RawTarget, *, websocket: bool = False) -> Target | None:
         """The target of a URL of this site, by its path form or its query form. Raises likewise."""
-        segments = raw.path.split("/")[1:]
-        decoded = segments
-        if "%" in raw.path:
-            decoded = [unquote(segment, "latin-1") for segment in segments]
-        target = self._by_path(raw, segments, decoded, websocket)
+        target = self._by_path(raw, websocket)
         if target is None and raw.query:
-            target = self._by_query(raw, segments, decoded, websocket)
+            target = self._by_query(raw, websocket)
         if target is not None:
             _refuse_no_path(raw)
         return target
 
-    def _by_path(
-        self, raw: RawTarget, segments: list[str], decoded: list[str], websocket: bool
-    ) -> Target | None:
-        depth = len(self.mount.segments)
-        if len(decoded) < depth + 2 or decoded[depth] != self.proxy:
+    def _by_path(self, raw: RawTarget, websocket: bool) -> Target | None:
+        depth = len(self.mount.segments) + 2
+        _, *segments = raw.path.split("/", depth + 1)
+        if len(segments) < depth:
             return None
-        # Digits only, or the app may have pages of its own there: /alice/vision/proxy/README.md
-        if not (decoded[depth + 1].isascii() and decoded[depth + 1].isdigit()):
+        place = _place(self.mount, self.proxy, raw.script, tuple(segments[:depth]))
+        if place is None:
             return None
-        params = self.mount.match(decoded)
-        if params is None:
-            return None
-        port = parse_port(segments[depth + 1])
-        refuse_climbing(decoded[depth + 2 :])
-        path = "".join("/" + segment for segment in segments[depth + 2 :])
+        port, prefix, params = place
+        path = "".join(["/" + rest for rest in segments[depth:]])
+        refuse_climbing(path)
         if raw.query is not None:
             path += "?" + raw.query
         if websocket and not path.startswith("/"):
             path = "/" + path  # no WebSocket client follows the redirect that adds the slash
-        prefix = "/".join([raw.script, *segments[:depth], self.proxy, str(port)])
-        return Target(port, path, _header_safe(prefix), params, "path", websocket)
+        return Target(port, path, prefix, params, "path", websocket)
 
-    def _by_query(
-        self, raw: RawTarget, segments: list[str], decoded: list[str], websocket: bool
-    ) -> Target | None:
+    def _by_query(self, raw: RawTarget, websocket: bool) -> Target | None:
         values, query = cut_port(raw.query or "")
         if not values:
             return None
         depth = len(self.mount.segments)
-        params = self.mount.match(decoded)
+        _, *segments = raw.path.split("/")
+        params = self.mount.match([unquote(segment, "latin-1") for segment in segments])
         if params is None:
             return None
         if len(values) > 1:
             raise InvalidPort(", ".join(values), "It is given more than once.")
         port = parse_port(values[0])
-        refuse_climbing(decoded[depth:])
-        path = "".join("/" + segment for segment in segments[depth:]) or "/"
+        path = "".join(["/" + segment for segment in segments[depth:]]) or "/"
+        refuse_climbing(path)
         if query:
             path += "?" + query
         prefix = "/".join([raw.script, *segments[:depth]])
@@ -156,6 +146,26 @@ class Locator:
             by_path = target.prefix.endswith(f"{self.path_mark}{target.port}")
             return 307, target.prefix + target.path if by_path else with_port(target)
         return None
+
+
+@lru_cache(maxsize=512)
+def _place(
+    mount: Mount, proxy: str, script: str, segments: tuple[str, ...]
+) -> tuple[int, str, Mapping[str, str]] | None:
+    """Port, prefix and parameters of the path form, by the segments of a path up to the port; None
+    if they are not of it. The same for all that a page asks for, hence kept. Raises as `locate`."""
+    decoded = [unquote(segment, "latin-1") for segment in segments]
+    if decoded[-2] != proxy:
+        return None
+    # Digits only, or the app may have pages of its own there: /alice/vision/proxy/README.md
+    if not (decoded[-1].isascii() and decoded[-1].isdigit()):
+        return None
+    params = mount.match(decoded)
+    if params is None:
+        return None
+    port = parse_port(segments[-1])
+    prefix = "/".join([script, *segments[:-2], proxy, str(port)])
+    return port, _header_safe(prefix), params
 
 
 def _at_root(
@@ -264,16 +274,16 @@ def preferred_type(accept: str) -> str:
     return max(_OFFERED, key=rank)
 
 
-def refuse_climbing(decoded: list[str]) -> None:
+def refuse_climbing(path: str) -> None:
     """Refuse a path whose dot segments lead out of the service's part of the URL.
 
     A hop that resolves them (browsers, uWSGI, nginx do) would see another mount than we judge.
     """
-    path = "/".join(decoded)
-    if ".." not in path:
+    decoded = unquote(path, "latin-1") if "%" in path else path
+    if ".." not in decoded:
         return
     depth = 0
-    for segment in path.replace("\\", "/").split("/"):
+    for segment in decoded.replace("\\", "/").split("/"):
         if segment not in ("", "."):  # an empty one is no step down: many hops collapse `//` first
             depth += -1 if segment == ".." else 1
         if depth < 0:

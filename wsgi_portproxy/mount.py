@@ -73,6 +73,9 @@ class Mount:
         params: dict[str, str] = {}
         ambiguous = False
         for template, name, value in zip(self.segments, self._parameters, decoded, strict=False):
+            if name is not None and value.isalnum() and value.isascii():  # nothing to ask
+                params[name] = value
+                continue
             text, damaged = _text(value)
             if name is None:
                 if text != template:
@@ -98,8 +101,6 @@ def _ambiguous() -> NotFound:
 
 def _text(value: str) -> tuple[str, bool]:
     """A WSGI segment as text, and whether two readers could take it for two things."""
-    if value.isascii() and value.isprintable():  # nearly all: the same text, and no control in it
-        return value, "\\" in value
     try:
         text = value.encode("latin-1").decode("utf-8")
     except UnicodeError:

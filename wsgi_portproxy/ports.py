@@ -25,6 +25,7 @@ AllowedPorts: TypeAlias = "Container[int] | Callable[[Target], Container[int]]"
 
 DEFAULT_PORTS = range(10000, 20001)  # 10000 to 20000; no well-known service of a system is there
 _LAST_PORT = 65535
+_MANY = 16  # ports of its own that a server may have, and be remembered
 _LISTED = 8  # the refusal names single ports up to this many; more would not help a person
 # CONNECT names another target than the URL; TRACE would show a page the visitor's cookies.
 _NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
@@ -38,6 +39,9 @@ class PortPolicy:
         if no_ports or not (callable(allowed) or hasattr(allowed, "__contains__")):
             raise TypeError("ports must be a container of ints, or a callable that returns one")
         self._allowed = allowed
+        # A container that is also callable is a container: its meaning is the plainer one.
+        self._is_container = hasattr(allowed, "__contains__")
+        self._own_ports: dict[str, frozenset[int]] = {}  # by SERVER_PORT
 
     def check(
         self, target: Target, environ: WSGIEnvironment, visitor: VisitorSocket | None
@@ -49,24 +53,41 @@ class PortPolicy:
         """
         if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
             raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} is not forwarded to a service.")
-        allowed = self._allowed_for(target)
-        if not (0 < target.port <= _LAST_PORT and _holds(allowed, target.port)):
-            raise PortNotAllowed(f"Port {target.port} is outside allowed range{describe(allowed)}")
-        if pseudonym(environ) in environ.get("HTTP_VIA", ""):
+        port = target.port
+        allowed = self._allowed if self._is_container else self._allowed_for(target)
+        if not (0 < port <= _LAST_PORT and _holds(allowed, port)):
+            raise PortNotAllowed(f"Port {port} is outside allowed range{describe(allowed)}")
+        if "HTTP_VIA" in environ and pseudonym(environ) in environ["HTTP_VIA"]:
             raise Loop(
-                f"The service on port {target.port} sends requests back to this application.",
+                f"The service on port {port} sends requests back to this application.",
                 "It forwards to the address it was asked through.",
             )
-        if target.port in own_ports(environ, visitor):
+        if port in self._known_own_ports(environ, visitor):
             raise Loop(
-                f"Port {target.port} is the one that this application itself listens on.",
+                f"Port {port} is the one that this application itself listens on.",
                 "Start your service on another port.",
             )
 
+    def _known_own_ports(
+        self, environ: WSGIEnvironment, visitor: VisitorSocket | None
+    ) -> frozenset[int]:
+        """As `own_ports`, which asks the system: once for each port that the server says it has.
+
+        One that listens on several behind a front-end that says the same of all may learn of one
+        only. A request that goes round is still known by its Via.
+        """
+        told = environ.get("SERVER_PORT", "")
+        ports = self._own_ports.get(told)
+        if ports is None:
+            try:
+                ports = own_ports(environ, visitor)
+            except OSError:  # uWSGI tells none, and a visitor who is gone has none
+                return own_ports(environ, None)
+            if len(self._own_ports) < _MANY:
+                self._own_ports[told] = ports
+        return ports
+
     def _allowed_for(self, target: Target) -> Container[int]:
-        # A container that is also callable is a container: its meaning is the plainer one.
-        if hasattr(self._allowed, "__contains__"):
-            return self._allowed
         assert callable(self._allowed)
         try:
             allowed = self._allowed(target)
@@ -84,23 +105,21 @@ def _holds(allowed: Container[int], port: int) -> bool:
         raise AuthorizerFailed("the container of allowed ports raised") from error
 
 
-def own_ports(environ: WSGIEnvironment, sock: VisitorSocket | None) -> set[int]:
+def own_ports(environ: WSGIEnvironment, sock: VisitorSocket | None) -> frozenset[int]:
     """The ports that the server took this request on, as far as it tells.
 
-    The socket's own address where it can be seen, since SERVER_PORT may be a front-end's.
+    The socket's own address where it can be seen, since SERVER_PORT may be a front-end's. Raises
+    OSError where it tells none.
     """
     ports = set()
     server_port = environ.get("SERVER_PORT", "")
     if server_port.isdecimal():
         ports.add(int(server_port))
     if sock is not None:
-        try:
-            name = sock.getsockname()
-        except OSError:  # the visitor is gone already
-            return ports
+        name = sock.getsockname()
         if isinstance(name, tuple):  # a str or bytes: a Unix socket
             ports.add(name[1])
-    return ports
+    return frozenset(ports)
 
 
 def via(environ: WSGIEnvironment) -> tuple[str, str]:

@@ -55,7 +55,7 @@ def raw_target(environ: WSGIEnvironment) -> RawTarget:
 
 def _without_script(raw_path: str, script: str, info: str) -> str | None:
     """The part of `raw_path` that is PATH_INFO, or None if it is not that path."""
-    decoded = unquote(raw_path, "latin-1")
+    decoded = unquote(raw_path, "latin-1") if "%" in raw_path else raw_path
     if not script:
         return raw_path if decoded == info else None
     if decoded == script + info:

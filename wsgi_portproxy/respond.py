@@ -53,6 +53,8 @@ def respond(
         try:
             headers = _headers(response, view, cookies, environ) + extra
             write = start_response(f"{response.status} {response.reason or ''}", headers)
+            if response.is_whole:
+                return WholeBody(response, account)
             leaving = departure(environ, start_response, response, tunnels)
             body = StreamedBody(response, account, write, leaving)
             if response.body_is_due():
@@ -111,8 +113,33 @@ def _headers(
     return headers
 
 
+class WholeBody:
+    """The body of an answer that came with its head, as most do: one block, if it is no page that
+    was corrected. No `__len__`: servers would use it."""
+
+    def __init__(self, response: UpstreamResponse, account: Account) -> None:
+        self._response = response
+        self._account = account
+        self._sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        block = self._response.read1()
+        if not block:
+            raise StopIteration
+        self._sent += len(block)
+        return block
+
+    def close(self) -> None:
+        ended: Ending = "complete" if self._response.is_read else "cut"
+        self._account.end(self._response.status, ended, sent=self._sent)
+        self._response.close()
+
+
 class StreamedBody:
-    """The body of an answer, block by block as it arrives. No `__len__`: servers would use it.
+    """The body of an answer, block by block as it arrives. No `__len__` either.
 
     Ends early where the rest of the body leaves the thread (`leaving`). Raises ConnectionResetError
     where the service broke off, so that the server cuts the connection and the visitor can tell.

@@ -8,7 +8,8 @@ so do relative and foreign URLs. What is in bodies is `pages`'s.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from .locate import Target, cut_port, with_port
 from .origin import normal_origin
@@ -36,8 +37,7 @@ _TOLD_TO_OWN_SITE = {
 _LINK = re.compile(r"<([^<>]*)>")
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """How one request's URLs look from both sides.
 
     target: where the request went.
@@ -84,7 +84,7 @@ class View:
 
     def at(self, path: str) -> View:
         """The same view of another path of the service."""
-        return replace(self, target=replace(self.target, path=path))
+        return self._replace(target=replace(self.target, path=path))
 
     def redirect_path(self, location: str) -> str | None:
         """The `Target.path` for a Location at this service, or None if it leads elsewhere."""

@@ -61,7 +61,7 @@ class Strays:
         path = raw.path or "/"
         if not path.startswith("/"):
             return None  # `OPTIONS *`
-        refuse_climbing(unquote(path, "latin-1").split("/"))
+        refuse_climbing(path)
         if page.form == "query":  # a relative URL, which lost the port alone
             within = path.removeprefix(page.prefix.removeprefix(raw.script)) or "/"
             path = within if within.startswith("/") else path
@@ -78,19 +78,17 @@ class Strays:
         path = raw.path or "/"
         if not path.startswith("/"):
             return []
-        decoded = unquote(path, "latin-1").split("/")
-        if raw.query is not None:
-            path += "?" + raw.query
+        target_path = path if raw.query is None else f"{path}?{raw.query}"
         pages = [self._page(environ.get("HTTP_REFERER", ""), environ)]  # some clients tell it
         for _, _, prefix in _hints(environ)[:_REMEMBERED]:
             pages.append(self._located(RawTarget(raw.script, prefix + "/", None)))
         targets = [
-            replace(page, path=path, form="stray", websocket=True)
+            replace(page, path=target_path, form="stray", websocket=True)
             for page in pages
             if page is not None and page.form == "path"
         ]
         if targets:
-            refuse_climbing(decoded)
+            refuse_climbing(path)
         return list({target.prefix: target for target in targets}.values())
 
     def remember(self, target: Target, environ: WSGIEnvironment) -> list[tuple[str, str]]:
@@ -99,14 +97,14 @@ class Strays:
         For a page in the path form that is opened, and for what it asks for astray: its handshakes
         come next. One cookie for each port, since several pages may be opened at once.
         """
+        if target.form != "stray" and not is_navigation(environ):
+            return []
         script = quoted_script(environ)
         prefix = target.prefix.removeprefix(script)
         by_path = f"{self._locator.path_mark}{target.port}"
         if not self._promote and not prefix.endswith(by_path):
             prefix += by_path  # a page in the query form; handshakes do not mind which it is
         if not prefix.endswith(by_path) or len(prefix) > _MAX_PREFIX:
-            return []
-        if target.form != "stray" and not is_navigation(environ):
             return []
         hints = _hints(environ)
         if hints and hints[0][1:] == (target.port, prefix):

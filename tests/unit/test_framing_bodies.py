@@ -21,6 +21,7 @@ from wsgi_portproxy.framing import (
     Truncated,
     body_decoder,
     keeps_alive,
+    parse_head,
 )
 
 from .given import costs_little, splits
@@ -187,10 +188,15 @@ def test_a_body_that_ends_with_the_connection() -> None:
 # --- The choice of the framing -------------------------------------------------------------------
 
 
+def a_head(minor: int, status: int, headers: list[tuple[str, str]]) -> Head:
+    lines = [f"HTTP/1.{minor} {status} x", *(f"{name}: {value}" for name, value in headers)]
+    return parse_head(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8"))
+
+
 def framing(*fields: str, method: str = "GET", status: int = 200, minor: int = 1) -> Decoder:
     pairs = [field.partition(": ") for field in fields]
     headers = [(name, value) for name, _, value in pairs]
-    return body_decoder(Head(minor, status, "x", headers), method)
+    return body_decoder(a_head(minor, status, headers), method)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +303,7 @@ def test_whether_the_connection_can_be_used_again(
     minor: int, values: list[str], expected: bool
 ) -> None:
     fields = [("Connection", value) for value in values]
-    assert keeps_alive(Head(minor, 200, "OK", fields)) is expected
+    assert keeps_alive(a_head(minor, 200, fields)) is expected
 
 
 @pytest.mark.parametrize("make", [ChunkedDecoder, CloseDecoder, lambda: LengthDecoder(10**9)])

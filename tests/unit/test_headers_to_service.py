@@ -6,7 +6,6 @@ that a row cannot get lost.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,8 +46,9 @@ def test_nothing_is_added_but_what_says_where_we_are() -> None:
 
 
 def test_the_order_is_host_the_visitors_then_ours() -> None:
-    names = [name for name, _ in to_service(HTTP_B="1", HTTP_A="2", CONTENT_TYPE="text/plain")]
-    assert names == ["Host", "Content-Type", "B", "A", *(name for name, _ in OURS[1:])]
+    fields = to_service(HTTP_COOKIE="a=b", HTTP_B="1", HTTP_A="2", CONTENT_TYPE="text/plain")
+    names = [name for name, _ in fields]
+    assert names == ["Host", "B", "A", "Content-Type", "Cookie", *(name for name, _ in OURS[1:])]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_gradio_is_told_where_its_visitors_are_in_the_forms_that_pages_live_in()
     assert dict(to_service(view=at_host, **browser))[name] == "http://app.test"
     assert dict(to_service(**browser))[name] == f"http://app.test{P}"
     assert name not in dict(to_service(view=a_query_view(), **browser))
-    assert name not in dict(to_service(view=replace(VIEW, external=True), **browser))
+    assert name not in dict(to_service(view=VIEW._replace(external=True), **browser))
     assert name not in dict(to_service())  # programs know where they ask
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -352,7 +351,7 @@ def test_attributes_with_the_services_own_address_lead_to_the_visitors(
     expected = document if adapted is None else adapted.replace(b"%b", place)
     assert own_address(document, VIEW) == expected
     assert own_address(expected, VIEW) == expected
-    assert own_address(document, replace(VIEW, external=True)) == document
+    assert own_address(document, VIEW._replace(external=True)) == document
 
 
 def test_chainlits_root_is_the_prefix() -> None:

@@ -190,7 +190,6 @@ def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
         pytest.param(FakeSocket(("::1", 16006, 0, 0)), {8000, 16006}, id="ipv6"),
         pytest.param(FakeSocket("/run/gunicorn.sock"), {8000}, id="unix-socket"),
         pytest.param(FakeSocket(b"\0abstract"), {8000}, id="abstract-unix-socket"),
-        pytest.param(FakeSocket(OSError("not connected")), {8000}, id="the-visitor-is-gone"),
         pytest.param(FakeSocket(descriptor=-1), {8000}, id="closed"),
         pytest.param(None, {8000}, id="not-shown"),
     ],
@@ -199,6 +198,28 @@ def test_our_own_port_as_far_as_the_server_tells(sock: FakeSocket | None, ports:
     shown: dict[str, Any] = {"gunicorn.socket": sock}
     made = environ(**shown)
     assert own_ports(made, client_socket(made)) == ports
+
+
+def test_a_visitor_who_is_gone_is_no_reason_to_forget_the_port() -> None:
+    gone: dict[str, Any] = {"gunicorn.socket": FakeSocket(OSError("not connected"))}
+    with pytest.raises(Loop):
+        check(8000, range(1, 65536), **gone)
+    policy = PortPolicy(range(1, 65536))
+    made = environ(**gone)
+    policy.check(a_target(port=16006), made, client_socket(made))
+    with pytest.raises(Loop):  # what the next one tells counts
+        made = environ(**{"gunicorn.socket": FakeSocket()})
+        policy.check(a_target(port=16006), made, client_socket(made))
+
+
+def test_the_system_is_asked_once_for_what_it_listens_on() -> None:
+    sock = Mock(FakeSocket(), **{"fileno.return_value": 7, "getsockname.return_value": ("", 16006)})
+    policy = PortPolicy(range(1, 65536))
+    for _ in range(3):
+        policy.check(a_target(port=16007), environ(), sock)
+        with pytest.raises(Loop):
+            policy.check(a_target(port=16006), environ(), sock)
+    assert sock.getsockname.call_count == 1
 
 
 @pytest.mark.parametrize("server_port", ["", "x", "-1", "²", "80.0"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 import pytest
 
@@ -15,13 +14,13 @@ LOCAL = "http://localhost:16006"
 OWN = "https://16006.p.test"
 
 HOST = View(a_target("/a/b?x=1", prefix="", form="host"), "localhost:16006", OWN)
-HOST_BELOW = replace(HOST, target=a_target("/a/b", prefix="/apps", form="host"))
-HOST_EXTERNAL = replace(HOST, authority="16006.p.test", external=True)
+HOST_BELOW = HOST._replace(target=a_target("/a/b", prefix="/apps", form="host"))
+HOST_EXTERNAL = HOST._replace(authority="16006.p.test", external=True)
 PATH = a_view("/a/b?x=1")
 EXTERNAL = View(a_target("/a/b"), "app.test", "http://app.test", external=True)
-QUERY_EXTERNAL = replace(EXTERNAL, target=a_query_view("/a/b").target)
-FULL = replace(PATH, base=P)
-QUERY_FULL = replace(a_query_view("/a/b?x=1"), base="/alice/vision")
+QUERY_EXTERNAL = EXTERNAL._replace(target=a_query_view("/a/b").target)
+FULL = PATH._replace(base=P)
+QUERY_FULL = a_query_view("/a/b?x=1")._replace(base="/alice/vision")
 
 # --- Location ------------------------------------------------------------------------------------
 
@@ -122,7 +121,7 @@ def test_a_service_that_was_told_its_full_path_writes_the_visitors_urls(
         (HOST_BELOW, "/a/b"),
         (FULL, f"{P}/a/b?x=1"),
         (QUERY_FULL, "/alice/vision/a/b?x=1"),
-        (replace(HOST_BELOW, base="/apps"), "/apps/a/b"),
+        (HOST_BELOW._replace(base="/apps"), "/apps/a/b"),
         (FULL.at("/c"), f"{P}/c"),
     ],
 )
@@ -220,7 +219,7 @@ HELMET = "default-src 'self';script-src-attr 'none';upgrade-insecure-requests"
 )
 def test_on_plain_http_no_page_is_sent_to_https(policy: str, mapped: str | None) -> None:
     assert PATH.csp_to_visitor(policy) == (policy if mapped is None else mapped)
-    assert replace(PATH, origin="https://app.test").csp_to_visitor(policy) == policy
+    assert PATH._replace(origin="https://app.test").csp_to_visitor(policy) == policy
 
 
 # --- Referrer-Policy -----------------------------------------------------------------------------
@@ -257,4 +256,4 @@ def test_a_policy_may_hide_the_page_from_others_but_not_from_this_site(
 )
 def test_a_long_policy_costs_little(value: str) -> None:
     with costs_little():
-        replace(PATH, strays=True).referrer_policy_to_visitor(value)
+        PATH._replace(strays=True).referrer_policy_to_visitor(value)
