@@ -30,10 +30,6 @@ class Accounts:
         self.caps = Caps(max_requests_per_port)
         self.on_request = on_request
 
-    def opened(self, target: Target, environ: WSGIEnvironment) -> Account:
-        """That of a new request."""
-        return Account(self, target, environ)
-
 
 class Account:
     """That of one request. Used by one thread at a time.
@@ -93,32 +89,30 @@ class Account:
         if self._ended:
             return
         metrics = self._close(status, ended, received, sent)
-        if metrics is not None:
-            log_end(metrics, left=self._left)
-            self._tell(metrics)
+        log_end(metrics, left=self._left)
+        self._tell(metrics)
 
     def refuse(self, error: PortProxyError) -> None:
         """The request is over with an error page of ours, whose line in the log has the reason."""
         error.port = self._target.port
-        metrics = self._close(error.status, "refused", 0, 0)
-        if metrics is not None:
+        if not self._ended:
+            metrics = self._close(error.status, "refused", 0, 0)
             error.fields = asdict(metrics)
             self._tell(metrics)
 
-    def _close(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics | None:
-        if self._ended:
-            return None
+    def _close(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics:
         self._ended = True
         self._give_back()
         target = self._target
         received += self._received + (self.upload.taken if self.upload is not None else 0)
+        seconds = time.monotonic() - self._started
         return RequestMetrics(
-            port=target.port,
-            form=target.form,
-            method=self._method,
-            websocket=target.websocket,
-            status=status,
-            seconds=time.monotonic() - self._started,
+            target.port,
+            target.form,
+            self._method,
+            target.websocket,
+            status,
+            seconds,
             bytes_received=received,
             bytes_sent=sent,
             ended=ended,

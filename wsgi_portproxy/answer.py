@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _socket
 import contextlib
-import io
 import socket
 import time
 from collections.abc import Iterator
@@ -53,31 +52,38 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         # Not urllib3's own __init__: it makes a dictionary of the fields first thing.
         self.status = head.status
         self.reason = head.reason
-        self.version = 10 + min(head.minor, 1)
-        self.version_string = f"HTTP/1.{head.minor}"
+        self.version = 11 if head.minor else 10
         self._request_url = request_url
-        self._fields = head.headers
+        self._head = head
         self._headers: urllib3.HTTPHeaderDict | None = None
         self._channel = channel
         self.framing = decoder
         self._connection: UpstreamConnection | None = connection
-        self._keeps_alive = not isinstance(decoder, CloseDecoder) and keeps_alive(head)
         self._ready = ready  # decoded bytes that came together with the head
         self._broke: ProtocolError | None = None  # to be raised once `_ready` is read
         if decoder.complete:  # as most are: another request may have the connection meanwhile
             self.release_conn()
 
     @property
+    def version_string(self) -> str:  # type: ignore[override]
+        return f"HTTP/{self.version / 10}"
+
+    @property
     def headers(self) -> urllib3.HTTPHeaderDict:  # type: ignore[override]
         """The fields by name, duplicates kept in their order; to be changed, if need be."""
         if self._headers is None:
-            self._headers = urllib3.HTTPHeaderDict(self._fields)
+            self._headers = urllib3.HTTPHeaderDict(self._head.headers)
         return self._headers
 
     @property
     def fields(self) -> list[tuple[str, str]]:
         """The fields in their order. Cheaper than `headers`, where nobody has asked for those."""
-        return self._fields if self._headers is None else list(self._headers.iteritems())
+        return self._head.headers if self._headers is None else list(self._headers.iteritems())
+
+    def take(self) -> bytes:
+        """What has come of the body and was not read yet."""
+        ready, self._ready = self._ready, b""
+        return ready
 
     def body_is_due(self) -> bool:
         """Whether body bytes will come, but none has come yet: the head is news by itself."""
@@ -229,8 +235,10 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        clean = self.framing.complete and not self.framing.surplus
-        connection.end_exchange(reusable=clean and self._keeps_alive and self._channel.sent_whole)
+        framing = self.framing
+        clean = framing.complete and not framing.surplus and self._channel.sent_whole
+        keeps = clean and keeps_alive(self._head) and not isinstance(framing, CloseDecoder)
+        connection.end_exchange(reusable=keeps)
 
     def drain_conn(self) -> None:
         """Read and drop the rest of a short body that is there already, so as to reuse the
@@ -249,4 +257,8 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         """Let go of the connection; a body that was not read whole is cut off. May be repeated."""
         self._ready = b""
         self.release_conn()
-        io.IOBase.close(self)  # urllib3's base class leaves close to its subclasses
+
+    @property
+    def closed(self) -> bool:
+        # Asked when it is collected, which closes what is not.
+        return self._connection is None and not self._ready

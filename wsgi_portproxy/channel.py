@@ -70,16 +70,16 @@ class Channel:
     @property
     def sent_whole(self) -> bool:
         """Whether the service has taken the whole request."""
-        return not self._refused and not self._sending
+        return not (self._refused or self._is_sending())
 
-    @property
-    def _sending(self) -> bool:
+    def _is_sending(self) -> bool:
         return bool(self._pending) or (self._upload is not None and not self._upload.complete)
 
     def begin_body(self) -> None:
         """The head is there: what comes next has no deadline, and may be limited in its pauses."""
         self.deadline = None
-        self._moved()
+        if self._limits.idle_timeout is not None:
+            self._moved()
 
     def _moved(self) -> None:
         """The service took or sent something."""
@@ -125,7 +125,7 @@ class Channel:
         """
         data = None if expect_wait else self._receive_now(size)
         while data is None:
-            if self._sending:
+            if self._is_sending():
                 self._send_more()
             else:
                 self._wait(select.POLLIN)
@@ -138,7 +138,7 @@ class Channel:
         What is left of the request is sent first, as long as that takes. Raises TimeoutError if
         the body has paused for too long, `ClientGone`, and what the server's input raises.
         """
-        while self._sending:
+        while self._is_sending():
             self._send_more()
             if self.readable():
                 return True

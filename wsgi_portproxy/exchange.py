@@ -176,13 +176,13 @@ class UpstreamConnection(HTTPConnection):
     ) -> tuple[Head, bytes]:
         """The final response head, and what came behind it. Interim heads are skipped; a 101 is
         final where `switches`, and refused elsewhere."""
-        buffer = bytearray()
+        buffer = bytearray(self._receive_head_bytes(channel, started=False))
         searched = interim = 0
         while True:
             end = find_head_end(buffer, searched) if buffer else -1
             if end < 0:
                 searched = len(buffer)
-                buffer += self._receive_head_bytes(channel, started=bool(searched or interim))
+                buffer += self._receive_head_bytes(channel, started=True)
                 continue
             head = parse_head(buffer[:end])
             if 200 <= head.status <= 599 or (switches and head.status == 101):

@@ -8,7 +8,7 @@ Names are compared in lower case with every odd character read as `-`: `X_Forwar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import compress
 from operator import itemgetter
@@ -261,12 +261,14 @@ def early_hint_headers(fields: Iterable[tuple[str, str]], view: View) -> Headers
     return [(name, view.link_to_visitor(value)) for name, value in fields if name.lower() == "link"]
 
 
-def private(values: Iterable[str]) -> str:
+def private(values: Sequence[str]) -> str:
     """A Cache-Control that keeps an answer to the visitor who was authorized for it.
 
     Without it a shared cache in front of the app may keep the answer and serve it to everybody
     (RFC 9111 sections 3 and 4.2.2). What the service says to the visitor's own cache stays.
     """
+    if not values:
+        return "private"
     directives = [
         directive.strip() for value in values for directive in value.split(",") if directive.strip()
     ]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from webob.acceptparse import create_accept_header
@@ -35,8 +34,7 @@ _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 _OFFERED = ("text/plain", "application/json", "text/html")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a request is to go.
 
     port: TCP port of the service on 127.0.0.1, 0 to 99999 until it was checked.
@@ -102,7 +100,7 @@ class Locator:
         if place is None:
             return None
         port, prefix, params = place
-        path = "".join(["/" + rest for rest in segments[depth:]])
+        path = f"/{segments[depth]}" if len(segments) > depth else ""
         refuse_climbing(path)
         if raw.query is not None:
             path += "?" + raw.query
@@ -253,7 +251,8 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
 
 def is_browser(environ: WSGIEnvironment) -> bool:
     """Whether a browser asks, by the word that all of them begin their User-Agent with."""
-    return bool(environ.get("HTTP_USER_AGENT", "").startswith("Mozilla/"))
+    agent: str = environ.get("HTTP_USER_AGENT", "")
+    return agent.startswith("Mozilla/")
 
 
 @lru_cache(maxsize=64)

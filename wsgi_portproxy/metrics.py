@@ -23,7 +23,7 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _METHOD_SHOWN = 20  # characters; the longest registered one, UPDATEREDIRECTREF, has 17
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestMetrics:
     """One request for a port, at its end.
 

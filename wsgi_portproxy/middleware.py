@@ -178,7 +178,7 @@ class PortProxy:
         """The answer to a request for a port, whose end is told once. Raises `PortProxyError`, with
         that port in it."""
         visitor = client_socket(environ)
-        with self._accounts.opened(target, environ) as account:
+        with Account(self._accounts, target, environ) as account:
             self._ports.check(target, environ, visitor)  # 2
             check_same_origin(environ, target)
             self._tunnels.check(environ, target)

@@ -124,8 +124,8 @@ def own_ports(environ: WSGIEnvironment, sock: VisitorSocket | None) -> frozenset
 
 def via(environ: WSGIEnvironment) -> tuple[str, str]:
     """The Via field for the service: what came, and us (RFC 9110 section 7.6.3)."""
-    received = environ.get("HTTP_VIA")
     ours = f"1.1 {pseudonym(environ)}"
+    received = environ.get("HTTP_VIA")
     return "Via", f"{received}, {ours}" if received else ours
 
 

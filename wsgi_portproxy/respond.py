@@ -21,6 +21,7 @@ from .answer import UpstreamResponse
 from .cookies import CookiePolicy
 from .errors import PortProxyError
 from .headers import Headers, response_headers
+from .locate import Target
 from .metrics import Ending, loggable
 from .rewrite import View
 from .servers import is_gevent
@@ -93,19 +94,15 @@ def moved(status: int, location: str, extra: Headers, account: Account) -> WSGIA
 def _headers(
     response: UpstreamResponse, view: View, cookies: CookiePolicy, environ: WSGIEnvironment
 ) -> Headers:
-    target = view.target
-    # Is the visitor's URL the mount without a slash? Browsers would scope cookies above it.
-    visited = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    needs_path = target.form == "query" and visited.count("/") == target.prefix.count("/")
     headers = response_headers(
         response.fields,
         view,
         cookies,
-        needs_path=needs_path,
+        needs_path=view.target.form == "query" and _is_at_mount(view.target, environ),
         visitors_cookies=environ.get("HTTP_COOKIE", ""),
     )
     # RFC 9110 section 8.6: never on a 204.
-    if response.status == 204 or (response.status == 304 and is_gevent(environ)):
+    if response.status in (204, 304) and (response.status == 204 or is_gevent(environ)):
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
     if environ["REQUEST_METHOD"] == "HEAD" and is_gevent(environ):
         if not any(name.lower() == "content-length" for name, _ in headers):
@@ -113,12 +110,20 @@ def _headers(
     return headers
 
 
+def _is_at_mount(target: Target, environ: WSGIEnvironment) -> bool:
+    """Whether the visitor's URL is the mount without a slash: browsers would scope cookies above
+    it."""
+    visited = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return bool(visited.count("/") == target.prefix.count("/"))
+
+
 class WholeBody:
-    """The body of an answer that came with its head, as most do: one block, if it is no page that
-    was corrected. No `__len__`: servers would use it."""
+    """The body of an answer that came with its head, as most do, in one block. No `__len__`: servers
+    would use it."""
 
     def __init__(self, response: UpstreamResponse, account: Account) -> None:
-        self._response = response
+        self._block = response.take()
+        self._status = response.status
         self._account = account
         self._sent = 0
 
@@ -126,16 +131,14 @@ class WholeBody:
         return self
 
     def __next__(self) -> bytes:
-        block = self._response.read1()
+        block, self._block = self._block, b""
         if not block:
             raise StopIteration
-        self._sent += len(block)
+        self._sent = len(block)
         return block
 
     def close(self) -> None:
-        ended: Ending = "complete" if self._response.is_read else "cut"
-        self._account.end(self._response.status, ended, sent=self._sent)
-        self._response.close()
+        self._account.end(self._status, "cut" if self._block else "complete", sent=self._sent)
 
 
 class StreamedBody:

@@ -8,7 +8,6 @@ so do relative and foreign URLs. What is in bodies is `pages`'s.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import NamedTuple
 
 from .locate import Target, cut_port, with_port
@@ -75,7 +74,7 @@ class View(NamedTuple):
         if path is None:
             return url
         if self.target.form == "query":  # has the port in every URL, relative ones included
-            return with_port(replace(self.target, path=path))
+            return with_port(self.target._replace(path=path))
         if _is_relative(url):
             return url
         if not self.target.prefix and path[1:2] in ("/", "\\"):
@@ -84,7 +83,7 @@ class View(NamedTuple):
 
     def at(self, path: str) -> View:
         """The same view of another path of the service."""
-        return self._replace(target=replace(self.target, path=path))
+        return self._replace(target=self.target._replace(path=path))
 
     def redirect_path(self, location: str) -> str | None:
         """The `Target.path` for a Location at this service, or None if it leads elsewhere."""

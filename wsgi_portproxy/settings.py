@@ -6,7 +6,7 @@ Owns that both work alike, and that a callable which fails is told, and nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
 from .errors import SettingFailed
 from .locate import Target
@@ -29,13 +29,15 @@ class PerPort(Generic[T]):
         self._name = name
         self._allowed = allowed
         self._value = value
+        self._is_asked = callable(value)
         if not callable(value) and value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}: {value!r}")
 
     def of(self, target: Target) -> T:
         """The value for a target. Raises `SettingFailed`."""
-        if not callable(self._value):
-            return self._value
+        if not self._is_asked:
+            return cast("T", self._value)
+        assert callable(self._value)
         try:
             value = self._value(target)
         except Exception as error:

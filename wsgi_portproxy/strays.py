@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -67,7 +66,7 @@ class Strays:
             path = within if within.startswith("/") else path
         if raw.query is not None:
             path += "?" + raw.query
-        return replace(page, path=path, form="stray")
+        return page._replace(path=path, form="stray")
 
     def by_hint(self, environ: WSGIEnvironment) -> list[Target]:
         """The targets that a WebSocket handshake may be meant for, the likeliest first.
@@ -83,7 +82,7 @@ class Strays:
         for _, _, prefix in _hints(environ)[:_REMEMBERED]:
             pages.append(self._located(RawTarget(raw.script, prefix + "/", None)))
         targets = [
-            replace(page, path=target_path, form="stray", websocket=True)
+            page._replace(path=target_path, form="stray", websocket=True)
             for page in pages
             if page is not None and page.form == "path"
         ]
