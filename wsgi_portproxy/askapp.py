@@ -225,9 +225,9 @@ def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
     for key, value in environ.items():
         if not _is_asked_with(key):
             continue
+        if key == "HTTP_COOKIE" and OWN_PREFIX in value:
+            value = without_own(value)
         if isinstance(value, _COMPARABLE):
-            if key == "HTTP_COOKIE" and OWN_PREFIX in value:
-                value = without_own(value)
             parts += (key, value)
         elif key != ENVIRON_KEY and not key.startswith("wsgi."):  # ours is the same for everybody
             return None

@@ -25,6 +25,7 @@ PATIENCE = 5.0
 # All others wait only where turns come, no longer than this many seconds since the last one: at a
 # port that hangs, none of them waits once that time is over.
 STANDSTILL = 0.25
+_KEPT = 64  # ports without a request whose count is kept: it comes again at once
 LONGEST_WAIT = 1.0  # seconds, however quick the turns are
 
 
@@ -53,7 +54,8 @@ class Caps:
             raise ValueError("max_requests_per_port must be at least 1, or None")
         self._limit = limit
         self._lock = threading.Lock()
-        self._ports: dict[int, _Port] = {}  # those with requests under way or waiting
+        # Those with requests under way or waiting, and a few that had some.
+        self._ports: dict[int, _Port] = {}
 
     def enter(self, number: int, environ: WSGIEnvironment) -> None:
         """Take a place at a port, to be given back by `leave`. Raises `TooManyRequests`."""
@@ -86,7 +88,7 @@ class Caps:
             port.moved = time.monotonic()
             if port.waiting and port.turn is not None:
                 port.turn.notify()
-            elif not port.held:
+            elif not port.held and len(self._ports) > _KEPT:
                 del self._ports[number]
 
     def _wait(self, port: _Port, limit: int, number: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from .locate import Target
 
@@ -88,7 +89,10 @@ class CookiePolicy:
         behind a comma and behind a space. Those that we renamed for this port have their own names
         again; of a request that is `astray` it is the copies that have.
         """
-        own = f"{OWN_PREFIX}{port}{_COPY if astray else '.'}"
+        return _filtered(self, cookie_header, f"{OWN_PREFIX}{port}{_COPY if astray else '.'}")
+
+    def _without_withheld(self, cookie_header: str, own: str) -> str:
+        """`own`: what those that we renamed for this service begin with."""
         kept = []
         lost = None  # the separator before the first of those dropped since the last that was kept
         for separator, pair, is_withheld in self._pairs(cookie_header, own):
@@ -220,6 +224,11 @@ class CookiePolicy:
         if bare.startswith(OWN_PREFIX):
             return True
         return bare in self.withheld or _NAME_PREFIX.sub("", bare) in self.withheld
+
+
+@lru_cache(maxsize=256)  # browsers send the same Cookie field again with each request of a page
+def _filtered(policy: CookiePolicy, cookie_header: str, own: str) -> str:
+    return policy._without_withheld(cookie_header, own)
 
 
 def copied_bytes(cookie_header: str) -> int:

@@ -32,9 +32,7 @@ _FIELD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*"
 # left out by the pattern for the same reason.
 _HEAD = re.compile(rf"{_STATUS_LINE}(?:{_FIELD}\r\n)*\r\n")
 _CUT = re.compile(r"\n([^:\r\n]+):[\t ]*([^\r\n]*)")
-_CUT_OF_FRAMING = re.compile(
-    r"\n(connection|content-length|transfer-encoding):[\t ]*([^\r\n]*)"
-)
+_CUT_OF_FRAMING = re.compile(r"\n(connection|content-length|transfer-encoding):[\t ]*([^\r\n]*)")
 _TRAILER = re.compile(_FIELD.encode("ascii"))
 # RFC 9112 section 7.1: 1*HEXDIG, here at most 16 (64 bits), then optional extensions.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?")
@@ -280,4 +278,6 @@ def keeps_alive(head: Head) -> bool:
             return False
     if head.status != 204:
         return True
-    return "transfer-encoding" not in head.framing and head.framing.get("content-length", "0") == "0"
+    return (
+        "transfer-encoding" not in head.framing and head.framing.get("content-length", "0") == "0"
+    )

@@ -154,7 +154,8 @@ def request_headers(
     # Most of an environ is no field. Those that pass are picked out without a loop of our own: this
     # runs for every request, over some thirty keys.
     names = [*map(_name_to_service, environ)]
-    passing: Iterable[tuple[str, str]] = compress(zip(names, environ.values()), names)
+    pairs = zip(names, environ.values(), strict=True)
+    passing: Iterable[tuple[str, str]] = compress(pairs, names)
     named = _connection_options(environ.get("HTTP_CONNECTION", ""))
     if not named <= _SAY_NOTHING:
         passing = [field for field in passing if _canonical(field[0]) not in named]
@@ -223,7 +224,7 @@ def response_headers(
             headers.append((name, _MAPPED[canonical](view, value)))
         elif _KEPT_IF[canonical](view, value):
             headers.append((name, value))
-    if connection and not _SAY_NOTHING >= (named := _connection_options(",".join(connection))):
+    if connection and not (named := _connection_options(",".join(connection))) <= _SAY_NOTHING:
         headers = [field for field in headers if _canonical(field[0]) not in named]
     return [*headers, *lengths[:1], ("Cache-Control", private(cache_control))]
 

@@ -40,7 +40,7 @@ class PortPolicy:
             raise TypeError("ports must be a container of ints, or a callable that returns one")
         self._allowed = allowed
         # A container that is also callable is a container: its meaning is the plainer one.
-        self._is_container = hasattr(allowed, "__contains__")
+        self._container = allowed if hasattr(allowed, "__contains__") else None
         self._own_ports: dict[str, frozenset[int]] = {}  # by SERVER_PORT
 
     def check(
@@ -54,7 +54,7 @@ class PortPolicy:
         if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
             raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} is not forwarded to a service.")
         port = target.port
-        allowed = self._allowed if self._is_container else self._allowed_for(target)
+        allowed = self._allowed_for(target) if self._container is None else self._container
         if not (0 < port <= _LAST_PORT and _holds(allowed, port)):
             raise PortNotAllowed(f"Port {port} is outside allowed range{describe(allowed)}")
         if "HTTP_VIA" in environ and pseudonym(environ) in environ["HTTP_VIA"]:

@@ -32,7 +32,9 @@ from .upload import read_out
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_BLOCK = 65536  # bytes; what a read of a loopback socket yields at most
+# Bytes of a block: the first, and what it grows to while the service fills them. Small ones reach
+# the visitor early, large ones cost less each.
+_FIRST_BLOCK, _LAST_BLOCK = 65536, 1 << 20
 log = logging.getLogger("wsgi_portproxy")
 
 
@@ -105,8 +107,9 @@ def _headers(
     if response.status in (204, 304) and (response.status == 204 or is_gevent(environ)):
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
     if environ["REQUEST_METHOD"] == "HEAD" and is_gevent(environ):
-        if not any(name.lower() == "content-length" for name, _ in headers):
-            headers.append(("Connection", "close"))  # else its last chunk begins the next answer
+        has_length = any(name.lower() == "content-length" for name, _ in headers)
+        if not has_length:  # its last chunk would begin the next answer
+            headers.append(("Connection", "close"))
     return headers
 
 
@@ -118,8 +121,8 @@ def _is_at_mount(target: Target, environ: WSGIEnvironment) -> bool:
 
 
 class WholeBody:
-    """The body of an answer that came with its head, as most do, in one block. No `__len__`: servers
-    would use it."""
+    """The body of an answer that came with its head, as most do, in one block. No `__len__`, which
+    servers would use."""
 
     def __init__(self, response: UpstreamResponse, account: Account) -> None:
         self._block = response.take()
@@ -160,6 +163,7 @@ class StreamedBody:
         self._write = write
         self._leaving = leaving
         self._began = False
+        self._block = _FIRST_BLOCK
         self._passed = 0  # bytes given out so far
         self._left = False  # the rest of the body, and its end, are the relay's
 
@@ -176,7 +180,10 @@ class StreamedBody:
             self._left = self._left or self._leaves()
             if self._left:
                 raise StopIteration
-            block = self._response.read1(self._leaving.block_size if self._leaving else _BLOCK)
+            size = self._block
+            if self._leaving is not None:
+                size = min(size, self._leaving.room())
+            block = self._response.read1(size)
         except ProtocolError as error:
             text = loggable(str(error.args[0]))
             log.warning("port %d: the answer broke off: %s", self._account.port, text)
@@ -194,6 +201,8 @@ class StreamedBody:
             raise StopIteration
         self._began = True
         self._passed += len(block)
+        if len(block) == self._block < _LAST_BLOCK:
+            self._block *= 2
         return block
 
     def _leaves(self) -> bool:

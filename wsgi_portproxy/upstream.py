@@ -54,7 +54,9 @@ class UpstreamPool(urllib3.HTTPConnectionPool):
             except IndexError:  # another thread took it
                 break
             # Whatever came on it belongs to no request, be it its end.
-            if not connection.incoming.poll(0) and not (only_trusted and not _is_trusted(connection)):
+            if not connection.incoming.poll(0) and not (
+                only_trusted and not _is_trusted(connection)
+            ):
                 return connection
             connection.close()
         made = self._new_conn()

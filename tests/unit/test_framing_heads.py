@@ -239,7 +239,12 @@ def test_a_head_byte_by_byte_costs_linear_time() -> None:
 
 
 def test_the_fields_that_frame_a_message_are_kept_by_name() -> None:
-    lines = [b"Connection: Keep-Alive, x ", b"A: 1", b"connection:\t ,CLOSE\t,", b"CONTENT-Length: 5"]
+    lines = [
+        b"Connection: Keep-Alive, x ",
+        b"A: 1",
+        b"connection:\t ,CLOSE\t,",
+        b"CONTENT-Length: 5",
+    ]
     read = read_head([head(OK, *lines)])
     assert read is not None
     assert read[0].framing == {"connection": "keep-alive, x,,close\t,", "content-length": "5"}

@@ -29,7 +29,7 @@ P = VIEW.target.prefix
 def to_visitor(
     *fields: tuple[str, str], view: View = VIEW, needs_path: bool = False
 ) -> list[tuple[str, str]]:
-    return response_headers(fields, view, POLICY, needs_path=needs_path)
+    return response_headers(list(fields), view, POLICY, needs_path=needs_path)
 
 
 ALWAYS = ("Cache-Control", "private")

@@ -207,8 +207,9 @@ def test_a_visitor_who_is_gone_is_no_reason_to_forget_the_port() -> None:
     policy = PortPolicy(range(1, 65536))
     made = environ(**gone)
     policy.check(a_target(port=16006), made, client_socket(made))
+    there: dict[str, Any] = {"gunicorn.socket": FakeSocket()}
+    made = environ(**there)
     with pytest.raises(Loop):  # what the next one tells counts
-        made = environ(**{"gunicorn.socket": FakeSocket()})
         policy.check(a_target(port=16006), made, client_socket(made))
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ..account import Account
     from ..answer import UpstreamResponse
 
-_BLOCK = 65536  # bytes; what a read of a loopback socket yields at most
-
 
 class Departure:
     """The chance of one response to leave its thread.
@@ -71,15 +69,14 @@ class Departure:
         remaining = max(0.0, self._due - time.monotonic())
         return not response.wait(remaining) and response.request_is_sent
 
-    @property
-    def block_size(self) -> int:
+    def room(self) -> int:
         """How many bytes the server may be given, so that writing them does not wait.
 
         Linux calls a TCP socket writable when a third of its buffer is free
         (sk_stream_is_writeable), and a Unix one when three quarters are (unix_writable).
         """
         buffer: int = self._visitor.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        return max(1, min(_BLOCK, buffer // 4))
+        return max(1, buffer // 4)
 
     def leave(self, response: UpstreamResponse, account: Account, passed: int) -> bool:
         """Hand the rest of the body to the relay; False where there is no room for another.
