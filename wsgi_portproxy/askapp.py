@@ -11,6 +11,8 @@ import threading
 import time
 from collections import OrderedDict
 from functools import lru_cache
+from itertools import compress
+from operator import itemgetter
 from string import Formatter
 from typing import TYPE_CHECKING
 
@@ -81,7 +83,9 @@ _OF_THE_REQUEST_PREFIXES = (
     "HTTP_X_SCRIPT_NAME",
 )
 # Types whose values say the same about the visitor whenever they are equal.
-_COMPARABLE = (str, bytes, int, float, type(None))
+_COMPARABLE = frozenset({str, bytes, int, float, bool, type(None)})
+# What PEP 3333 has in every environ and is no word about the visitor; and ours, the same for all.
+_OBJECTS = frozenset({"wsgi.errors", "wsgi.input", "wsgi.version", ENVIRON_KEY})
 # The visitor's connection and what a server offers on it are not the wrapped app's to use here.
 _OF_THE_CONNECTION = frozenset({"wsgi.early_hints", "wsgi.file_wrapper", "wsgi.input_terminated"})
 _OF_THE_CONNECTION_PREFIXES = (
@@ -192,6 +196,12 @@ def _is_asked_with(key: str) -> bool:
     )
 
 
+@lru_cache(maxsize=512)
+def _bears_on_verdict(key: str) -> bool:
+    """Whether a verdict may depend on what is under a key of the visitor's environ."""
+    return _is_asked_with(key) and key not in _OBJECTS
+
+
 def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
     """The environ of the internal request."""
     question = {key: value for key, value in environ.items() if _is_asked_with(key)}
@@ -221,14 +231,14 @@ def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
     None if the verdict may depend on what cannot be compared, such as a session object that a
     middleware around us put into the environ: then each request is asked for.
     """
-    parts: list[object] = [port, path]
-    for key, value in environ.items():
-        if not _is_asked_with(key):
-            continue
-        if key == "HTTP_COOKIE" and OWN_PREFIX in value:
-            value = without_own(value)
-        if isinstance(value, _COMPARABLE):
-            parts += (key, value)
-        elif key != ENVIRON_KEY and not key.startswith("wsgi."):  # ours is the same for everybody
+    pairs = [*compress(environ.items(), map(_bears_on_verdict, environ))]
+    if not _COMPARABLE.issuperset(map(type, map(itemgetter(1), pairs))):
+        others = [key for key, value in pairs if type(value) not in _COMPARABLE]
+        if not all(key.startswith("wsgi.") for key in others):
             return None
-    return hashlib.blake2b(repr(parts).encode("utf-8"), digest_size=24).digest()
+        pairs = [pair for pair in pairs if pair[0] not in others]
+    if OWN_PREFIX in environ.get("HTTP_COOKIE", ""):
+        pairs.append(("HTTP_COOKIE", without_own(environ["HTTP_COOKIE"])))
+        pairs.remove(("HTTP_COOKIE", environ["HTTP_COOKIE"]))
+    text = repr((port, path, pairs))
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=24).digest()

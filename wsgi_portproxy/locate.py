@@ -78,7 +78,7 @@ class Locator:
             return _at_root(raw_target(environ), parse_port(named.port), named.params, environ)
         query = environ.get("QUERY_STRING", "")
         by_path = self.path_mark in environ.get("PATH_INFO", "")
-        if not by_path and "port" not in query and "%" not in query:
+        if not by_path and "port" not in (unquote(query) if "%" in query else query):
             return None  # nearly every request of the wrapped app leaves here
         return self.within_mount(raw_target(environ), websocket=is_websocket(environ))
 
