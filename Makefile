@@ -15,6 +15,10 @@ FUZZ_VENV = .venv-fuzz
 export FUZZ_SECONDS = 60
 FUZZ_TARGETS =
 SOAK_SECONDS = 1800
+PEERS_VENV = .venv-peers
+PEERS = benchmarks/peers/requirements.txt
+# For the command line: make bench-peers PEERS_FLAGS=--quick
+PEERS_FLAGS =
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -76,8 +80,17 @@ test-browser: $(VENV)/test-installed $(SERVICES_VENV)/installed chromium ## The 
 chromium:
 	@scripts/chromium.sh >/dev/null
 
+# First, so that a missing nginx is said before anything is measured.
+.PHONY: nginx
+nginx:
+	@scripts/nginx.sh >/dev/null
+
 .PHONY: bench
-bench: bench-tunnels bench-streams ## Measure: what follows, as ratios in one run each
+bench: bench-peers bench-tunnels bench-streams ## Measure: what follows, as ratios in one run each
+
+.PHONY: bench-peers
+bench-peers: nginx $(PEERS_VENV)/installed ## Measure requests and large bodies, side by side with like proxies
+	NGINX="$$(scripts/nginx.sh)" $(PEERS_VENV)/bin/python -m benchmarks.peers $(PEERS_FLAGS)
 
 .PHONY: bench-tunnels
 bench-tunnels: $(VENV)/test-installed ## Measure WebSockets: 9,000 idle ones, echoes, large messages
@@ -101,10 +114,10 @@ screenshot: $(VENV)/test-installed chromium ## Make the pictures of the README a
 
 .PHONY: clean
 clean: ## Remove the environments, caches, builds and the demo's data
-	rm -rf $(VENV) $(SERVICES_VENV) $(FUZZ_VENV) .fuzz .venv-3.* build dist
+	rm -rf $(VENV) $(SERVICES_VENV) $(FUZZ_VENV) $(PEERS_VENV) .fuzz .venv-3.* build dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf examples/django_project/data
-	find wsgi_portproxy tests examples scripts fuzz -name __pycache__ -prune -exec rm -rf {} +
+	find wsgi_portproxy tests examples scripts benchmarks fuzz -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment is made anew when pyproject.toml changes, so that it never holds a package that
 # is no longer asked for. Each set of packages has its own stamp: the demo needs no test tools.
@@ -127,6 +140,13 @@ $(SERVICES_VENV)/installed: $(SERVICES) scripts/venv.sh
 	@scripts/venv.sh $(PYTHON) $(SERVICES_VENV)
 	@echo "Installing the services to try (some minutes, the first time only)"
 	@$(SERVICES_VENV)/bin/python -m pip install --requirement $(SERVICES)
+	@touch $@
+
+# The proxies to compare with, and this one, for the same Python and the same libraries.
+$(PEERS_VENV)/installed: $(PEERS) pyproject.toml scripts/venv.sh
+	@scripts/venv.sh $(PYTHON) $(PEERS_VENV)
+	@echo "Installing what to compare with (a minute or two, the first time only)"
+	@$(PEERS_VENV)/bin/python -m pip install --requirement $(PEERS) --editable .
 	@touch $@
 
 # atheris is built for a few Pythons only: make fuzz PYTHON=/path/to/python3.12

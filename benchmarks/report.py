@@ -47,9 +47,13 @@ _TITLES = ["what", "target", "measured", "ratio", "verdict"]
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table, with columns aligned for reading as text."""
-    lines = [_TITLES, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_TITLES))]
+    """The rows as a Markdown table."""
+    return aligned([_TITLES, *(row.cells() for row in rows)])
+
+
+def aligned(lines: list[list[str]]) -> str:
+    """A Markdown table, with columns aligned for reading as text; the first line has the titles."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     padded = [
         [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
     ]
@@ -57,18 +61,32 @@ def table(rows: list[Row]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [padded[0], rule, *padded[1:]])
 
 
-def save(name: str, title: str, rows: list[Row], settings: dict[str, Any], notes: str) -> Path:
-    """Write results/`name`.json and .md; the path of the latter."""
+def save(
+    name: str,
+    title: str,
+    rows: list[Row],
+    settings: dict[str, Any],
+    notes: str,
+    *,
+    first: str = "",
+    more: dict[str, Any] | None = None,
+) -> Path:
+    """Write results/`name`.json and .md; the path of the latter.
+
+    first: Markdown that comes before the rows; more: what the JSON has besides them.
+    """
     RESULTS.mkdir(exist_ok=True)
     conditions = {"date": time.strftime("%Y-%m-%d %H:%M"), **machine(), **settings}
     document = {
         "conditions": conditions,
         "rows": [{**dataclasses.asdict(row), "reached": row.reached} for row in rows],
+        **(more or {}),
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     listed = ", ".join(f"{key} {value}" for key, value in conditions.items())
     path = RESULTS / f"{name}.md"
-    path.write_text(f"# {title}\n\n{table(rows)}\n\n{notes}\n\nConditions: {listed}.\n")
+    parts = [f"# {title}", *([first] if first else []), table(rows), notes]
+    path.write_text("\n\n".join(parts) + f"\n\nConditions: {listed}.\n")
     return path
 
 

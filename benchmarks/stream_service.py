@@ -1,12 +1,12 @@
 """The service behind the streams: events and downloads, with as little work as Python allows.
 
 One epoll loop, no asyncio and no framework: a service that costs more than the relay would hide
-what the relay costs. `python -m benchmarks.stream_service` prints its port, and serves until its
-standard input ends. What it answers, by the path:
+what the relay costs. `python -m benchmarks.stream_service [INTERVAL]` prints its port, and serves
+until its standard input ends. What it answers, by the path:
 
 /events/COUNT/FRAMING: COUNT events, the first at once with the head, the others every half second
-    (the times of many are spread evenly). Each says when it was sent, on the monotonic clock, which
-    all processes of a machine share. FRAMING is chunked, length or close.
+    or INTERVAL (the times of many are spread evenly). Each says when it was sent, on the monotonic
+    clock, which all processes of a machine share. FRAMING is chunked, length or close.
 /bytes/SIZE/FRAMING: SIZE bytes, as fast as they are taken.
 All else: a small page.
 """
@@ -22,7 +22,7 @@ import time
 
 from tests.support.ports import bound_socket
 
-INTERVAL = 0.5  # seconds between events
+INTERVAL = 0.5  # seconds between events, unless another is asked for
 EVENT = b"data: %016d %06d\n\n"  # nanoseconds of the monotonic clock, number
 EVENT_SIZE = len(EVENT % (0, 0))
 LAST_CHUNK = b"0\r\n\r\n"
@@ -47,7 +47,8 @@ class _Stream:
 
 
 class StreamService:
-    def __init__(self) -> None:
+    def __init__(self, interval: float = INTERVAL) -> None:
+        self._interval = interval
         self._listener = bound_socket()
         self._listener.listen(_BACKLOG)
         self._listener.setblocking(False)
@@ -121,7 +122,7 @@ class StreamService:
             stream.count = count
             self._send_event(stream, answer)
             self._phase = (self._phase + _SPREAD) % 1
-            when = time.monotonic() + (0.5 + self._phase / 2) * INTERVAL
+            when = time.monotonic() + (0.5 + self._phase / 2) * self._interval
             heapq.heappush(self._due, (when, stream.sock.fileno()))
         else:
             stream.remaining = length
@@ -143,7 +144,7 @@ class StreamService:
                 self._close(fd)
                 continue
             if stream.number < stream.count:
-                heapq.heapreplace(due, (when + INTERVAL, fd))
+                heapq.heapreplace(due, (when + self._interval, fd))
             else:
                 heapq.heappop(due)
                 stream.count = 0
@@ -183,6 +184,6 @@ class StreamService:
 
 
 if __name__ == "__main__":
-    service = StreamService()
+    service = StreamService(*map(float, sys.argv[1:]))
     print(json.dumps({"port": service.port}), flush=True)
     service.serve(sys.stdin.fileno())

@@ -136,6 +136,7 @@ class WholeBody:
     def __next__(self) -> bytes:
         block, self._block = self._block, b""
         if not block:
+            self.close()  # which not every middleware passes on
             raise StopIteration
         self._sent = len(block)
         return block

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Prints the path of an nginx for the benchmarks. If there is none, root on Debian gets it
+# installed; everybody else is told what to install.
+set -eu
+
+find_nginx() {
+    # Debian has it in /usr/sbin, which is not on everybody's PATH.
+    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v nginx
+}
+
+# The nginx to use may also be named: NGINX=/path/to/nginx make bench-peers
+if [ -n "${NGINX:-}" ]; then
+    echo "$NGINX"
+    exit 0
+fi
+
+find_nginx && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "No nginx was found: installing Debian's with apt-get." >&2
+    # The package starts a server on port 80, unless this script (of invoke-rc.d) forbids it.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
+    {
+        apt-get update -q
+        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends nginx
+    } >&2
+    find_nginx && exit 0
+fi
+
+echo "The benchmarks need nginx, as the service behind all proxies, and none was found." >&2
+echo "Install it (Debian: apt-get install nginx) or name one you have:" >&2
+echo "    make bench-peers NGINX=/path/to/nginx" >&2
+exit 1
