@@ -284,28 +284,29 @@ def _directive(text: str) -> str:
     return text.partition("=")[0].strip().lower()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _connection_options(value: str) -> frozenset[str]:
     """The fields that a Connection field declares hop-by-hop, in the form used for comparing."""
     return frozenset(_ODD.sub("-", option.strip().lower()) for option in value.split(","))
 
 
-# Names are few, and come again with every request and answer: what becomes of one is kept.
+# Names are few, and come again with every request and answer: what becomes of one is kept. Not of
+# many, since a hostile service may send such of 64 KiB.
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _canonical(name: str) -> str:
     """A field name in the form for comparing."""
     return _ODD.sub("-", name.lower())
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _is_looked_at(name: str) -> bool:
     """Whether what becomes of a service's field depends on its value."""
     return _canonical(name) in _LOOKED_AT
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _passes_to_visitor(name: str) -> bool:
     """Whether a service's field passes, whatever its value."""
     canonical = _canonical(name)
@@ -317,7 +318,7 @@ def _passes_to_visitor(name: str) -> bool:
     )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _name_to_service(key: str) -> str:
     """The field name for a WSGI key such as HTTP_ACCEPT; "" if it is none, or one that does not
     pass as it is. Names are the usual spelling, since WSGI does not hand over the visitor's."""

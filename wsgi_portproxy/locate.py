@@ -146,7 +146,7 @@ class Locator:
         return None
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _place(
     mount: Mount, proxy: str, script: str, segments: tuple[str, ...]
 ) -> tuple[int, str, Mapping[str, str]] | None:
