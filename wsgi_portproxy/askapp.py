@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import marshal
 import threading
 import time
 from collections import OrderedDict
@@ -196,10 +197,10 @@ def _is_asked_with(key: str) -> bool:
     )
 
 
-@lru_cache(maxsize=512)
-def _bears_on_verdict(key: str) -> bool:
-    """Whether a verdict may depend on what is under a key of the visitor's environ."""
-    return _is_asked_with(key) and key not in _OBJECTS
+@lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
+def _bearing_on_verdict(keys: tuple[str, ...]) -> list[bool]:
+    """Whether a verdict may depend on what is under each of the keys of an environ."""
+    return [_is_asked_with(key) and key not in _OBJECTS for key in keys]
 
 
 def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
@@ -231,7 +232,7 @@ def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
     None if the verdict may depend on what cannot be compared, such as a session object that a
     middleware around us put into the environ: then each request is asked for.
     """
-    pairs = [*compress(environ.items(), map(_bears_on_verdict, environ))]
+    pairs = [*compress(environ.items(), _bearing_on_verdict(tuple(environ)))]
     if not _COMPARABLE.issuperset(map(type, map(itemgetter(1), pairs))):
         others = [key for key, value in pairs if type(value) not in _COMPARABLE]
         if not all(key.startswith("wsgi.") for key in others):
@@ -240,5 +241,6 @@ def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
     if OWN_PREFIX in environ.get("HTTP_COOKIE", ""):
         pairs.append(("HTTP_COOKIE", without_own(environ["HTTP_COOKIE"])))
         pairs.remove(("HTTP_COOKIE", environ["HTTP_COOKIE"]))
-    text = repr((port, path, pairs))
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=24).digest()
+    # Version 2 has no references within: equal values give equal bytes.
+    text = marshal.dumps((port, path, pairs), 2)
+    return hashlib.blake2b(text, digest_size=24).digest()

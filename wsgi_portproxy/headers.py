@@ -153,7 +153,7 @@ def request_headers(
     """
     # Most of an environ is no field. Those that pass are picked out without a loop of our own: this
     # runs for every request, over some thirty keys.
-    names = [*map(_name_to_service, environ)]
+    names = _names_to_service(tuple(environ))
     pairs = zip(names, environ.values(), strict=True)
     passing: Iterable[tuple[str, str]] = compress(pairs, names)
     named = _connection_options(environ.get("HTTP_CONNECTION", ""))
@@ -316,6 +316,12 @@ def _passes_to_visitor(name: str) -> bool:
         or canonical.startswith(NOT_TO_VISITOR_PREFIXES)
         or canonical.endswith("cdn-cache-control")  # RFC 9213, and each CDN has its own
     )
+
+
+@lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
+def _names_to_service(keys: tuple[str, ...]) -> list[str]:
+    """`_name_to_service` of each key of an environ."""
+    return [_name_to_service(key) for key in keys]
 
 
 @lru_cache(maxsize=256)
