@@ -9,6 +9,7 @@ down. Whoever has a good reason to spend more raises the budget, and says so the
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import tracemalloc
 from collections import Counter
@@ -50,6 +51,16 @@ SMALL = HEAD % b"Content-Length: 1024" + PAGE
 BLOCK = 65536
 KINDS = pytest.mark.parametrize("fields", [CURL, BROWSER], ids=["curl", "browser"])
 WARM = 5  # calls before the one that counts: connections, tables and caches are there
+
+
+@pytest.fixture(autouse=True)
+def log_as_deployed() -> Iterator[None]:
+    """Without the line of DEBUG for each request, whatever a test before this one has switched on."""
+    log = logging.getLogger("wsgi_portproxy")
+    before = log.level
+    log.setLevel(logging.INFO)
+    yield
+    log.setLevel(before)
 
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
