@@ -55,7 +55,7 @@ WARM = 5  # calls before the one that counts: connections, tables and caches are
 
 @pytest.fixture(autouse=True)
 def log_as_deployed() -> Iterator[None]:
-    """Without the line of DEBUG for each request, whatever a test before this one has switched on."""
+    """Without the line of DEBUG for each request, whatever tests before have switched on."""
     log = logging.getLogger("wsgi_portproxy")
     before = log.level
     log.setLevel(logging.INFO)
