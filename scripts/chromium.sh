@@ -22,14 +22,8 @@ fi
 
 find_chromium && exit 0
 
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "No Chromium was found: installing Debian's with apt-get." >&2
-    {
-        apt-get update -q
-        # The font is for the pages' text; a bare server has none.
-        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-            chromium fonts-dejavu-core
-    } >&2
+# The font is for the pages' text; a bare server has none.
+if "$(dirname "$0")/apt_install.sh" Chromium chromium fonts-dejavu-core; then
     find_chromium && exit 0
 fi
 

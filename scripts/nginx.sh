@@ -16,19 +16,7 @@ fi
 
 find_nginx && exit 0
 
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "No nginx was found: installing Debian's with apt-get." >&2
-    # The package starts a server on port 80, unless this script (of invoke-rc.d) forbids it.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
-        trap 'rm -f "$policy"' EXIT
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod +x "$policy"
-    fi
-    {
-        apt-get update -q
-        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends nginx
-    } >&2
+if "$(dirname "$0")/apt_install.sh" nginx nginx; then
     find_nginx && exit 0
 fi
 

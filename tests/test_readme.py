@@ -9,6 +9,8 @@ import ast
 import contextlib
 import inspect
 import io
+import json
+import math
 import os
 import re
 import resource
@@ -52,6 +54,7 @@ DOCUMENTED_PORT = 15000  # what the README's texts and commands show
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+KINDS = ("curl", "browser")
 CODE = re.compile(r"`([^`]+)`")
 
 
@@ -711,3 +714,50 @@ def test_the_folders_of_tests_are_there() -> None:
     assert [folder for folder in folders if not (ROOT / folder).exists()] == []
     there = {f"tests/{path.parent.name}" for path in (ROOT / "tests").glob("*/test_*.py")}
     assert there <= set(folders)
+
+
+# --- What was measured ---------------------------------------------------------------------------
+
+PEERS = json.loads((ROOT / "benchmarks" / "results" / "peers.json").read_text())
+
+
+def measured(name: str) -> float:
+    (row,) = [row for row in PEERS["rows"] if row["name"] == name]
+    return float(row["value"])
+
+
+@pytest.mark.parametrize("cells", table("## How fast it is"), ids=lambda cells: cells[0])
+def test_the_speeds_are_those_of_the_saved_measurement(cells: list[str]) -> None:
+    name, *shown = cells
+    saved = PEERS["contestants"][name.removesuffix(", unbuffered")]
+    columns = {"req/s": "", "added CPU us": " us", "MB/s down": " MB/s", "MB/s up": " MB/s"}
+    assert shown == [
+        "-" if saved[column] is None else f"{saved[column]:,.0f}{unit}"
+        for column, unit in columns.items()
+    ]
+
+
+def test_what_is_said_beside_the_speeds_is_true() -> None:
+    text = " ".join(README.partition("## How fast it is")[2].partition("\n## ")[0].split())
+    limit = PEERS["contestants"]["raw socket"]["added CPU us"]
+    not_ours = max(measured(f"not for us: added to an app's request ({one})") for one in KINDS)
+    asked = max(measured(f"AskApp, verdict known: added to a lambda's ({one})") for one in KINDS)
+    grown = max(measured(f"memory over 10 GiB {way}, at its peak") for way in ("down", "up"))
+    for phrase in (
+        f"reads its answer adds {limit:.0f} us",
+        f"names no port costs it {math.ceil(not_ours)} us more",
+        f"when it remembers the verdict, {math.ceil(asked)} us",
+        f"{measured('1 event stream: p99 later by'):.1f} ms later than straight",
+        f"the first byte of a small answer {measured('first byte: p50 later by'):.1f} ms",
+        f"memory grows by {math.ceil(grown)} MiB at most",
+    ):
+        assert phrase in text
+    missed = any(row["reached"] is False for row in PEERS["rows"])
+    assert ("with the goals that were missed" in text) == missed
+
+
+def test_the_chart_is_of_the_same_measurement() -> None:
+    chart = (ROOT / "docs" / "images" / "benchmark.svg").read_text("utf-8")
+    ours = PEERS["contestants"]["wsgi_portproxy"]
+    assert f"{ours['added CPU us']:,.0f} µs" in chart
+    assert f"{ours['MB/s down']:,.0f} MB/s" in chart

@@ -85,8 +85,9 @@ _OF_THE_REQUEST_PREFIXES = (
 )
 # Types whose values say the same about the visitor whenever they are equal.
 _COMPARABLE = frozenset({str, bytes, int, float, bool, type(None)})
-# What PEP 3333 has in every environ and is no word about the visitor; and ours, the same for all.
-_OBJECTS = frozenset({"wsgi.errors", "wsgi.input", "wsgi.version", ENVIRON_KEY})
+# What PEP 3333 has in every environ and is no word about the visitor; ours, the same for all; and
+# the cookies, of which ours are none of the app's.
+_APART = frozenset({"wsgi.errors", "wsgi.input", "wsgi.version", ENVIRON_KEY, "HTTP_COOKIE"})
 # The visitor's connection and what a server offers on it are not the wrapped app's to use here.
 _OF_THE_CONNECTION = frozenset({"wsgi.early_hints", "wsgi.file_wrapper", "wsgi.input_terminated"})
 _OF_THE_CONNECTION_PREFIXES = (
@@ -186,7 +187,6 @@ class AskApp:
                 self._until.popitem(last=False)
 
 
-@lru_cache(maxsize=512)
 def _is_asked_with(key: str) -> bool:
     """Whether a key of the visitor's environ is one of the question's too."""
     return (
@@ -199,15 +199,22 @@ def _is_asked_with(key: str) -> bool:
 
 @lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
 def _bearing_on_verdict(keys: tuple[str, ...]) -> list[bool]:
-    """Whether a verdict may depend on what is under each of the keys of an environ."""
-    return [_is_asked_with(key) and key not in _OBJECTS for key in keys]
+    """Whether a verdict may depend on what is under each of the keys of an environ. Of the cookies
+    it does, on those that the app is shown: see `_shown_cookies`."""
+    return [_is_asked_with(key) and key not in _APART for key in keys]
+
+
+def _shown_cookies(environ: WSGIEnvironment) -> str | None:
+    """The visitor's cookies as the app is asked with them: without ours."""
+    cookies: str | None = environ.get("HTTP_COOKIE")
+    return without_own(cookies) if cookies and OWN_PREFIX in cookies else cookies
 
 
 def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
     """The environ of the internal request."""
     question = {key: value for key, value in environ.items() if _is_asked_with(key)}
-    if OWN_PREFIX in (cookies := question.get("HTTP_COOKIE", "")):
-        question["HTTP_COOKIE"] = without_own(cookies)
+    if (cookies := _shown_cookies(environ)) is not None:
+        question["HTTP_COOKIE"] = cookies
     question.update(
         {
             "REQUEST_METHOD": "GET",
@@ -238,9 +245,6 @@ def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
         if not all(key.startswith("wsgi.") for key in others):
             return None
         pairs = [pair for pair in pairs if pair[0] not in others]
-    if OWN_PREFIX in environ.get("HTTP_COOKIE", ""):
-        pairs.append(("HTTP_COOKIE", without_own(environ["HTTP_COOKIE"])))
-        pairs.remove(("HTTP_COOKIE", environ["HTTP_COOKIE"]))
     # Version 2 has no references within: equal values give equal bytes.
-    text = marshal.dumps((port, path, pairs), 2)
+    text = marshal.dumps((port, path, _shown_cookies(environ), pairs), 2)
     return hashlib.blake2b(text, digest_size=24).digest()

@@ -9,6 +9,7 @@ worker thread and an event loop can share it.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -118,14 +119,14 @@ class Decoder(Protocol):
     def eof(self) -> None: ...
 
 
-class _Decoder:
+class _Decoder(ABC):
     """What the decoders have in common."""
 
     complete = False
     surplus = False
 
-    def split(self, data: memoryview) -> list[memoryview]:
-        raise NotImplementedError
+    @abstractmethod
+    def split(self, data: memoryview) -> list[memoryview]: ...
 
     def feed(self, data: bytes) -> bytes:
         parts = self.split(memoryview(data))
@@ -141,19 +142,18 @@ class LengthDecoder(_Decoder):
         self.complete = length == 0
 
     def feed(self, data: bytes) -> bytes:
-        if len(data) > self.remaining:
-            return super().feed(data)
-        self.remaining -= len(data)
-        self.complete = not self.remaining
-        return data
+        return data[: self._taken(len(data))]  # all of it is the same object, and no copy
 
     def split(self, data: memoryview) -> list[memoryview]:
-        if len(data) > self.remaining:
-            self.surplus = True
-            data = data[: self.remaining]
-        self.remaining -= len(data)
-        self.complete = self.remaining == 0
-        return [data]
+        return [data[: self._taken(len(data))]]
+
+    def _taken(self, size: int) -> int:
+        """How many of `size` bytes are the body's."""
+        taken = min(size, self.remaining)
+        self.surplus = self.surplus or taken < size
+        self.remaining -= taken
+        self.complete = not self.remaining
+        return taken
 
     def eof(self) -> None:
         if not self.complete:

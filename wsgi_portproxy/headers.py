@@ -96,8 +96,8 @@ NOT_TO_SERVICE_PREFIXES = (
     "x-pomerium-",
 )
 
-# What is filtered on the way, one by one. A `Connection` of the visitor's may name all but the last
-# without effect.
+# What is filtered on the way, one by one. A `Connection` of the visitor's may name all of them but
+# Authorization without effect.
 _FILTERED_TO_SERVICE = frozenset({"cookie", "origin", "referer", "authorization"})
 
 NOT_TO_VISITOR = HOP_BY_HOP | {
@@ -324,7 +324,6 @@ def _names_to_service(keys: tuple[str, ...]) -> list[str]:
     return [_name_to_service(key) for key in keys]
 
 
-@lru_cache(maxsize=256)
 def _name_to_service(key: str) -> str:
     """The field name for a WSGI key such as HTTP_ACCEPT; "" if it is none, or one that does not
     pass as it is. Names are the usual spelling, since WSGI does not hand over the visitor's."""

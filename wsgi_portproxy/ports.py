@@ -74,17 +74,19 @@ class PortPolicy:
         """As `own_ports`, which asks the system: once for each port that the server says it has.
 
         One that listens on several behind a front-end that says the same of all may learn of one
-        only. A request that goes round is still known by its Via.
+        only. A request that goes round is still known by its Via. Only what a connection told is
+        kept: that of a visitor who is gone says nothing of the next one's.
         """
         told = environ.get("SERVER_PORT", "")
         ports = self._own_ports.get(told)
-        if ports is None:
-            try:
-                ports = own_ports(environ, visitor)
-            except OSError:  # uWSGI tells none, and a visitor who is gone has none
-                return own_ports(environ, None)
-            if len(self._own_ports) < _MANY:
-                self._own_ports[told] = ports
+        if ports is not None:
+            return ports
+        try:
+            ports = own_ports(environ, visitor)
+        except OSError:  # uWSGI tells no address, and a visitor who is gone has none
+            return own_ports(environ, None)
+        if visitor is not None and len(self._own_ports) < _MANY:
+            self._own_ports[told] = ports
         return ports
 
     def _allowed_for(self, target: Target) -> Container[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -411,3 +412,24 @@ def test_more_ports_than_pools_are_served_all_the_same(
 
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(visit, range(100))) == {b"hi"}
+
+
+def test_a_proxy_that_is_dropped_takes_its_idle_connections_along(service: ServiceFactory) -> None:
+    """Left to the garbage collector, their sockets would warn of being unclosed."""
+    left = threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        while exchange.read_head():
+            exchange.send(OK)
+        left.set()
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        raise LookupError("no request is for the wrapped app")
+
+    upstream = service(script)
+    proxy = PortProxy(app, authorizer=lambda request, target: True)
+    assert werkzeug.test.Client(proxy).get(f"/x?port={upstream.port}").data == b"hi"
+    assert not left.is_set()
+    del proxy
+    gc.collect()
+    assert left.wait(PATIENCE)

@@ -213,6 +213,17 @@ def test_a_visitor_who_is_gone_is_no_reason_to_forget_the_port() -> None:
         policy.check(a_target(port=16006), made, client_socket(made))
 
 
+def test_a_connection_that_is_not_seen_says_nothing_of_the_next() -> None:
+    there: dict[str, Any] = {"gunicorn.socket": FakeSocket()}
+    closed: dict[str, Any] = {"gunicorn.socket": FakeSocket(descriptor=-1)}
+    policy = PortPolicy(range(1, 65536))
+    made = environ(**closed)
+    policy.check(a_target(port=16006), made, client_socket(made))
+    made = environ(**there)
+    with pytest.raises(Loop):
+        policy.check(a_target(port=16006), made, client_socket(made))
+
+
 def test_the_system_is_asked_once_for_what_it_listens_on() -> None:
     sock = Mock(FakeSocket(), **{"fileno.return_value": 7, "getsockname.return_value": ("", 16006)})
     policy = PortPolicy(range(1, 65536))
