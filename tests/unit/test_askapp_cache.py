@@ -123,6 +123,24 @@ def test_each_mount_and_port_is_asked_for(target: Target) -> None:
     assert judge(ask, target) is not None
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        pytest.param("portproxy.16006=1790000000000/alice/vision/proxy/16006", id="hint"),
+        pytest.param("portproxy.16006.session=the-services", id="renamed"),
+        pytest.param("portproxy.16006!session=the-services", id="copy"),
+    ],
+)
+def test_cookies_of_ours_are_not_the_visitors(own: str) -> None:
+    """They change with every page of a service, and some are the service's: the app is not shown
+    them, and no verdict depends on them."""
+    app = App()
+    ask = bound(app)
+    for cookies in (f"user=alice; {own}", "user=alice", f"{own}2; user=alice"):
+        assert judge(ask, HTTP_COOKIE=cookies) is None
+    assert [made["HTTP_COOKIE"] for made in app.asked] == ["user=alice"]
+
+
 def test_a_visitor_is_known_again_whatever_is_asked() -> None:
     app = App()
     ask = bound(app)
