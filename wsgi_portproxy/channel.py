@@ -90,12 +90,10 @@ class Channel:
 
     def _remaining(self) -> float | None:
         """Seconds to wait for the service now; None: as long as it takes."""
-        end = self.deadline if self._idle_end is None else self._idle_end
-        if end is None:
-            return None
-        if self.deadline is not None:
-            end = min(end, self.deadline)
-        return max(0.0, end - time.monotonic())
+        end = self.deadline
+        if self._idle_end is not None and (end is None or self._idle_end < end):
+            end = self._idle_end
+        return None if end is None else max(0.0, end - time.monotonic())
 
     def send_head(self, head: bytes) -> None:
         """Begin to send: the head, in one piece with what is there already of a small body.
@@ -207,15 +205,15 @@ class Channel:
         """Wait until the socket has one of `events`; notice a visitor who leaves meanwhile."""
         remaining = self._remaining()
         first = _LOOK_AT_VISITOR_AFTER
-        only_service = self._visitor is None or (remaining is not None and remaining < first)
-        timeout = remaining if only_service else first
+        if remaining is not None and remaining < first:
+            first = remaining
         if events == select.POLLIN:  # nearly always
-            if self._incoming.poll(None if timeout is None else timeout * 1000):
+            if self._incoming.poll(first * 1000):
                 return
             ready = {}
         else:
-            ready = _poll(self.sock, events, None, timeout)
-        if not (ready or only_service):
+            ready = _poll(self.sock, events, None, first)
+        if not ready and remaining != first:
             left = None if remaining is None else remaining - first
             seen = _LEFT if select.poll.__module__ != _GEVENT else select.POLLIN
             ready = _poll(self.sock, events, self._visitor, left, other_events=seen)

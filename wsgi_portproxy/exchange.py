@@ -153,10 +153,10 @@ class UpstreamConnection(HTTPConnection):
                 self.connect()
             channel = Channel(self.sock, self.incoming, upload, visitor=visitor, limits=limits)
             channel.send_head(request.head())
-            head, rest = self._read_head(channel, early_hints, switches=request.websocket)
+            head, begun = self._read_head(channel, early_hints, switches=request.websocket)
             decoder = body_decoder(head, request.method)
             channel.begin_body()
-            ready = decoder.feed(rest) if rest else b""
+            ready = decoder.feed(begun) if begun else b""
         except Malformed as error:
             self.close()
             raise BadResponse(request.port, detail=str(error)) from error
@@ -175,18 +175,20 @@ class UpstreamConnection(HTTPConnection):
         self, channel: Channel, early_hints: EarlyHints | None, *, switches: bool
     ) -> tuple[Head, bytes]:
         """The final response head, and what came behind it. Interim heads are skipped; a 101 is
-        final where `switches`, and refused elsewhere."""
-        buffer = bytearray(self._receive_head_bytes(channel, started=False))
-        searched = interim = 0
+        final where `switches`, and refused elsewhere.
+
+        Raises ConnectionError only if nothing came at all: the request may be repeated then.
+        """
+        buffer = channel.receive(READ_SIZE, expect_wait=True)
+        if not buffer:
+            raise ConnectionResetError("connection closed before the head")
+        end, interim = find_head_end(buffer), 0
         while True:
-            end = find_head_end(buffer, searched) if buffer else -1
             if end < 0:
-                searched = len(buffer)
-                buffer += self._receive_head_bytes(channel, started=True)
-                continue
+                buffer, end = _rest_of_head(channel, buffer)
             head = parse_head(buffer[:end])
             if 200 <= head.status <= 599 or (switches and head.status == 101):
-                return head, bytes(buffer[end:])
+                return head, buffer[end:]
             interim += 1
             if not 100 <= head.status < 200 or head.status == 101 or interim > MAX_INTERIM:
                 raise Malformed("status outside 200 to 599")
@@ -195,22 +197,8 @@ class UpstreamConnection(HTTPConnection):
                     early_hints(head.headers)
                 except OSError as error:  # of the visitor's connection, not of the service's
                     raise ClientGone("sending early hints failed") from error
-            del buffer[:end]
-            searched = 0
-
-    def _receive_head_bytes(self, channel: Channel, *, started: bool) -> bytes:
-        """The next bytes of a head. The request may be repeated if it fails before the first."""
-        try:
-            data = channel.receive(READ_SIZE, expect_wait=not started)
-        except ConnectionError as error:
-            if started:
-                raise Malformed("connection reset within the head") from error
-            raise
-        if not data and started:
-            raise Malformed("connection closed within the head")
-        if not data:
-            raise ConnectionResetError("connection closed before the head")
-        return data
+            buffer = buffer[end:]
+            end = find_head_end(buffer) if buffer else -1
 
     def end_exchange(self, *, reusable: bool) -> None:
         """Return to the pool, or close."""
@@ -221,6 +209,23 @@ class UpstreamConnection(HTTPConnection):
         self.exchanges += 1
         self.idle_since = time.monotonic()
         pool.put(self)
+
+
+def _rest_of_head(channel: Channel, begun: bytes) -> tuple[bytes, int]:
+    """A head that came in pieces, of which `begun` is there; with all that came, and its end."""
+    buffer = bytearray(begun)
+    end = -1
+    while end < 0:
+        searched = len(buffer)
+        try:
+            data = channel.receive(READ_SIZE)
+        except ConnectionError as error:
+            raise Malformed("connection reset within the head") from error
+        if not data:
+            raise Malformed("connection closed within the head")
+        buffer += data
+        end = find_head_end(buffer, searched)
+    return bytes(buffer), end
 
 
 def _no_pool() -> None:

@@ -20,6 +20,7 @@ MAX_CHUNK_LINE = 4096  # bytes of a chunk-size line, extensions included
 _PIECE = 64  # bytes of a chunked body looked at for the end of a line at a time; most are shorter
 MAX_TRAILERS = 16384  # bytes of a trailer section, which is read and dropped
 
+_HTTP_1 = b"HTTP/1."
 # RFC 9112 section 2.2: the only line end is CRLF. The last byte may be a CR whose LF is to come.
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 # RFC 9112 section 4. The reason phrase may be empty and may hold obs-text, never CR or LF.
@@ -70,14 +71,16 @@ def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
     as soon as the bytes cannot become a head of HTTP/1 (another protocol's greeting, other line
     ends, or too long), so that a peer which then says nothing more is not waited for.
     """
-    if not (buffer.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(bytes(buffer[:7]))):
+    if not buffer.startswith(_HTTP_1) and not _HTTP_1.startswith(bytes(buffer[:7])):
         raise Malformed("not an HTTP/1 status line")
-    end = buffer.find(b"\r\n\r\n", max(0, searched - 3))
-    if end > MAX_HEAD - 4 or (end < 0 and len(buffer) >= MAX_HEAD):
+    end = buffer.find(b"\r\n\r\n", max(0, searched - 3)) + 4
+    if 4 <= end <= MAX_HEAD:
+        return end
+    if end > MAX_HEAD or len(buffer) >= MAX_HEAD:
         raise Malformed("head too long")
-    if end < 0 and _BARE_LINE_END.search(buffer, max(0, searched - 1)):
+    if _BARE_LINE_END.search(buffer, max(0, searched - 1)):
         raise Malformed("line of a head not ended by CRLF")
-    return end + 4 if end >= 0 else -1
+    return -1
 
 
 def parse_head(block: bytes | bytearray) -> Head:
