@@ -29,6 +29,7 @@ from .errors import (
     ServiceUnreachable,
     from_connect_error,
 )
+from .fields import Fields
 from .framing import (
     MAX_INTERIM,
     Head,
@@ -52,7 +53,7 @@ EarlyHints = Callable[[list[tuple[str, str]]], None]
 
 
 class UpstreamRequest(NamedTuple):
-    """A request as it goes onto the wire: `target` in origin-form, `headers` with Host.
+    """A request as it goes onto the wire: `target` in origin-form, `fields` with Host.
 
     `websocket`: it asks for an upgrade, so that a 101 is an answer to it.
     """
@@ -60,17 +61,15 @@ class UpstreamRequest(NamedTuple):
     port: int
     method: str
     target: str
-    headers: list[tuple[str, str]]
+    fields: Fields
     websocket: bool = False
 
     def head(self) -> bytes:
         """The bytes up to the empty line. Raises `BadRequest` rather than write two requests."""
-        request_line = f"{self.method} {self.target} HTTP/1.1"
-        text = "\r\n".join([request_line, *map(": ".join, self.headers)])
-        breaks = len(self.headers)
-        if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
+        line = f"{self.method} {self.target} HTTP/1.1"
+        if "\n" in line or "\r" in line or "\0" in line:
             raise BadRequest("The request holds a character that no header may hold.")
-        return f"{text}\r\n\r\n".encode("latin-1")
+        return f"{line}\r\n{self.fields.text}\r\n".encode("latin-1")
 
 
 def listens_on_ipv6(port: int) -> bool:

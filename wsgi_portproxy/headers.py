@@ -257,9 +257,16 @@ _LOOKED_AT = frozenset(
 )
 
 
-def early_hint_headers(fields: Iterable[tuple[str, str]], view: View) -> Headers:
-    """What of a 103 may reach the visitor: Link (RFC 8297), which is what browsers act on."""
-    return [(name, view.link_to_visitor(value)) for name, value in fields if name.lower() == "link"]
+def early_hints(environ: WSGIEnvironment, view: View) -> Callable[[Headers], None]:
+    """Passes on what of a 103 may reach the visitor: Link (RFC 8297), which browsers act on."""
+    send: Callable[[Headers], None] = environ["wsgi.early_hints"]
+
+    def pass_on(fields: Headers) -> None:
+        links = [field for field in fields if field[0].lower() == "link"]
+        if links:
+            send([(name, view.link_to_visitor(value)) for name, value in links])
+
+    return pass_on
 
 
 def private(values: Sequence[str]) -> str:

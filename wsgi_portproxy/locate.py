@@ -67,6 +67,7 @@ class Locator:
         self.proxy = proxy
         self.host = HostForm(host, mount.names) if host is not None else None
         self.path_mark = f"/{proxy}/"
+        self._depth = 1 + len(mount.segments) + 2  # of a path up to the port; its root counts
 
     def locate(self, environ: WSGIEnvironment) -> Target | None:
         """The target of a request, or None if the request is the wrapped app's own.
@@ -92,15 +93,14 @@ class Locator:
         return target
 
     def _by_path(self, raw: RawTarget, websocket: bool) -> Target | None:
-        depth = len(self.mount.segments) + 2
-        _, *segments = raw.path.split("/", depth + 1)
-        if len(segments) < depth:
+        segments = raw.path.split("/", self._depth)
+        path = f"/{segments.pop()}" if len(segments) > self._depth else ""
+        if len(segments) < self._depth:
             return None
-        place = _place(self.mount, self.proxy, raw.script, tuple(segments[:depth]))
+        place = _place(self.mount, self.proxy, raw.script, tuple(segments))
         if place is None:
             return None
         port, prefix, params = place
-        path = f"/{segments[depth]}" if len(segments) > depth else ""
         refuse_climbing(path)
         if raw.query is not None:
             path += "?" + raw.query
@@ -150,9 +150,10 @@ class Locator:
 def _place(
     mount: Mount, proxy: str, script: str, segments: tuple[str, ...]
 ) -> tuple[int, str, Mapping[str, str]] | None:
-    """Port, prefix and parameters of the path form, by the segments of a path up to the port; None
-    if they are not of it. The same for all that a page asks for, hence kept. Raises as `locate`."""
-    decoded = [unquote(segment, "latin-1") for segment in segments]
+    """Port, prefix and parameters of the path form, by what the slashes of a path divide up to the
+    port; None if it is not of that form. The same for all that a page asks for, hence kept. Raises
+    as `locate`."""
+    _, *decoded = [unquote(segment, "latin-1") for segment in segments]
     if decoded[-2] != proxy:
         return None
     # Digits only, or the app may have pages of its own there: /alice/vision/proxy/README.md
@@ -162,7 +163,7 @@ def _place(
     if params is None:
         return None
     port = parse_port(segments[-1])
-    prefix = "/".join([script, *segments[:-2], proxy, str(port)])
+    prefix = "/".join([script, *segments[1:-2], proxy, str(port)])
     return port, _header_safe(prefix), params
 
 
@@ -241,10 +242,11 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
     """
     mode = environ.get("HTTP_SEC_FETCH_MODE")
     if mode is not None:
-        return bool(mode == "navigate")
+        is_to_navigate: bool = mode == "navigate"
+        return is_to_navigate
     return (
-        environ.get("REQUEST_METHOD") in ("GET", "HEAD")
-        and is_browser(environ)
+        is_browser(environ)
+        and environ.get("REQUEST_METHOD") in ("GET", "HEAD")
         and preferred_type(environ.get("HTTP_ACCEPT", "")) == "text/html"
     )
 

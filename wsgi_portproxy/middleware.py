@@ -20,14 +20,15 @@ from .cookies import DEFAULT_WITHHELD, CookiePolicy
 from .error_page import error_response
 from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
 from .exchange import UpstreamRequest
-from .headers import early_hint_headers, request_headers
+from .fields import RequestFields, fields_of
+from .headers import early_hints
 from .links import Links
 from .locate import Locator, Target, is_websocket
 from .metrics import OnRequest, loggable
 from .mount import Mount
 from .origin import check_same_origin, own_origin
 from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter, Pages, asking_for_plain_text
-from .ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, via
+from .ports import DEFAULT_PORTS, AllowedPorts, PortPolicy
 from .rawtarget import quoted_script
 from .redirects import follow_redirects
 from .respond import moved, respond
@@ -35,7 +36,6 @@ from .rewrite import View
 from .servers import VisitorSocket, client_socket
 from .settings import Identity, PerPort, StripMount
 from .strays import Strays, asks_app_first, at_location, is_start_page, keep_from_straying
-from .tunnel.handshake import UPGRADE_FIELDS
 from .tunnel.tunnels import Tunnels
 from .upload import upload_of
 from .upstream import Upstream
@@ -143,7 +143,9 @@ class PortProxy:
         self._cookies = CookiePolicy(withhold_cookies).adding(
             getattr(authorizer, "withhold_cookies", ())
         )
-        self._withhold_authorization = withhold_authorization
+        self._request_fields = RequestFields(
+            self._cookies, withhold_authorization=withhold_authorization
+        )
         self._tunnels = Tunnels(
             max_tunnels=max_tunnels,
             idle_timeout=tunnel_idle_timeout,
@@ -268,30 +270,22 @@ class PortProxy:
         """Send the request to the service; its answer, and the view in which its URLs are."""
         target = view.target
         upload = account.upload = upload_of(environ, self._max_request_body)
-        headers = request_headers(
-            environ, view, self._cookies, withhold_authorization=self._withhold_authorization
-        )
-        headers.append(via(environ))
+        fields = self._request_fields.of(environ, view)
         adapts = self._pages.may_adapt(view, environ)
         if adapts:
-            headers = asking_for_plain_text(headers)
+            fields = fields_of(asking_for_plain_text(fields.headers))
         if upload is not None:
-            headers.append(upload.header)
-        if target.websocket:
-            headers += UPGRADE_FIELDS
+            fields = fields.adding(upload.header)
         request = UpstreamRequest(
-            target.port, environ["REQUEST_METHOD"], view.request_target, headers, target.websocket
+            target.port, environ["REQUEST_METHOD"], view.request_target, fields, target.websocket
         )
-        hints = environ.get("wsgi.early_hints")
-
-        def early_hints(fields: list[tuple[str, str]]) -> None:
-            links = early_hint_headers(fields, view)
-            if hints is not None and links:
-                hints(links)
-
         deadline = self._upstream.head_deadline()
         response = self._upstream.send(
-            request, upload, deadline=deadline, visitor=visitor, early_hints=early_hints
+            request,
+            upload,
+            deadline=deadline,
+            visitor=visitor,
+            early_hints=early_hints(environ, view) if "wsgi.early_hints" in environ else None,
         )
         if adapts:
             self._pages.adapt(response, view)

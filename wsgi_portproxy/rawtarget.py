@@ -38,9 +38,12 @@ def raw_target(environ: WSGIEnvironment) -> RawTarget:
     """
     script, info = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
     query = environ.get("QUERY_STRING", "")
-    raw_script = quoted_script(environ)
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
     if _ORIGIN_FORM.fullmatch(raw):
+        if raw == (f"{info}?{query}" if query else info) and not (
+            script or "%" in info or "?" in info
+        ):
+            return RawTarget("", info, query or None)  # as nearly always: both say the same
         raw_path, mark, raw_query = raw.partition("?")
         if raw_query == query:
             path = _without_script(raw_path, script, info)
@@ -48,9 +51,9 @@ def raw_target(environ: WSGIEnvironment) -> RawTarget:
                 # cheroot leaves this one escape in PATH_INFO.
                 path = _without_script(raw_path, script, _ENCODED_SLASH.sub("/", info))
             if path is not None:
-                return RawTarget(raw_script, path, raw_query if mark else None)
+                return RawTarget(quoted_script(environ), path, raw_query if mark else None)
     path = quote(info.encode("latin-1"), safe=PATH_SAFE)
-    return RawTarget(raw_script, path, visible(query) or None)
+    return RawTarget(quoted_script(environ), path, visible(query) or None)
 
 
 def _without_script(raw_path: str, script: str, info: str) -> str | None:

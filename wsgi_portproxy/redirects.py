@@ -16,6 +16,7 @@ from werkzeug.http import parse_date
 from .answer import UpstreamResponse
 from .cookies import CookiePolicy
 from .exchange import UpstreamRequest
+from .fields import fields_of
 from .headers import Headers
 from .rewrite import View
 
@@ -37,7 +38,7 @@ def follow_redirects(
     the final answer. Raises as `Upstream.send` does.
     """
     collected: list[str] = []
-    headers = request.headers
+    headers = request.fields.headers
     for _ in range(MAX_REDIRECTS):
         path = _same_port_path(response, request, view)
         if path is None:
@@ -49,8 +50,8 @@ def follow_redirects(
         ]
         response.drain_conn()
         view = view.at(path)
-        fields = _with_cookies(headers, collected, view)
-        request = request._replace(target=view.request_target, headers=fields)
+        fields = fields_of(_with_cookies(headers, collected, view))
+        request = request._replace(target=view.request_target, fields=fields)
         response = send(request)
     if collected:
         # Before those of the answer: a browser keeps the last of one name.
@@ -68,7 +69,7 @@ def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: 
         return None
     if request.method not in ("GET", "HEAD"):
         return None
-    if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.headers):
+    if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.fields.headers):
         return None  # the request had a body, which is gone
     return view.redirect_path(location[0])
 

@@ -228,9 +228,11 @@ def adapter_of(environ: WSGIEnvironment) -> Adapter | None:
 
 def client_socket(environ: WSGIEnvironment) -> VisitorSocket | None:
     """The socket of the visitor's connection, if the server shows it and it is open."""
-    adapter = adapter_of(environ)
-    sock: VisitorSocket | None = adapter.socket(environ) if adapter is not None else None
-    return sock
+    for adapter in ADAPTERS:
+        sock: VisitorSocket | None = adapter.socket(environ)
+        if sock is not None and _is_open(sock):
+            return sock
+    return None
 
 
 def server_threads(environ: WSGIEnvironment) -> int | None:
@@ -278,7 +280,7 @@ def is_tls(sock: object) -> bool:
 
 def _is_open(sock: Any) -> bool:
     try:
-        return bool(sock is not None and sock.fileno() >= 0)
+        return sock is not None and bool(sock.fileno() >= 0)
     except (AttributeError, OSError, ValueError):
         return False
 

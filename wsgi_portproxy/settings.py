@@ -6,7 +6,7 @@ Owns that both work alike, and that a callable which fails is told, and nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from .errors import SettingFailed
 from .locate import Target
@@ -28,7 +28,7 @@ class PerPort(Generic[T]):
     def __init__(self, name: str, value: T | Callable[[Target], T], allowed: Collection[T]) -> None:
         self._name = name
         self._allowed = allowed
-        self._value = value
+        self._value: Any = value
         self._is_asked = callable(value)
         if not callable(value) and value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}: {value!r}")
@@ -36,10 +36,10 @@ class PerPort(Generic[T]):
     def of(self, target: Target) -> T:
         """The value for a target. Raises `SettingFailed`."""
         if not self._is_asked:
-            return cast("T", self._value)
-        assert callable(self._value)
+            constant: T = self._value
+            return constant
         try:
-            value = self._value(target)
+            value: T = self._value(target)
         except Exception as error:
             raise SettingFailed(target.port, detail=f"the {self._name} callable raised") from error
         if not any(

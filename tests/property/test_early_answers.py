@@ -15,6 +15,7 @@ from tests.support.chunks import chunk
 from tests.support.received import OK
 from tests.support.service import Exchange, Service
 from wsgi_portproxy.exchange import UpstreamRequest
+from wsgi_portproxy.fields import fields_of
 from wsgi_portproxy.servers import BodyReader
 from wsgi_portproxy.upload import Upload
 from wsgi_portproxy.upstream import Upstream
@@ -51,9 +52,9 @@ def test_an_early_answer_arrives_whole_whatever_is_left_of_the_upload(
         closing(Service(script)) as service,
         closing(Upstream(connect_timeout=5, head_timeout=10)) as upstream,
     ):
-        fields = [("Host", "localhost"), upload.header]
+        fields = fields_of([("Host", "localhost"), upload.header])
         post = UpstreamRequest(service.port, "POST", "/", fields)
-        get = UpstreamRequest(service.port, "GET", "/", [("Host", "localhost")])
+        get = UpstreamRequest(service.port, "GET", "/", fields_of([("Host", "localhost")]))
         response = upstream.send(post, upload, deadline=time.monotonic() + 10)
         assert (response.status, response.read()) == (413, answer)
         response.close()

@@ -11,17 +11,20 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.fields import RequestFields
 from wsgi_portproxy.headers import (
     HOP_BY_HOP,
     NOT_TO_SERVICE,
     NOT_TO_SERVICE_PREFIXES,
     request_headers,
 )
+from wsgi_portproxy.ports import via
 from wsgi_portproxy.rewrite import View
 
 from .given import a_query_view, a_view, environ, words
 
 POLICY = CookiePolicy(DEFAULT_WITHHELD)
+KEPT = [RequestFields(POLICY, withhold_authorization=withholds) for withholds in (False, True)]
 VIEW = a_view("/a/b")
 P = VIEW.target.prefix
 
@@ -30,7 +33,11 @@ def to_service(
     *, view: View = VIEW, withhold_authorization: bool = False, **fields: Any
 ) -> list[tuple[str, str]]:
     made = environ(**fields)
-    return request_headers(made, view, POLICY, withhold_authorization=withhold_authorization)
+    headers = request_headers(made, view, POLICY, withhold_authorization=withhold_authorization)
+    for _ in range(2):  # made, and kept from then on; by one that has had all rows before this
+        sent = KEPT[withhold_authorization].of(made, view)
+        assert sent.headers == [*headers, via(made)]
+    return headers
 
 
 OURS = [

@@ -13,7 +13,7 @@ from wsgi_portproxy.headers import (
     HOP_BY_HOP,
     NOT_TO_VISITOR,
     NOT_TO_VISITOR_PREFIXES,
-    early_hint_headers,
+    early_hints,
     private,
     response_headers,
 )
@@ -163,7 +163,11 @@ def test_mapping_twice_is_mapping_once() -> None:
 
 def test_early_hints_have_their_links_mapped_and_nothing_else() -> None:
     fields = [("LINK", "</a.css>; rel=preload"), ("Set-Cookie", "sessionid=evil"), ("X", "1")]
-    assert early_hint_headers(fields, VIEW) == [("LINK", f"<{P}/a.css>; rel=preload")]
+    sent: list[list[tuple[str, str]]] = []
+    pass_on = early_hints({"wsgi.early_hints": sent.append}, VIEW)
+    pass_on(fields)
+    pass_on(fields[1:])  # which leaves nothing to send
+    assert sent == [[("LINK", f"<{P}/a.css>; rel=preload")]]
 
 
 # --- Cookies -------------------------------------------------------------------------------------

@@ -1,0 +1,110 @@
+"""Fields that are kept: nobody is sent another's, and no more of them are kept than is said."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from typing import Any
+
+import pytest
+
+from tests.unit.given import COOKIES, a_view, environ
+from wsgi_portproxy.errors import BadRequest
+from wsgi_portproxy.fields import Fields, RequestFields, fields_of
+
+VIEW = a_view("/a/b")
+# One request, and others that differ from it in one thing each.
+SAME: dict[str, Any] = {
+    "HTTP_COOKIE": "theme=dark",
+    "HTTP_USER_AGENT": "Mozilla/5.0",
+    "HTTP_ORIGIN": "http://app.test",
+    "HTTP_REFERER": f"http://app.test{VIEW.target.prefix}/",
+    "HTTP_AUTHORIZATION": "token a",
+    "REMOTE_ADDR": "203.0.113.9",
+}
+OTHERS: dict[str, dict[str, Any]] = {
+    "cookie": {"HTTP_COOKIE": "theme=light"},
+    "authorization": {"HTTP_AUTHORIZATION": "token b"},
+    "address": {"REMOTE_ADDR": "203.0.113.10"},
+    "scheme": {"wsgi.url_scheme": "https"},
+    "server": {"SERVER_PORT": "8001"},
+    "type": {"CONTENT_TYPE": "text/plain"},
+    "via": {"HTTP_VIA": "1.1 p"},
+    "connection": {"HTTP_CONNECTION": "Authorization"},
+    "another-field": {"HTTP_X_A": "1"},
+    "same-value-elsewhere": {"HTTP_X_B": "1"},
+    "referer": {"HTTP_REFERER": "http://app.test/private?token=x"},
+}
+VIEWS = {
+    "same": VIEW,
+    "port": VIEW._replace(authority="localhost:16007", target=VIEW.target._replace(port=16007)),
+    "project": VIEW._replace(target=VIEW.target._replace(prefix="/bob/vision/proxy/16006")),
+    "form": VIEW._replace(target=VIEW.target._replace(form="host", prefix="")),
+    "websocket": VIEW._replace(target=VIEW.target._replace(websocket=True)),
+    "origin": VIEW._replace(origin="http://other.test"),
+    "external": VIEW._replace(authority="app.test", external=True),
+    "base": VIEW._replace(base=VIEW.target.prefix),
+}
+
+
+def new() -> RequestFields:
+    return RequestFields(COOKIES, withhold_authorization=False)
+
+
+def made(**changes: Any) -> dict[str, Any]:
+    return environ(**{**SAME, **changes})
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *VIEWS])
+def test_what_differs_in_one_thing_is_made_anew(name: str) -> None:
+    """Each in turns with the first: asked first, asked second, and asked again."""
+    one = (made(), VIEW)
+    other = (made(**OTHERS.get(name, {})), VIEWS.get(name, VIEW))
+    expected = {0: new().of(*one), 1: new().of(*other)}
+    assert (expected[0] == expected[1]) is (name == "same")
+    for order in itertools.product((0, 1), repeat=3):
+        fields = new()
+        for which in order:
+            assert fields.of(*(one, other)[which]) == expected[which]
+
+
+def test_what_asks_alike_for_another_path_has_the_same_fields() -> None:
+    fields = new()
+    kept = fields.of(made(), VIEW)
+    again = fields.of(made(PATH_INFO="/alice/vision/c", **{"wsgi.input": None}), VIEW.at("/c"))
+    assert again is kept
+
+
+def test_what_is_long_is_not_kept() -> None:
+    """Such cost memory, and are seldom the same."""
+    fields, long = new(), made(HTTP_X_A="x" * 9000)
+    one, other = fields.of(long, VIEW), fields.of(long, VIEW)
+    assert one == other
+    assert one is not other
+
+
+def test_so_many_are_kept_and_no_more() -> None:
+    fields = new()
+    first = fields.of(made(), VIEW)
+    references = sys.getrefcount(first)
+    for number in range(300):
+        fields.of(made(HTTP_X_A=str(number)), VIEW)
+    assert sys.getrefcount(first) < references
+    assert fields.of(made(), VIEW) == first
+
+
+def test_fields_as_they_go_onto_the_wire() -> None:
+    fields = fields_of([("Host", "localhost:1"), ("A", "")])
+    assert fields.text == "Host: localhost:1\r\nA: \r\n"
+    added = fields.adding(("Content-Length", "3"))
+    assert added == Fields([*fields.headers, ("Content-Length", "3")], added.text)
+    assert added.text == fields.text + "Content-Length: 3\r\n"
+
+
+@pytest.mark.parametrize("bad", ["\r", "\n", "\r\n", "\0", "a\r\nX: 1"])
+def test_what_would_be_another_field_is_refused(bad: str) -> None:
+    for field in ((f"X{bad}", "1"), ("X", f"1{bad}")):
+        with pytest.raises(BadRequest):
+            fields_of([("Host", "localhost:1"), field])
+    with pytest.raises(BadRequest):
+        new().of(made(HTTP_X_A=f"1{bad}"), VIEW)

@@ -1,0 +1,87 @@
+"""Step 4, the fields of a request for a service as they go onto the wire.
+
+Owns that they are made once for all requests that ask alike: the scripts and pictures of a page
+come with the same cookies, the same Referer and the same Accept, but for a few kinds of them. Which
+fields pass is `headers`'s.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import compress
+from typing import TYPE_CHECKING, NamedTuple
+
+from .cookies import CookiePolicy
+from .errors import BadRequest
+from .headers import Headers, request_headers
+from .ports import via
+from .rewrite import View
+from .tunnel.handshake import UPGRADE_FIELDS
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_KEPT = 256  # kinds of requests; a page has some ten
+_LONGEST = 8192  # characters of one that is kept: visitors may send more, and others, each time
+# What `request_headers` and `via` read of an environ, beside HTTP_*.
+_READ = frozenset({"CONTENT_TYPE", "REMOTE_ADDR", "SERVER_PORT", "wsgi.url_scheme"})
+
+
+class Fields(NamedTuple):
+    """Fields in their order, and as they go onto the wire, each with its CRLF."""
+
+    headers: Headers
+    text: str
+
+    def adding(self, field: tuple[str, str]) -> Fields:
+        """The same fields and one more. Raises as `fields_of`."""
+        return fields_of([*self.headers, field])
+
+
+def fields_of(headers: Headers) -> Fields:
+    """Raises `BadRequest` rather than write two requests."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        raise BadRequest("The request holds a character that no header may hold.")
+    return Fields(headers, text)
+
+
+class RequestFields:
+    """Those of the requests that come through one `PortProxy`."""
+
+    def __init__(self, cookies: CookiePolicy, *, withhold_authorization: bool) -> None:
+        self._cookies = cookies
+        self._withhold_authorization = withhold_authorization
+        self._kept: dict[object, Fields] = {}
+
+    def of(self, environ: WSGIEnvironment, view: View) -> Fields:
+        """The fields but those that announce the body. Raises as `fields_of`."""
+        names, are_read = _read(tuple(environ))
+        values = tuple(compress(environ.values(), are_read))
+        port, _, prefix, _, form, websocket = view.target
+        key = (names, values, port, prefix, form, websocket, view[1:])
+        fields = self._kept.get(key)
+        if fields is None:
+            # Of nothing but what is in the key: none can be another visitor's, or another place's.
+            fields = self._made(dict(zip(names, values, strict=True)), view.at(""))
+            if sum(map(len, values)) <= _LONGEST:
+                if len(self._kept) >= _KEPT:
+                    self._kept.clear()
+                self._kept[key] = fields
+        return fields
+
+    def _made(self, environ: WSGIEnvironment, view: View) -> Fields:
+        withhold = self._withhold_authorization
+        headers = request_headers(environ, view, self._cookies, withhold_authorization=withhold)
+        headers.append(via(environ))
+        if view.target.websocket:
+            headers += UPGRADE_FIELDS
+        return fields_of(headers)
+
+
+@lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
+def _read(keys: tuple[str, ...]) -> tuple[tuple[str, ...], list[bool]]:
+    """The keys of an environ that the fields are made of; of each key whether it is one."""
+    are_read = [key.startswith("HTTP_") or key in _READ for key in keys]
+    return tuple(compress(keys, are_read)), are_read
