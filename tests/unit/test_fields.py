@@ -33,7 +33,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "connection": {"HTTP_CONNECTION": "Authorization"},
     "another-field": {"HTTP_X_A": "1"},
     "same-value-elsewhere": {"HTTP_X_B": "1"},
-    "referer": {"HTTP_REFERER": "http://app.test/private?token=x"},
+    "referer": {"HTTP_REFERER": f"http://app.test{VIEW.target.prefix}/b"},
 }
 VIEWS = {
     "same": VIEW,
