@@ -38,6 +38,9 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
     chunked = False
     retries = None
     length_remaining = None
+    # What most answers never need.
+    _headers: urllib3.HTTPHeaderDict | None = None  # the fields, once somebody has asked
+    _broke: ProtocolError | None = None  # to be raised once `_ready` is read
 
     def __init__(
         self,
@@ -52,17 +55,19 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         # Not urllib3's own __init__: it makes a dictionary of the fields first thing.
         self.status = head.status
         self.reason = head.reason
-        self.version = 11 if head.minor else 10
         self._request_url = request_url
         self._head = head
-        self._headers: urllib3.HTTPHeaderDict | None = None
         self._channel = channel
         self.framing = decoder
         self._connection: UpstreamConnection | None = connection
         self._ready = ready  # decoded bytes that came together with the head
-        self._broke: ProtocolError | None = None  # to be raised once `_ready` is read
         if decoder.complete:  # as most are: another request may have the connection meanwhile
             self.release_conn()
+
+    @property
+    def version(self) -> int:  # type: ignore[override]
+        """10 or 11, as in http.client."""
+        return 11 if self._head.minor else 10
 
     @property
     def version_string(self) -> str:  # type: ignore[override]
@@ -236,9 +241,13 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         if connection is None:
             return
         framing = self.framing
-        clean = framing.complete and not framing.surplus and self._channel.sent_whole
-        keeps = clean and keeps_alive(self._head) and not isinstance(framing, CloseDecoder)
-        connection.end_exchange(reusable=keeps)
+        connection.end_exchange(
+            reusable=framing.complete
+            and not framing.surplus
+            and self._channel.sent_whole
+            and keeps_alive(self._head)
+            and not isinstance(framing, CloseDecoder)
+        )
 
     def drain_conn(self) -> None:
         """Read and drop the rest of a short body that is there already, so as to reuse the

@@ -53,6 +53,7 @@ class Caps:
         if limit is not None and limit < 1:
             raise ValueError("max_requests_per_port must be at least 1, or None")
         self._limit = limit
+        self._of_thread = threading.local()  # its `limit`, once known: it stays in its pool
         self._lock = threading.Lock()
         # Those with requests under way or waiting, and a few that had some.
         self._ports: dict[int, _Port] = {}
@@ -77,8 +78,10 @@ class Caps:
     def _limit_for(self, environ: WSGIEnvironment) -> int | None:
         if self._limit is not None:
             return self._limit
-        threads = server_threads(environ)
-        return None if threads is None else max(1, threads // 2)
+        limit: int | None = getattr(self._of_thread, "limit", None)
+        if limit is None and (threads := server_threads(environ)) is not None:
+            limit = self._of_thread.limit = max(1, threads // 2)
+        return limit
 
     def leave(self, number: int) -> None:
         """Give back a place, once for each that was taken."""

@@ -50,6 +50,7 @@ class Channel:
     _idle_end: float | None = None
     _pending = memoryview(b"")  # what the socket has not taken yet
     _refused = False  # the service closed its receiving side before the end
+    _is_sending = True  # the request, or its body, is not all with the service
 
     def __init__(
         self,
@@ -70,10 +71,12 @@ class Channel:
     @property
     def sent_whole(self) -> bool:
         """Whether the service has taken the whole request."""
-        return not (self._refused or self._is_sending())
+        return not (self._is_sending or self._refused)
 
-    def _is_sending(self) -> bool:
-        return bool(self._pending) or (self._upload is not None and not self._upload.complete)
+    def _sent(self) -> None:
+        """Note whether that was all of the request."""
+        upload = self._upload
+        self._is_sending = bool(self._pending) or (upload is not None and not upload.complete)
 
     def begin_body(self) -> None:
         """The head is there: what comes next has no deadline, and may be limited in its pauses."""
@@ -113,6 +116,7 @@ class Channel:
             raise _as_broken(error) from error
         if sent < len(head):
             self._pending = memoryview(head)[sent:]
+        self._sent()
 
     def receive(self, size: int, *, expect_wait: bool = False) -> bytes:
         """The next bytes from the service, at most `size`; b"" once it has closed its side.
@@ -123,7 +127,7 @@ class Channel:
         """
         data = None if expect_wait else self._receive_now(size)
         while data is None:
-            if self._is_sending():
+            if self._is_sending:
                 self._send_more()
             else:
                 self._wait(select.POLLIN)
@@ -136,7 +140,7 @@ class Channel:
         What is left of the request is sent first, as long as that takes. Raises TimeoutError if
         the body has paused for too long, `ClientGone`, and what the server's input raises.
         """
-        while self._is_sending():
+        while self._is_sending:
             self._send_more()
             if self.readable():
                 return True
@@ -186,10 +190,12 @@ class Channel:
             # It reads no further, but may have answered: what came before stays readable.
             self._refused = True
             self._upload, self._pending = None, memoryview(b"")
+            self._is_sending = False
             return
         except OSError as error:  # of this machine: the service still waits for the rest
             raise _as_broken(error) from error
         self._pending = self._pending[sent:]
+        self._sent()
         if self.deadline is not None:
             self.deadline = time.monotonic() + self._limits.head_timeout
         else:

@@ -199,10 +199,10 @@ def response_headers(
     """The fields for the visitor: the service's, mapped, without what speaks to others than this
     page. `needs_path` as in `CookiePolicy.for_visitor`; `visitors_cookies`: the Cookie field of the
     request. Content-Length is kept once."""
-    names = [*map(_NAME_OF, fields)]
-    headers: Headers = [*compress(fields, map(_passes_to_visitor, names))]
+    pass_as_they_are, are_looked_at = _fates(tuple(map(_NAME_OF, fields)))
+    headers: Headers = [*compress(fields, pass_as_they_are)]
     cache_control, connection, lengths, set_cookies, copied = [], [], [], 0, None
-    for name, value in compress(fields, map(_is_looked_at, names)):
+    for name, value in compress(fields, are_looked_at):
         canonical = _canonical(name)
         if canonical == "content-length":
             lengths.append((name, value.partition(",")[0].strip(" \t")))
@@ -307,13 +307,14 @@ def _canonical(name: str) -> str:
     return _ODD.sub("-", name.lower())
 
 
-@lru_cache(maxsize=128)
-def _is_looked_at(name: str) -> bool:
-    """Whether what becomes of a service's field depends on its value."""
-    return _canonical(name) in _LOOKED_AT
+@lru_cache(maxsize=64)
+def _fates(names: tuple[str, ...]) -> tuple[list[bool], list[bool]]:
+    """Of each field of an answer whether it passes whatever its value, and whether what becomes of
+    it depends on its value. A service has the same fields in most of its answers."""
+    are_looked_at = [_canonical(name) in _LOOKED_AT for name in names]
+    return [*map(_passes_to_visitor, names)], are_looked_at
 
 
-@lru_cache(maxsize=128)
 def _passes_to_visitor(name: str) -> bool:
     """Whether a service's field passes, whatever its value."""
     canonical = _canonical(name)

@@ -81,7 +81,8 @@ class Locator:
         by_path = self.path_mark in environ.get("PATH_INFO", "")
         if not by_path and "port" not in (unquote(query) if "%" in query else query):
             return None  # nearly every request of the wrapped app leaves here
-        return self.within_mount(raw_target(environ), websocket=is_websocket(environ))
+        websocket = "HTTP_UPGRADE" in environ and is_websocket(environ)
+        return self.within_mount(raw_target(environ), websocket=websocket)
 
     def within_mount(self, raw: RawTarget, *, websocket: bool = False) -> Target | None:
         """The target of a URL of this site, by its path form or its query form. Raises likewise."""

@@ -183,7 +183,8 @@ class PortProxy:
         with Account(self._accounts, target, environ) as account:
             self._ports.check(target, environ, visitor)  # 2
             check_same_origin(environ, target)
-            self._tunnels.check(environ, target)
+            if target.websocket:
+                self._tunnels.check(environ, target)
             location = self._locator.canonical_location(target, environ, promote=self._promote)
             judged = environ
             if target.form == "stray" and location is not None:

@@ -59,13 +59,11 @@ class Tunnels:
         self._require_origin = require_origin
 
     def check(self, environ: WSGIEnvironment, target: Target) -> None:
-        """Return if a handshake may go on, or if the request is none.
+        """Return if a handshake may go on.
 
         Raises `BadRequest`, `UpgradeRequired`, `ForeignOrigin`, `NotImplementedHere` where this
         server cannot give away its connections, and `TooManyTunnels`.
         """
-        if not target.websocket:
-            return
         check_request(environ, target, require_origin=self._require_origin)
         if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
             # Under HTTP/2 the socket is shared by all of the visitor's requests.
