@@ -86,6 +86,7 @@ def test_a_field_that_arrives(fields: dict[str, Any], expected: tuple[str, str])
 def test_without_an_address_none_is_told() -> None:
     """A Unix socket has none."""
     assert "X-Forwarded-For" not in dict(to_service(REMOTE_ADDR=""))
+    assert "X-Forwarded-For" not in dict(to_service(REMOTE_ADDR=None))  # of some middleware
     made = environ()
     del made["REMOTE_ADDR"]
     fields = request_headers(made, VIEW, POLICY, withhold_authorization=False)
