@@ -65,7 +65,8 @@ class RequestFields:
         if fields is None:
             # Of nothing but what is in the key: none can be another visitor's, or another place's.
             fields = self._made(dict(zip(names, values, strict=True)), view.at(""))
-            if sum(map(len, filter(None, values))) <= _LONGEST:
+            # No handshake comes twice: its key is a new one each time (RFC 6455 section 4.1).
+            if not websocket and sum(map(len, filter(None, values))) <= _LONGEST:
                 if len(self._kept) >= _KEPT:
                     self._kept.clear()
                 self._kept[key] = fields

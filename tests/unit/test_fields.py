@@ -83,6 +83,13 @@ def test_what_is_long_is_not_kept() -> None:
     assert one is not other
 
 
+def test_handshakes_are_not_kept() -> None:
+    fields, view = new(), VIEWS["websocket"]
+    one, other = fields.of(made(), view), fields.of(made(), view)
+    assert one == other
+    assert one is not other
+
+
 def test_so_many_are_kept_and_no_more() -> None:
     fields = new()
     first = fields.of(made(), VIEW)
