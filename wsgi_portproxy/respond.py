@@ -131,11 +131,15 @@ class WholeBody:
         self._sent = 0
 
     def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
         block, self._block = self._block, b""
-        if block:
-            self._sent = len(block)
-            yield block
-        self.close()  # which not every middleware passes on
+        if not block:
+            self.close()  # which not every middleware passes on
+            raise StopIteration
+        self._sent = len(block)
+        return block
 
     def close(self) -> None:
         self._account.end(self._status, "cut" if self._block else "complete", sent=self._sent)
