@@ -243,8 +243,7 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
     """
     mode = environ.get("HTTP_SEC_FETCH_MODE")
     if mode is not None:
-        is_to_navigate: bool = mode == "navigate"
-        return is_to_navigate
+        return bool(mode == "navigate")
     return (
         is_browser(environ)
         and environ.get("REQUEST_METHOD") in ("GET", "HEAD")

@@ -286,7 +286,7 @@ class PortProxy:
             upload,
             deadline=deadline,
             visitor=visitor,
-            early_hints=early_hints(environ, view) if "wsgi.early_hints" in environ else None,
+            early_hints=early_hints(environ, view) if environ.get("wsgi.early_hints") else None,
         )
         if adapts:
             self._pages.adapt(response, view)

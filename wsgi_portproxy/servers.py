@@ -220,18 +220,21 @@ ADAPTERS = (
 
 def adapter_of(environ: WSGIEnvironment) -> Adapter | None:
     """The adapter of the server that this request came through, or None."""
-    for adapter in ADAPTERS:
-        if _is_open(adapter.socket(environ)):
-            return adapter
-    return None
+    found = _connection(environ)
+    return None if found is None else found[0]
 
 
 def client_socket(environ: WSGIEnvironment) -> VisitorSocket | None:
     """The socket of the visitor's connection, if the server shows it and it is open."""
+    found = _connection(environ)
+    return None if found is None else found[1]
+
+
+def _connection(environ: WSGIEnvironment) -> tuple[Adapter, VisitorSocket] | None:
     for adapter in ADAPTERS:
         sock: VisitorSocket | None = adapter.socket(environ)
         if sock is not None and _is_open(sock):
-            return sock
+            return adapter, sock
     return None
 
 
@@ -280,7 +283,7 @@ def is_tls(sock: object) -> bool:
 
 def _is_open(sock: Any) -> bool:
     try:
-        return sock is not None and bool(sock.fileno() >= 0)
+        return bool(sock.fileno() >= 0)
     except (AttributeError, OSError, ValueError):
         return False
 

@@ -298,6 +298,16 @@ def test_a_visitor_that_left_before_the_early_hints_is_no_fault_of_the_service(
     assert len(seen) == 1 + reused  # and it was not asked again
 
 
+def test_a_server_without_early_hints_is_sent_none(
+    proxied: Callable[..., PortProxy], service: ServiceFactory
+) -> None:
+    upstream = service(answers(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK))
+    for given in ({}, {"wsgi.early_hints": None}):
+        environ = {**EnvironBuilder(f"/alice/x?port={upstream.port}").get_environ(), **given}
+        body, status, _ = run_wsgi_app(proxied(), environ, buffered=True)
+        assert (status, b"".join(body)) == ("200 OK", b"hi")
+
+
 # --- Several of them -----------------------------------------------------------------------------
 
 

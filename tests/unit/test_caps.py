@@ -137,6 +137,26 @@ def test_without_a_limit_the_servers_pool_gives_one() -> None:
             pool.submit(caps.enter, PORT + 1, {}).result()
 
 
+def test_a_pool_is_looked_for_once_by_each_of_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def threads(environ: object) -> int | None:
+        asked.append(threading.get_ident())
+        return None if threading.current_thread() is threading.main_thread() else 32
+
+    monkeypatch.setattr(module, "server_threads", threads)
+    caps = Caps(None)
+    with ThreadPoolExecutor(1) as pool:
+        caps.enter(PORT, {})  # of a thread that is of no pool: each time, as it may be a greenlet
+        caps.enter(PORT, {})
+        assert len(asked) == 1
+        caps.enter(PORT, {})
+        assert len(asked) == 2
+        for _ in range(3):
+            pool.submit(caps.enter, PORT, {}).result()
+    assert len(asked) == 3
+
+
 def test_one_thread_is_enough_for_one_request() -> None:
     caps = Caps(None)
     with ThreadPoolExecutor(1) as pool:

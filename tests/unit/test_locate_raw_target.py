@@ -56,6 +56,10 @@ def test_the_target_is_believed_where_it_is_plainly_the_path(
     [
         pytest.param(None, "/a b/\xc3\xa4", "x", ("/a%20b/%C3%A4", "x"), id="gevent-shows-none"),
         pytest.param("", "/a", "", ("/a", None), id="empty"),
+        # Both say the same, and cannot both be right: the server decodes, and cuts the query off.
+        pytest.param("/a?b", "/a?b", "", ("/a%3Fb", None), id="question-mark-in-both"),
+        pytest.param("/a?b?c", "/a?b", "c", ("/a%3Fb", "c"), id="another-question-mark-in-both"),
+        pytest.param("/a%41", "/a%41", "", ("/a%2541", None), id="escape-in-both"),
         pytest.param("http://h/a?x", "/a", "x", ("/a", "x"), id="absolute-form"),
         pytest.param("//evil/a", "/a", "", ("/a", None), id="collapsed-slashes-and-more"),
         pytest.param("//a/b", "/a/b", "", ("/a/b", None), id="werkzeug-collapses-slashes"),
