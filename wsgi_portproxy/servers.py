@@ -7,11 +7,8 @@ that is not known, or that changed, is served by the plain words of the PEP.
 
 from __future__ import annotations
 
-import array
-import fcntl
 import io
 import sys
-import termios
 import threading
 import weakref
 from collections.abc import Callable
@@ -22,11 +19,16 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
+#: Bytes of a body.
+Block = bytes | memoryview
+
+
 class VisitorSocket(Protocol):
     """What we use of a server's socket; gevent's is no subclass of the standard one."""
 
     def fileno(self) -> int: ...
     def getsockname(self) -> Any: ...
+    def recv_into(self, buffer: bytearray, nbytes: int) -> int: ...
 
 
 class BodyReader:
@@ -46,8 +48,11 @@ class BodyReader:
         """Whether a read returns without waiting for the socket; True where that is unknown."""
         return True
 
-    def read(self, limit: int) -> bytes:
-        """At least one byte and at most `limit`; b"" at the end of the body."""
+    def read(self, limit: int) -> Block:
+        """At least one byte and at most `limit`; empty at the end of the body.
+
+        It is the caller's until the next call, which may use the same memory again.
+        """
         data: bytes = self._read(limit)
         return data
 
@@ -55,23 +60,31 @@ class BodyReader:
 class GunicornLengthReader(BodyReader):
     """gunicorn's body of known length, in the pieces in which it arrives.
 
-    Its own `read(n)` waits for `n` bytes, at least 1024. Its reader does not wait for what it has
-    read ahead already, nor for what the kernel holds.
+    Its own `read(n)` waits for `n` bytes, at least 1024, and copies a block three times. Here what
+    it has read ahead comes from its reader, and the rest from the socket, into memory that is kept.
     """
 
     def __init__(self, reader: Any, sock: VisitorSocket) -> None:
         self._reader = reader
-        self.socket = sock
+        self.socket: VisitorSocket = sock
+        self._memory = bytearray()
 
     def buffered(self) -> bool:
         return bool(self._reader.unreader.buf.tell())
 
-    def read(self, limit: int) -> bytes:
-        available = self._reader.unreader.buf.tell()
-        if available < limit:
-            available += _readable_bytes(self.socket)
-        data: bytes = self._reader.read(max(1, min(limit, available)))
-        return data
+    def read(self, limit: int) -> Block:
+        buffered = self._reader.unreader.buf.tell()
+        if buffered:
+            data: bytes = self._reader.read(min(limit, buffered))
+            return data
+        limit = min(limit, self._reader.length)
+        if not limit:  # which recv_into would take for all of the memory
+            return b""
+        if limit > len(self._memory):
+            self._memory = bytearray(limit)
+        size = self.socket.recv_into(self._memory, limit)
+        self._reader.length -= size  # the next request begins behind the body
+        return memoryview(self._memory)[:size]
 
 
 class GunicornChunkedReader(BodyReader):
@@ -80,7 +93,7 @@ class GunicornChunkedReader(BodyReader):
     def __init__(self, reader: Any) -> None:
         self._reader = reader
 
-    def read(self, limit: int) -> bytes:
+    def read(self, limit: int) -> Block:
         data: bytes = self._reader.read(1)
         decoded = self._reader.buf.tell()
         if data and decoded:
@@ -98,16 +111,10 @@ def body_reader(environ: WSGIEnvironment) -> BodyReader:
     if kind == "ChunkedReader" and hasattr(reader, "buf"):
         return GunicornChunkedReader(reader)
     # What the kernel holds of a TLS connection says nothing of what can be read from it.
-    if kind == "LengthReader" and not is_tls(sock) and hasattr(reader.unreader, "buf"):
+    knows = hasattr(reader, "length") and hasattr(getattr(reader, "unreader", None), "buf")
+    if kind == "LengthReader" and knows and not is_tls(sock):
         return GunicornLengthReader(reader, sock)
     return BodyReader(environ)
-
-
-def _readable_bytes(sock: VisitorSocket | None) -> int:
-    """How many bytes a recv would return at once."""
-    count = array.array("i", [0])
-    fcntl.ioctl(sock.fileno() if sock else -1, termios.FIONREAD, count)
-    return count[0]
 
 
 def _gunicorn_socket(environ: WSGIEnvironment) -> Any:

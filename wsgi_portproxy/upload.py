@@ -18,7 +18,7 @@ from .errors import (
     NotImplementedHere,
     PortProxyError,
 )
-from .servers import BodyReader, body_reader
+from .servers import Block, BodyReader, body_reader
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -55,8 +55,9 @@ class Upload:
             return "Transfer-Encoding", "chunked"
         return "Content-Length", str(self.length)
 
-    def next_block(self) -> bytes:
-        """The next piece as it goes onto the wire; may wait for the visitor.
+    def next_block(self) -> Block:
+        """The next piece as it goes onto the wire, good until the next call; may wait for the
+        visitor.
 
         Raises `ClientGone` if the body ends before its length or the connection breaks,
         `BodyTooLarge` beyond the limit, and the server's own error for a malformed one: the service
@@ -81,7 +82,7 @@ class Upload:
             self.complete = not self._remaining
             return data
         self.complete = not data
-        return b"%x\r\n%b\r\n" % (len(data), data)  # of no data: the last chunk
+        return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))  # of no data: the last chunk
 
 
 def upload_of(environ: WSGIEnvironment, limit: int | None = None) -> Upload | None:

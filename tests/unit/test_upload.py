@@ -25,7 +25,7 @@ def wire(upload: Upload) -> list[bytes]:
     """All blocks as they go onto the wire."""
     blocks = []
     while not upload.complete:
-        blocks.append(upload.next_block())
+        blocks.append(bytes(upload.next_block()))
     return blocks
 
 

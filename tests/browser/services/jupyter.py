@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 from playwright.sync_api import Locator, Page, Response, expect
 
@@ -43,18 +45,19 @@ def see_output(notebook: Locator, output: str) -> None:
     expect(notebook.locator(".jp-OutputArea-output", has_text=output).first).to_be_visible()
 
 
-def save(page: Page, *, new_name: str = "") -> None:
-    """Done once the service has the notebook. JupyterLab asks for a name the first time."""
-    with page.expect_response(is_of_a_save) as saved:
+def save(page: Page, *, first: bool = False) -> None:
+    """Done once the service has the notebook. JupyterLab asks for a name the first time, and gets
+    the one that it proposes: it would else list the folder while it renames a file in it, and its
+    server answers 404 or 500 if that file is gone in between."""
+    with page.expect_response(lambda answer: is_put(answer, "/api/contents/")) as saved:
         page.get_by_role("button", name="Save and create checkpoint").click()
-        if new_name:
-            page.locator("dialog input[type=text]").fill(new_name)
+        if first:
             page.get_by_role("button", name="Rename and Save").click()
     assert saved.value.ok
 
 
-def is_of_a_save(answer: Response) -> bool:
-    return answer.request.method == "PUT" and "/api/contents/" in answer.url
+def is_put(answer: Response, path: str) -> bool:
+    return answer.request.method == "PUT" and path in answer.url
 
 
 # --- JupyterLab
@@ -65,33 +68,49 @@ def use_lab(tour: Tour) -> None:
     notebook = new_notebook(page)
     run_a_cell(notebook, "print(6 * 7)", "42")
     run_a_cell(notebook, "import os; print('pid', os.getpid() > 1)", "pid True")
-    name = f"bread-{tour.address.form}.ipynb"
-    save(page, new_name=name)
-    tour.stays(page, f"lab/tree/{name}")
+    save(page, first=True)
+    tour.stays(page, "lab/tree/Untitled")
 
-    page.reload()
-    build_nothing(page)
-    tour.stays(page, f"lab/tree/{name}")
+    with loading(page):
+        page.reload()
+    tour.stays(page, "lab/tree/Untitled")
     notebook = page.locator(".jp-NotebookPanel:visible")
     see_output(notebook, "42")
     wait_for_its_kernel(notebook)
     run_a_cell(notebook, "print(6 * 9)", "54")
     save(page)
+    rename(page, f"bread-{tour.address.form}.ipynb")
+    tour.stays(page, f"lab/tree/bread-{tour.address.form}.ipynb")
+
+
+def rename(page: Page, name: str) -> None:
+    """Once it has listed what was saved, see `save`."""
+    page.wait_for_load_state("networkidle")
+    page.get_by_role("menuitem", name="File", exact=True).click()
+    page.get_by_role("menuitem", name="Rename Notebook…").click()
+    page.locator("dialog input").fill(name)
+    page.locator("dialog input").press("Enter")
 
 
 def sign_in(tour: Tour) -> Page:
     page = tour.open()
     page.locator("#password_input").fill(token(tour.running))
-    page.get_by_role("button", name="Log in", exact=True).click()
+    with loading(page):
+        page.get_by_role("button", name="Log in", exact=True).click()
     tour.stays(page, "lab")
-    build_nothing(page)
     return page
 
 
-def build_nothing(page: Page) -> None:
-    """Dash, which shares the environment, has an extension that JupyterLab offers to build, each
-    time that it is loaded."""
-    page.locator("dialog", has_text="Build Recommended").get_by_text("Cancel").click()
+@contextlib.contextmanager
+def loading(page: Page) -> Iterator[None]:
+    """JupyterLab is loaded once it has stored what is open: before that, its address does not
+    follow what is opened, and a reload brings back what was open at the visit before.
+
+    Dash, which shares the environment, has an extension that it offers to build each time.
+    """
+    with page.expect_response(lambda answer: is_put(answer, "/lab/api/workspaces/")):
+        yield
+        page.locator("dialog", has_text="Build Recommended").get_by_text("Cancel").click()
 
 
 def new_notebook(page: Page) -> Locator:

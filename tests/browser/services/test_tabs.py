@@ -49,19 +49,20 @@ def test_tensorboard_and_jupyterlab(
     edited = jupyter.sign_in(lab)
     notebook = jupyter.new_notebook(edited)
     jupyter.run_a_cell(notebook, "print(6 * 7)", "42")
-    jupyter.save(edited, new_name=f"tabs-{form}.ipynb")
+    jupyter.save(edited, first=True)
+    lab.stays(edited, "lab/tree/Untitled")
     for number in range(2):
         see_some_charts(charts)
         charts.reload()
         see_some_charts(charts)
-        jupyter.run_a_cell(notebook, f"print({number} + 100)", str(number + 100))
+        jupyter.run_a_cell(notebook, f"print('{form}', {number})", f"{form} {number}")
         jupyter.save(edited)
-        edited.reload()
-        jupyter.build_nothing(edited)
-        jupyter.see_output(notebook, str(number + 100))
+        with jupyter.loading(edited):
+            edited.reload()
+        jupyter.see_output(notebook, f"{form} {number}")
         jupyter.wait_for_its_kernel(notebook)
         tensorboard.stays(charts)
-        lab.stays(edited, "lab/tree/")
+        lab.stays(edited, "lab/tree/Untitled")
 
 
 def see_some_charts(page: Page) -> None:
