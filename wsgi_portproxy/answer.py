@@ -116,10 +116,11 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         """Whether the service has taken the whole request."""
         return self._channel.sent_whole
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float, size: int) -> bool:
         """Wait for more of the body; False if none came within `seconds`. Raises as reading does.
 
-        Bytes that are framing alone, a chunk's size for instance, are no more of the body.
+        Bytes that are framing alone, a chunk's size for instance, are no more of the body, which
+        only reading can tell: at most `size` bytes are read, and given out by the next `read1`.
         """
         deadline = time.monotonic() + seconds
         while not self.is_ready and self._connection is not None:
@@ -128,7 +129,7 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
                     return False
             except TimeoutError as error:
                 raise self._fell_silent(error) from error
-            self._ready = self._receive(READ_SIZE)
+            self._ready = self._receive(size)
         return True
 
     def detach(self) -> tuple[_socket.socket, bytes]:

@@ -136,7 +136,9 @@ def _document(response: UpstreamResponse) -> _Document | None:
     pause = _IN_ALL_WITH_LENGTH if length else _PAUSE
     deadline = time.monotonic() + (_IN_ALL_WITH_LENGTH if length else _IN_ALL)
     try:
-        while size <= MAX_DOCUMENT and response.wait(min(pause, deadline - time.monotonic())):
+        while size <= MAX_DOCUMENT:
+            if not response.wait(min(pause, deadline - time.monotonic()), _READ_SIZE):
+                break
             data = response.read1(_READ_SIZE)
             if not data:
                 return _Document(b"".join(parts), is_whole=True)

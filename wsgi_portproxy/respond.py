@@ -178,12 +178,12 @@ class StreamedBody:
 
     def __next__(self) -> bytes:
         try:
-            self._left = self._left or self._leaves()
-            if self._left:
-                raise StopIteration
             size = self._block
             if self._leaving is not None:
                 size = min(size, self._leaving.room())
+                self._left = self._leaves(self._leaving, size)
+            if self._left:
+                raise StopIteration
             block = self._response.read1(size)
         except ProtocolError as error:
             text = loggable(str(error.args[0]))
@@ -206,11 +206,12 @@ class StreamedBody:
             self._block *= 2
         return block
 
-    def _leaves(self) -> bool:
-        """Whether the relay has taken over the rest of the body."""
-        if self._leaving is None or not self._leaving.is_due(self._response, self._passed):
+    def _leaves(self, leaving: Departure, size: int) -> bool:
+        """Whether the relay has taken over the rest of the body, of which the next block, of at
+        most `size` bytes, was waited for."""
+        if not leaving.is_due(self._response, self._passed, size):
             return False
-        leaving, self._leaving = self._leaving, None  # there is one chance: now
+        self._leaving = None  # there is one chance: now
         return leaving.leave(self._response, self._account, self._passed)
 
     def _end(self, ended: Ending) -> None:

@@ -20,6 +20,7 @@ from wsgi_portproxy import PortProxy
 from wsgi_portproxy.tunnel.process import relay
 
 from .hostapp import MOUNT, app, may_view
+from .notes import note
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -93,6 +94,19 @@ def late(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[by
         yield held
     finally:
         _close(body)
+
+
+def measuring(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    """An outer middleware that notes how large the largest block of a body was, in bytes."""
+    body = patient(environ, start_response)
+    largest = 0
+    try:
+        for block in body:
+            largest = max(largest, len(block))
+            yield block
+    finally:
+        _close(body)
+        note(f"largest block: {largest}")
 
 
 def _close(body: Iterable[bytes]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import ServiceFactory
 from tests.support.endings import close, half_close, reset
+from tests.support.notes import Notes
 from tests.support.servers import Server
 from tests.support.service import Exchange, Script, Service
 from tests.support.streamapp import AFTER
@@ -25,7 +26,7 @@ from tests.support.streams import (
     leaving,
     stream_target,
 )
-from tests.support.waiting import PATIENCE, Steps
+from tests.support.waiting import PATIENCE, Steps, until
 
 from .conftest import clean
 
@@ -36,6 +37,11 @@ Ending = Callable[[socket.socket], None]
 def host(request: pytest.FixtureRequest) -> Iterator[Server]:
     worker, threads = request.param
     yield from clean("tests.support.streamapp:quick", worker=worker, threads=threads)
+
+
+@pytest.fixture(scope="module")
+def measuring() -> Iterator[Server]:
+    yield from clean("tests.support.streamapp:measuring", worker="gthread", threads=4)
 
 
 # --- Bodies arrive as they are -------------------------------------------------------------------
@@ -70,6 +76,28 @@ def test_a_body_is_the_same_across_the_hand_over_and_the_connection_closes_behin
         assert reply.body == WHOLE
         assert visitor.is_closed()
     assert upstream.connections == 1
+
+
+@pytest.mark.parametrize("framing", FRAMINGS, ids=repr)
+def test_blocks_grow_while_a_response_that_may_leave_is_in_its_thread(
+    measuring: Server, service: ServiceFactory, framing: Framing
+) -> None:
+    """Waiting for the next block reads it, in the size that it has grown to: a download costs a
+    third of what it does in blocks of 64 KiB."""
+    body = random.Random(5).randbytes(16 << 20)
+
+    def script(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.send(framing.head(len(body)) + framing.encode(body) + framing.end)
+
+    notes = Notes(measuring)
+    with StreamVisitor(measuring.port) as visitor:
+        visitor.ask(stream_target(service(script).port))
+        reply = visitor.reply()
+        assert (reply.status, reply.complete) == (200, True)
+        assert reply.body == body
+    (noted,) = until(notes.new, "the largest block is noted")
+    assert int(noted.rpartition(" ")[2]) > 65536
 
 
 def ending_with(steps: Steps, end: bytes = b"", ending: Ending = close) -> Script:

@@ -50,11 +50,11 @@ class Departure:
         self._writable = select.poll()
         self._writable.register(self._visitor, select.POLLOUT)
 
-    def is_due(self, response: UpstreamResponse, passed: int) -> bool:
+    def is_due(self, response: UpstreamResponse, passed: int, size: int) -> bool:
         """Whether `response`, of whose body `passed` bytes went out, is to leave now.
 
-        Waits for its next block and until the visitor takes one, or until it is time. Raises as
-        reading it does.
+        Waits for its next block, of at most `size` bytes, and until the visitor takes one, or until
+        it is time. Raises as reading it does.
         """
         if response.framing.complete or response.connection is None:
             return False  # what is left has come, or broke off
@@ -67,7 +67,7 @@ class Departure:
             return True
         # Uploads are the thread's work: they go on here, and one that broke off keeps it.
         remaining = max(0.0, self._due - time.monotonic())
-        return not response.wait(remaining) and response.request_is_sent
+        return not response.wait(remaining, size) and response.request_is_sent
 
     def room(self) -> int:
         """How many bytes the server may be given, so that writing them does not wait.
