@@ -14,6 +14,7 @@ import socket
 import time
 from typing import NamedTuple
 
+from . import nowait
 from .errors import ClientGone
 from .servers import VisitorSocket
 from .upload import FIRST_BLOCK, Upload
@@ -161,7 +162,7 @@ class Channel:
 
     def _receive_now(self, size: int) -> bytes | None:
         try:
-            data = self.sock.recv(size)
+            data = nowait.receive(self.sock, size)
         except BlockingIOError:
             return None
         except OSError as error:

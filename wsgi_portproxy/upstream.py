@@ -14,6 +14,7 @@ from collections import deque
 
 import urllib3
 
+from . import nowait
 from .answer import UpstreamResponse
 from .channel import Limits
 from .errors import NoResponse
@@ -54,9 +55,7 @@ class UpstreamPool(urllib3.HTTPConnectionPool):
             except IndexError:  # another thread took it
                 break
             # Whatever came on it belongs to no request, be it its end.
-            if not connection.incoming.poll(0) and not (
-                only_trusted and not _is_trusted(connection)
-            ):
+            if nowait.is_silent(connection.sock) and (not only_trusted or _is_trusted(connection)):
                 return connection
             connection.close()
         made = self._new_conn()

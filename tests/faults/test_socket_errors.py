@@ -23,7 +23,7 @@ from tests.support.received import recording
 from tests.support.urls import path_form
 from tests.support.waiting import until
 from tests.unit.given import environ
-from wsgi_portproxy import PortProxy
+from wsgi_portproxy import PortProxy, nowait
 from wsgi_portproxy.exchange import UpstreamConnection
 from wsgi_portproxy.upstream import UpstreamPool
 
@@ -58,14 +58,10 @@ class FaultySocket(socket.socket):
     fault: Fault
 
     def send(self, *args: Any) -> int:
-        self._fail_at("send")
+        self.fail_at("send")
         return super().send(*args)
 
-    def recv(self, *args: Any) -> bytes:
-        self._fail_at("recv")
-        return super().recv(*args)
-
-    def _fail_at(self, name: str) -> None:
+    def fail_at(self, name: str) -> None:
         try:
             self.fault.at(name)
         except ConnectionError:  # then it is over for the kernel too
@@ -100,10 +96,21 @@ class FaultyConnection(UpstreamConnection):
         return faulty
 
 
+receive_really = nowait.receive
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    """Each read of a service goes through this one."""
+    if isinstance(sock, FaultySocket):
+        sock.fail_at("recv")
+    return receive_really(sock, size)
+
+
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[PortProxy]:
     """In this process, with the faulty connections where urllib3 looks for their class."""
     monkeypatch.setattr(UpstreamPool, "ConnectionCls", FaultyConnection)
+    monkeypatch.setattr(nowait, "receive", receive)
     one = PortProxy(app, authorizer=may_view, mount=MOUNT, head_timeout=10)
     yield one
     one.close()
