@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -230,3 +232,50 @@ def test_blocks_grow_to_a_bound() -> None:
     assert source.asked[0] == FIRST_BLOCK
     assert max(source.asked) == LAST_BLOCK
     assert source.asked[:3] == [FIRST_BLOCK, 2 * FIRST_BLOCK, 4 * FIRST_BLOCK]
+
+
+class LengthReader:
+    """gunicorn's, as far as we look at it: `length` bytes are due, some were read ahead."""
+
+    def __init__(self, length: int, ahead: bytes = b"") -> None:
+        self.length = length
+        self.unreader = SimpleNamespace(buf=io.BytesIO())
+        self.unreader.buf.write(ahead)
+
+    def read(self, size: int) -> bytes:
+        ahead = self.unreader.buf.getvalue()
+        self.unreader.buf = io.BytesIO()
+        self.unreader.buf.write(ahead[size:])
+        self.length -= size
+        return ahead[:size]
+
+
+def from_gunicorn(reader: LengthReader, visitor: socket.socket, length: int) -> Upload:
+    fields: dict[str, Any] = {
+        "wsgi.input": SimpleNamespace(reader=reader),
+        "gunicorn.socket": visitor,
+    }
+    upload = upload_of(environ(method="POST", CONTENT_LENGTH=str(length), **fields))
+    assert upload is not None
+    return upload
+
+
+def test_gunicorns_body_ends_where_the_next_request_begins() -> None:
+    """What was read ahead comes first; the rest is read from the socket, and counted."""
+    visitor, server = socket.socketpair()
+    with visitor, server:
+        visitor.sendall(b"the rest, and GET /next")
+        reader = LengthReader(14, b"ahead")
+        assert wire(from_gunicorn(reader, server, 14)) == [b"ahead", b"the rest,"]
+        assert reader.length == 0
+        assert server.recv(100) == b" and GET /next"
+
+
+def test_of_gunicorns_body_that_somebody_has_read_nothing_is_left() -> None:
+    """By a middleware further out: what comes behind it is another request's."""
+    visitor, server = socket.socketpair()
+    with visitor, server:
+        visitor.sendall(b"GET /next")
+        with pytest.raises(ClientGone):
+            from_gunicorn(LengthReader(0), server, 5).next_block()
+        assert server.recv(100) == b"GET /next"
