@@ -243,7 +243,7 @@ class LengthReader:
         self.unreader.buf.write(ahead)
 
     def read(self, size: int) -> bytes:
-        ahead = self.unreader.buf.getvalue()
+        ahead: bytes = self.unreader.buf.getvalue()
         self.unreader.buf = io.BytesIO()
         self.unreader.buf.write(ahead[size:])
         self.length -= size
@@ -271,11 +271,16 @@ def test_gunicorns_body_ends_where_the_next_request_begins() -> None:
         assert server.recv(100) == b" and GET /next"
 
 
-def test_of_gunicorns_body_that_somebody_has_read_nothing_is_left() -> None:
-    """By a middleware further out: what comes behind it is another request's."""
+def test_what_somebody_else_reads_of_gunicorns_body_is_missed_and_not_made_up_for() -> None:
+    """What comes behind it is another request's."""
     visitor, server = socket.socketpair()
     with visitor, server:
+        visitor.sendall(b"begun")
+        reader = LengthReader(9)
+        upload = from_gunicorn(reader, server, 9)
+        assert upload.next_block() == b"begun"
+        reader.length = 0
         visitor.sendall(b"GET /next")
         with pytest.raises(ClientGone):
-            from_gunicorn(LengthReader(0), server, 5).next_block()
+            upload.next_block()
         assert server.recv(100) == b"GET /next"
