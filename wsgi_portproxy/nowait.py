@@ -20,11 +20,10 @@ from typing import Any
 try:
     import ctypes
 
-    _libc: Any = ctypes.PyDLL(None, use_errno=True)
-except (ImportError, OSError):  # a Python without ctypes, or without a C library to be found
-    _libc = None
+    _recv: Any = ctypes.PyDLL(None, use_errno=True).recv
+except (ImportError, OSError, AttributeError):  # no ctypes, or no C library to be found by it
+    _recv = None
 else:
-    _recv = _libc.recv
     _recv.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     _recv.restype = ctypes.c_ssize_t
     _unread = ctypes.create_string_buffer(1)  # what comes here is looked at by nobody
@@ -39,7 +38,7 @@ _blocks: deque[Any] = deque()
 
 def receive(sock: socket.socket, size: int) -> bytes:
     """As `sock.recv(size)` of a non-blocking socket, with its errors."""
-    if _libc is None or size > SMALL:
+    if _recv is None or not 0 <= size <= SMALL:
         return sock.recv(size)
     try:
         block = _blocks.pop()
@@ -59,7 +58,7 @@ def is_silent(sock: socket.socket) -> bool:
 
     An error is gone from the socket then, so that one which is not silent is to be closed.
     """
-    if _libc is None:
+    if _recv is None:
         poller = select.poll()
         poller.register(sock, select.POLLIN)
         return not poller.poll(0)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # Bytes of a block: the first, and what it grows to while the service fills them. Small ones reach
 # the visitor early, large ones cost less each.
 _FIRST_BLOCK, _LAST_BLOCK = 65536, 1 << 20
+_FILLED = 7 / 8  # of what was read; the rest may have been the sizes of chunks
 log = logging.getLogger("wsgi_portproxy")
 
 
@@ -202,7 +203,7 @@ class StreamedBody:
             raise StopIteration
         self._began = True
         self._passed += len(block)
-        if len(block) == self._block < _LAST_BLOCK:
+        if self._block < _LAST_BLOCK and len(block) >= self._block * _FILLED:
             self._block *= 2
         return block
 

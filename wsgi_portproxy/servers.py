@@ -28,7 +28,6 @@ class VisitorSocket(Protocol):
 
     def fileno(self) -> int: ...
     def getsockname(self) -> Any: ...
-    def recv_into(self, buffer: bytearray, nbytes: int) -> int: ...
 
 
 class BodyReader:
@@ -64,13 +63,14 @@ class GunicornLengthReader(BodyReader):
     it has read ahead comes from its reader, and the rest from the socket, into memory that is kept.
     """
 
-    def __init__(self, reader: Any, sock: VisitorSocket) -> None:
+    def __init__(self, reader: Any, sock: Any) -> None:
         self._reader = reader
-        self.socket: VisitorSocket = sock
+        self.socket = sock
+        self._recv_into: Callable[[bytearray, int], int] = sock.recv_into
         self._memory = bytearray()
 
     def buffered(self) -> bool:
-        return bool(self._reader.unreader.buf.tell())
+        return not self._reader.length or bool(self._reader.unreader.buf.tell())
 
     def read(self, limit: int) -> Block:
         buffered = self._reader.unreader.buf.tell()
@@ -82,7 +82,7 @@ class GunicornLengthReader(BodyReader):
             return b""
         if limit > len(self._memory):
             self._memory = bytearray(limit)
-        size = self.socket.recv_into(self._memory, limit)
+        size = self._recv_into(self._memory, limit)
         self._reader.length -= size  # the next request begins behind the body
         return memoryview(self._memory)[:size]
 
@@ -111,8 +111,9 @@ def body_reader(environ: WSGIEnvironment) -> BodyReader:
     if kind == "ChunkedReader" and hasattr(reader, "buf"):
         return GunicornChunkedReader(reader)
     # What the kernel holds of a TLS connection says nothing of what can be read from it.
-    knows = hasattr(reader, "length") and hasattr(getattr(reader, "unreader", None), "buf")
-    if kind == "LengthReader" and knows and not is_tls(sock):
+    unreader = getattr(reader, "unreader", None)
+    is_known = getattr(unreader, "sock", None) is sock and hasattr(unreader, "buf")
+    if kind == "LengthReader" and is_known and hasattr(reader, "length") and not is_tls(sock):
         return GunicornLengthReader(reader, sock)
     return BodyReader(environ)
 

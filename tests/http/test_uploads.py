@@ -107,7 +107,7 @@ def test_a_body_sent_byte_by_byte_arrives(
     assert (seen[0].body, seen[0].complete) == (body, True)
 
 
-SIZES = [1, 1023, 1024, 1025, 16383, 16384, 16385, 65536, 131072, 1_000_001]
+SIZES = [1, 1023, 1024, 1025, 16383, 16384, 16385, 65536, 131072, 1_000_001, 5_000_011]
 
 
 @FRAMINGS

@@ -21,9 +21,9 @@ DATA = bytes(range(256)) * 16
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As here, and as on a Python without ctypes."""
     if request.param == "python":
-        monkeypatch.setattr(nowait, "_libc", None)
+        monkeypatch.setattr(nowait, "_recv", None)
     else:
-        assert nowait._libc is not None
+        assert nowait._recv is not None
 
 
 @pytest.fixture
@@ -100,6 +100,12 @@ def until_something_else_than_blocking(ours: socket.socket, size: int) -> bytes:
         except BlockingIOError:
             threading.Event().wait(0.001)
     raise AssertionError("nothing came")
+
+
+def test_a_size_below_zero_is_an_error(ends: tuple[socket.socket, socket.socket]) -> None:
+    """Of a socket; the C library would take it for a very large one."""
+    with pytest.raises(ValueError, match="negative"):
+        receive(ends[1], -1)
 
 
 def test_a_closed_socket_is_an_error(ends: tuple[socket.socket, socket.socket]) -> None:

@@ -237,9 +237,9 @@ def test_blocks_grow_to_a_bound() -> None:
 class LengthReader:
     """gunicorn's, as far as we look at it: `length` bytes are due, some were read ahead."""
 
-    def __init__(self, length: int, ahead: bytes = b"") -> None:
+    def __init__(self, length: int, sock: socket.socket, ahead: bytes = b"") -> None:
         self.length = length
-        self.unreader = SimpleNamespace(buf=io.BytesIO())
+        self.unreader = SimpleNamespace(buf=io.BytesIO(), sock=sock)
         self.unreader.buf.write(ahead)
 
     def read(self, size: int) -> bytes:
@@ -265,7 +265,7 @@ def test_gunicorns_body_ends_where_the_next_request_begins() -> None:
     visitor, server = socket.socketpair()
     with visitor, server:
         visitor.sendall(b"the rest, and GET /next")
-        reader = LengthReader(14, b"ahead")
+        reader = LengthReader(14, server, b"ahead")
         assert wire(from_gunicorn(reader, server, 14)) == [b"ahead", b"the rest,"]
         assert reader.length == 0
         assert server.recv(100) == b" and GET /next"
@@ -276,10 +276,12 @@ def test_what_somebody_else_reads_of_gunicorns_body_is_missed_and_not_made_up_fo
     visitor, server = socket.socketpair()
     with visitor, server:
         visitor.sendall(b"begun")
-        reader = LengthReader(9)
+        reader = LengthReader(9, server)
         upload = from_gunicorn(reader, server, 9)
         assert upload.next_block() == b"begun"
+        assert not upload.reader.buffered()  # more of it is to be waited for
         reader.length = 0
+        assert upload.reader.buffered()  # its end is known at once
         visitor.sendall(b"GET /next")
         with pytest.raises(ClientGone):
             upload.next_block()

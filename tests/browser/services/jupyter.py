@@ -60,6 +60,11 @@ def is_put(answer: Response, path: str) -> bool:
     return answer.request.method == "PUT" and path in answer.url
 
 
+def is_a_listing(answer: Response) -> bool:
+    """Of the folder, which follows each save."""
+    return answer.request.method == "GET" and "/api/contents?content=1" in answer.url
+
+
 # --- JupyterLab
 
 
@@ -78,14 +83,13 @@ def use_lab(tour: Tour) -> None:
     see_output(notebook, "42")
     wait_for_its_kernel(notebook)
     run_a_cell(notebook, "print(6 * 9)", "54")
-    save(page)
+    with page.expect_response(is_a_listing):  # see `save`
+        save(page)
     rename(page, f"bread-{tour.address.form}.ipynb")
     tour.stays(page, f"lab/tree/bread-{tour.address.form}.ipynb")
 
 
 def rename(page: Page, name: str) -> None:
-    """Once it has listed what was saved, see `save`."""
-    page.wait_for_load_state("networkidle")
     page.get_by_role("menuitem", name="File", exact=True).click()
     page.get_by_role("menuitem", name="Rename Notebook…").click()
     page.locator("dialog input").fill(name)
