@@ -24,11 +24,9 @@ class Notes:
         self.new()
 
     def new(self) -> list[str]:
-        lines = [
-            line.removeprefix(_MARK)
-            for line in self._server.output().splitlines()
-            if line.startswith(_MARK)
-        ]
+        # A write across a page's end can be read in halves: the last line may not be whole yet.
+        whole = self._server.output().rpartition("\n")[0]
+        lines = [line.removeprefix(_MARK) for line in whole.splitlines() if line.startswith(_MARK)]
         fresh, self._seen = lines[self._seen :], len(lines)
         return fresh
 
@@ -41,4 +39,4 @@ class Notes:
             return len(lines) >= len(expected)
 
         until(come, f"noted: {expected}")
-        assert lines == list(expected)
+        assert lines == list(expected), lines
