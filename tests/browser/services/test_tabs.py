@@ -49,20 +49,17 @@ def test_tensorboard_and_jupyterlab(
     edited = jupyter.sign_in(lab)
     notebook = jupyter.new_notebook(edited)
     jupyter.run_a_cell(notebook, "print(6 * 7)", "42")
-    jupyter.save(edited, first=True)
-    lab.stays(edited, "lab/tree/Untitled")
+    notebook = jupyter.open_by_its_address(lab, edited, jupyter.save(edited, first=True))
     for number in range(2):
         see_some_charts(charts)
         charts.reload()
         see_some_charts(charts)
         jupyter.run_a_cell(notebook, f"print('{form}', {number})", f"{form} {number}")
         jupyter.save(edited)
-        with jupyter.loading(edited):
-            edited.reload()
+        jupyter.reload(lab, edited)
         jupyter.see_output(notebook, f"{form} {number}")
         jupyter.wait_for_its_kernel(notebook)
         tensorboard.stays(charts)
-        lab.stays(edited, "lab/tree/Untitled")
 
 
 def see_some_charts(page: Page) -> None:
