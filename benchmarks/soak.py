@@ -46,10 +46,9 @@ LEAST_WARM_UP = 100
 MOST_WRONG = 20  # then mixed load stops
 SETTLE = 20.0  # seconds for what was aborted to be noticed and closed; the relay lingers for 10
 # The bounds. Descriptors and threads are to be the very same. A tunnel that leaks shows in Python's
-# objects, of which some come with caches: ten for each port, of which the service that restarts has
-# had another each time (64 are kept), and four for fields that were asked for in a new way (256).
-# Memory is what malloc keeps of the buffers of those that were full, 256 KiB a direction.
-MORE_OBJECTS = 1000
+# objects, of which a few come and go with caches. Memory is what malloc keeps of the buffers of
+# those that were full, 256 KiB a direction.
+MORE_OBJECTS = 100
 MORE_MEMORY = 8192  # KiB
 REST = 0.05  # of a core that the worker may use when nothing goes on: its timers
 SLICE = 60.0  # seconds of mixed load, after which the services in this process are made anew

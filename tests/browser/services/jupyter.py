@@ -81,8 +81,9 @@ def use_lab(tour: Tour) -> None:
     run_a_cell(notebook, "print(6 * 9)", "54")
     with page.expect_response(is_a_listing):  # see `save`
         save(page)
-    rename(page, f"bread-{tour.address.form}.ipynb")
-    tour.stays(page, "lab")
+    name = f"bread-{tour.address.form}.ipynb"
+    rename(page, name)
+    tour.stays(page, f"lab/tree/{name}")
 
 
 def open_by_its_address(tour: Tour, page: Page, name: str) -> Locator:
@@ -97,10 +98,12 @@ def open_by_its_address(tour: Tour, page: Page, name: str) -> Locator:
 
 
 def reload(tour: Tour, page: Page) -> None:
-    """The page, which comes back at its address."""
+    """The page, which comes back at its address. Done once JupyterLab has stored what is open: from
+    then on the address follows."""
     path = page.url.removeprefix(tour.base)
-    page.reload()
-    build_nothing(page)
+    with page.expect_response(lambda answer: is_put(answer, "/lab/api/workspaces/")):
+        page.reload()
+        build_nothing(page)
     tour.stays(page, path)
 
 
