@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support import marks, ports
 from tests.support.servers import Server, gunicorn
 from tests.support.service import Script, Service
 
 ServiceFactory = Callable[[Script], Service]
+
+
+@pytest.fixture(autouse=True)
+def _of_its_own() -> Iterator[None]:
+    """Each test marks its requests, and holds its ports until it is over."""
+    marks.begin_test()
+    yield
+    ports.release()
 
 
 @pytest.fixture
@@ -31,3 +40,10 @@ def host() -> Iterator[Server]:
     """The test app under gunicorn gthread with 8 threads."""
     with gunicorn() as server:
         yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, the tests of a file stay together: they share servers."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))

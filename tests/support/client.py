@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from . import marks
+
 Self = TypeVar("Self", bound="Client")
 
 
@@ -135,7 +137,8 @@ def request_bytes(
     host: str = "app.test",
 ) -> bytes:
     """A request as alice, whom the test app lets through."""
-    fields = [("Host", host), *([("Cookie", cookie)] if cookie else []), *(headers or [])]
+    fields = [("Host", host), (marks.FIELD, marks.current())]
+    fields += [*([("Cookie", cookie)] if cookie else []), *(headers or [])]
     if body:
         fields.append(("Content-Length", str(len(body))))
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]

@@ -17,6 +17,7 @@ from wsgi_portproxy import PortProxy, RequestMetrics, caps
 
 from . import run_server
 from .hostapp import MOUNT, app, may_view
+from .notes import say
 from .streamapp import of_server
 
 MAX_BODY = 1000  # bytes
@@ -45,7 +46,7 @@ logger.setLevel(logging.DEBUG)
 
 
 def tell(metrics: RequestMetrics) -> None:
-    print("metrics " + json.dumps(asdict(metrics)), file=sys.stderr, flush=True)
+    say("metrics " + json.dumps(asdict(metrics)))
 
 
 def fail(metrics: RequestMetrics) -> None:

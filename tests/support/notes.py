@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from .marks import UNMARKED, current, mark_of
 from .servers import Server
 from .waiting import until
 
-_MARK = "noted: "
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_NOTED = "noted: "
 
 
-def note(text: str) -> None:
-    """One line, in one write: threads may note at once."""
-    os.write(2, f"\n{_MARK}{text}\n".encode())
+def say(text: str) -> None:
+    """One line of the log, in one write: threads may speak at once."""
+    os.write(2, f"\n{text}\n".encode())
+
+
+def note(environ: WSGIEnvironment, text: str) -> None:
+    """A line of the log about a request."""
+    say(f"{_NOTED}{mark_of(environ)} {text}")
 
 
 class Notes:
-    """The lines that an app noted, since the last look."""
+    """What an app noted of this test's requests, and of those without a mark, since the last
+    look."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -24,11 +35,11 @@ class Notes:
         self.new()
 
     def new(self) -> list[str]:
-        # A write across a page's end can be read in halves: the last line may not be whole yet.
-        whole = self._server.output().rpartition("\n")[0]
-        lines = [line.removeprefix(_MARK) for line in whole.splitlines() if line.startswith(_MARK)]
+        lines = self._server.output().splitlines()
         fresh, self._seen = lines[self._seen :], len(lines)
-        return fresh
+        noted = [line.removeprefix(_NOTED) for line in fresh if line.startswith(_NOTED)]
+        marked = [line.split(" ", 1) for line in noted]
+        return [text for mark, text in marked if mark in (current(), UNMARKED)]
 
     def wait_for(self, *expected: str) -> None:
         """Exactly these lines come, in this order; an answer may come before its `close`."""

@@ -28,29 +28,29 @@ _go = threading.Event()
 class Body:
     """The blocks of an answer; notes that it was closed."""
 
-    def __init__(self, blocks: Iterable[bytes], path: str) -> None:
+    def __init__(self, blocks: Iterable[bytes], environ: WSGIEnvironment) -> None:
         self._blocks = iter(blocks)
-        self._path = path
+        self._environ = environ
 
     def __iter__(self) -> Iterator[bytes]:
         return self._blocks
 
     def close(self) -> None:
-        note(f"app closed {self._path}")
+        note(self._environ, f"app closed {self._environ['PATH_INFO']}")
 
 
 def pages(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """/status/N answers with that status; /stream sends its second half when /go is asked for; all
     else is the test app's."""
     path = environ["PATH_INFO"]
-    note(f"app {environ['REQUEST_METHOD']} {path}")
+    note(environ, f"app {environ['REQUEST_METHOD']} {path}")
     if path.startswith("/status/"):
         fields = [("Content-Type", "text/html"), ("Location", "/elsewhere"), ("X-From", "app")]
         start_response(f"{path[8:11]} Of The App", [*fields, ("Set-Cookie", "sessionid=1; Path=/")])
-        return Body([b"the app's ", b"own page"], path)
+        return Body([b"the app's ", b"own page"], environ)
     if path == "/stream":
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return Body(_halves(), path)
+        return Body(_halves(), environ)
     if path == "/go":
         _go.set()
     return app(environ, start_response)
@@ -77,7 +77,7 @@ def _login(request: Request) -> WSGIApplication:
 def noting(request: Request, target: Target) -> bool | WSGIApplication:
     """By the cookie `user`: alice may use alice's ports, nobody is sent to the login page, for eve
     it fails, others may not. In the host form without parameters, all ports are alice's."""
-    note(f"authorizer {target.form} {target.port} {target.path}")
+    note(request.environ, f"authorizer {target.form} {target.port} {target.path}")
     user = request.cookies.get("user")
     if user is None:
         return _login(request)

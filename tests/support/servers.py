@@ -28,7 +28,13 @@ class Server:
     log: Path
 
     def output(self) -> str:
-        return self.log.read_text("utf-8", "replace")
+        """What was printed so far, in whole lines: the last may be half written."""
+        return whole_lines(self.log)
+
+
+def whole_lines(log: Path) -> str:
+    """The lines of a file that another process writes, without one that has no end yet."""
+    return "".join(log.read_text("utf-8", "replace").rpartition("\n")[:2])
 
 
 def _answers(port: int) -> None:

@@ -106,7 +106,7 @@ def measuring(environ: WSGIEnvironment, start_response: StartResponse) -> Iterat
             yield block
     finally:
         _close(body)
-        note(f"largest block: {largest}")
+        note(environ, f"largest block: {largest}")
 
 
 def _close(body: Iterable[bytes]) -> None:

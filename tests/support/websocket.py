@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from . import marks
 from .client import Client
 from .service import Exchange, Script
 
@@ -46,7 +47,7 @@ def handshake(
         for name, value in STANDARD.items()
         if name not in set(without)
     }
-    lines = [f"{method} {target} {version}", f"Host: {host}"]
+    lines = [f"{method} {target} {version}", f"Host: {host}", f"{marks.FIELD}: {marks.current()}"]
     lines += [f"Cookie: {cookie}"] if cookie else []
     lines += [f"{name}: {value}" for name, value in [*standard.items(), *fields]]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
