@@ -15,6 +15,8 @@ FUZZ_VENV = .venv-fuzz
 export FUZZ_SECONDS = 60
 FUZZ_TARGETS =
 SOAK_SECONDS = 1800
+# For the command line: make mutants MUTANTS_FLAGS="--modules cookies --sample 50 --seed 7"
+MUTANTS_FLAGS =
 PEERS_VENV = .venv-peers
 PEERS = benchmarks/peers/requirements.txt
 # For the command line: make bench-peers PEERS_FLAGS=--quick
@@ -24,8 +26,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# With -j the checks would write over one another's output, and the venv be made twice.
-.NOTPARALLEL:
 
 .PHONY: help
 help: ## List the targets
@@ -35,8 +35,21 @@ help: ## List the targets
 demo: $(VENV)/demo-installed ## A multi-user Django app with TensorBoard behind it, to try in a browser
 	@$(VENV_PYTHON) examples/demo.py --port $(PORT) --tensorboard-port $(TENSORBOARD_PORT)
 
+# Side by side, the long ones first. Most of them wait as often as they work.
+CHECKS = servers test-browser-quick tables unit wheel-test types audit lint
+CHECKS_AT_A_TIME = 4
+# Workers of one run of pytest, for tests that start servers and wait for them.
+WORKERS = 4
+PYTEST = $(VENV_PYTHON) -m pytest
+SPREAD = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# What measures the machine, or counts what a busy one does, has it for itself.
+ALONE = $(PYTEST) --ignore=tests/browser -m alone
+
 .PHONY: test
-test: $(VENV)/test-installed chromium lint types audit suite unit wheel-test test-browser-quick ## All checks below but test-browser; CI runs that too
+test: $(VENV)/test-installed chromium ## Every check before a commit, side by side: all below but test-browser
+	@echo "Running side by side: $(CHECKS). Each is shown when it has ended."
+	@$(MAKE) --no-print-directory --jobs=$(CHECKS_AT_A_TIME) --keep-going --output-sync=target $(CHECKS)
+	$(ALONE)
 	@echo
 	@echo "All checks passed."
 
@@ -54,8 +67,27 @@ audit: $(VENV)/test-installed ## Known vulnerabilities (pip-audit), risky code (
 	$(VENV_PYTHON) scripts/audit.py
 
 .PHONY: suite
-suite: $(VENV)/test-installed ## The tests, without those in a browser
-	$(VENV_PYTHON) -m pytest --ignore=tests/browser
+suite: tables servers ## The tests, without those in a browser
+	$(ALONE)
+
+.PHONY: tables
+tables: $(VENV)/test-installed ## The tests without sockets: rules as tables, properties
+	$(PYTEST) tests/unit tests/property
+
+.PHONY: servers
+servers: $(VENV)/test-installed ## The tests over sockets, on real servers, WORKERS=4 at a time
+	$(PYTEST) --ignore=tests/browser --ignore=tests/unit --ignore=tests/property -m "not alone" $(SPREAD)
+
+.PHONY: coverage
+coverage: $(VENV)/test-installed ## Lines and branches that the tests run, in servers too; fails for fewer than before
+	rm -rf .coverage
+	$(VENV_PYTHON) -m coverage run -m pytest --ignore=tests/browser -m "not alone" $(SPREAD)
+	$(VENV_PYTHON) -m coverage combine --quiet
+	$(VENV_PYTHON) -m coverage report
+
+.PHONY: mutants
+mutants: $(VENV)/test-installed ## Break the package in 200 places, and count what the tests notice
+	$(VENV_PYTHON) scripts/mutants.py $(MUTANTS_FLAGS)
 
 .PHONY: unit
 unit: $(VENV)/test-installed ## The unit tables on every other CPython >= 3.10 of this machine
@@ -115,7 +147,7 @@ screenshot: $(VENV)/test-installed chromium ## Make the pictures of the README a
 .PHONY: clean
 clean: ## Remove the environments, caches, builds and the demo's data
 	rm -rf $(VENV) $(SERVICES_VENV) $(FUZZ_VENV) $(PEERS_VENV) .fuzz .venv-3.* build dist
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .bench
 	rm -rf examples/django_project/data
 	find wsgi_portproxy tests examples scripts benchmarks fuzz -name __pycache__ -prune -exec rm -rf {} +
 

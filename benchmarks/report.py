@@ -1,4 +1,8 @@
-"""What a measurement found: rows against targets, printed and saved as JSON and Markdown."""
+"""What a measurement found: rows against targets, printed and saved.
+
+The tables are kept in the repository (results/), with the conditions; the raw samples behind them
+stay on the machine that measured (.bench/).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
+SAMPLES = RESULTS.parents[1] / ".bench"
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Row:
     """One thing measured. `value` is what the target is about, a ratio or an amount per tunnel.
 
     target: such as "at least 0.7"; None for a row that explains another one. samples: the values
-    of single rounds, for the JSON.
+    of single rounds, for the raw samples.
     """
 
     name: str
@@ -71,18 +76,18 @@ def save(
     first: str = "",
     more: dict[str, Any] | None = None,
 ) -> Path:
-    """Write results/`name`.json and .md; the path of the latter.
+    """Write results/`name`.md, whose path is returned, and .bench/`name`.json.
 
     first: Markdown that comes before the rows; more: what the JSON has besides them.
     """
-    RESULTS.mkdir(exist_ok=True)
+    SAMPLES.mkdir(exist_ok=True)
     conditions = {"date": time.strftime("%Y-%m-%d %H:%M"), **machine(), **settings}
     document = {
         "conditions": conditions,
         "rows": [{**dataclasses.asdict(row), "reached": row.reached} for row in rows],
         **(more or {}),
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    (SAMPLES / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     listed = ", ".join(f"{key} {value}" for key, value in conditions.items())
     path = RESULTS / f"{name}.md"
     parts = [f"# {title}", *([first] if first else []), table(rows), notes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -17,8 +17,8 @@ from werkzeug.wrappers import Response
 from tests.conftest import ServiceFactory
 from tests.support.hostapp import MOUNT, app, may_view
 from tests.support.ports import free_port
-from tests.support.received import OK, Received, by_target, recording
-from tests.support.service import Service, answers
+from tests.support.received import OK, Received, recording
+from tests.support.service import Service
 from tests.support.waiting import until
 from wsgi_portproxy import AskApp, PortProxy, Target
 from wsgi_portproxy.links import ENVIRON_KEY
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 ALICE = {"Cookie": "user=alice"}
 BROWSER = {**ALICE, "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 @contextmanager
@@ -95,71 +94,21 @@ def test_the_apps_own_requests_and_responses_are_not_touched(url: str) -> None:
     assert body.closed == 0
 
 
-def test_the_environ_of_a_request_for_a_port_stays_as_it_is(
-    echo: tuple[Service, list[Received]],
-) -> None:
-    upstream, seen = echo
-    environ = Request.blank(
-        f"/alice/vision/x?port={upstream.port}", method="POST", POST=b"body", headers=ALICE
-    ).environ
-    before = dict(environ)
-    proxy = PortProxy(app, authorizer=may_view, mount=MOUNT)
-    body = proxy(environ, lambda *args: lambda data: None)
-    assert b"".join(body) == b"hi"
-    body.close()  # type: ignore[attr-defined]
-    proxy.close()
-    assert environ == before
-    assert seen[0].body == b"body"
-
-
 # --- 2 and 3: may it be used? --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("url", ["/alice/vision/x?port={}", "/alice/vision/proxy/{}/x"])
-def test_the_authorizer_is_asked_once_and_before_any_connection(
-    echo: tuple[Service, list[Received]], method: str, url: str
+def test_the_authorizer_is_asked_before_any_connection(
+    echo: tuple[Service, list[Received]],
 ) -> None:
-    upstream, seen = echo
     calls: list[int] = []
 
     def authorizer(request: Request, target: Target) -> bool:
-        calls.append(upstream.connections)
+        calls.append(echo[0].connections)
         return True
 
     with opened(authorizer=authorizer) as client:
-        assert client.open(url.format(upstream.port), method=method).status_code == 200
-    assert calls == [0]
-    assert len(seen) == 1
-
-
-REFUSALS: dict[str, tuple[Callable[[], Any], int]] = {
-    "false": (lambda: False, 403),
-    "none": (lambda: None, 500),
-    "one": (lambda: 1, 500),
-    "text": (lambda: "no", 500),
-    "mock": (Mock, 500),
-    "response": (lambda: Response("pay first", 402), 402),
-    "redirect": (lambda: Response("", 302, {"Location": "/login"}), 302),
-    "raises": (Mock(side_effect=RuntimeError("secret")), 503),
-}
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("verdict", "status"), REFUSALS.values(), ids=REFUSALS)
-def test_without_a_plain_yes_the_service_hears_nothing(
-    echo: tuple[Service, list[Received]], verdict: Callable[[], Any], status: int, method: str
-) -> None:
-    upstream, _ = echo
-    with opened(authorizer=lambda request, target: verdict()) as client:
-        for url in (
-            f"/alice/vision/?port={upstream.port}",
-            f"/alice/vision/proxy/{upstream.port}/",
-        ):
-            answer = client.open(url, method=method)
-            assert answer.status_code == status
-            assert "secret" not in answer.text
-    assert upstream.connections == 0
+        assert client.get(f"/alice/vision/x?port={echo[0].port}").status_code == 200
+    assert (calls, echo[0].connections) == ([0], 1)
 
 
 def test_a_mock_may_be_an_authorizer(echo: tuple[Service, list[Received]]) -> None:
@@ -169,17 +118,6 @@ def test_a_mock_may_be_an_authorizer(echo: tuple[Service, list[Received]]) -> No
         assert client.get(f"/alice/vision/?port={echo[0].port}").status_code == 200
     [call] = authorizer.call_args_list
     assert call.args[1].params == {"username": "alice", "project": "vision"}
-
-
-def test_a_port_that_is_not_open_is_refused_before_anybody_is_asked() -> None:
-    authorizer = Mock(return_value=True)
-    with opened(authorizer=authorizer) as client:
-        answer = client.get("/alice/vision/?port=5000")
-    assert (answer.status_code, answer.text) == (
-        403,
-        "Port 5000 is outside allowed range (10000-20000)\n",
-    )
-    assert authorizer.call_count == 0
 
 
 def test_ports_per_project(echo: tuple[Service, list[Received]]) -> None:
@@ -209,18 +147,6 @@ def test_a_redirect_to_the_path_form_needs_permission_too(
 # --- AskApp --------------------------------------------------------------------------------------
 
 
-def test_whoever_may_see_the_page_may_use_the_port(echo: tuple[Service, list[Received]]) -> None:
-    url = f"/alice/vision/x?port={echo[0].port}"
-    with opened(authorizer=AskApp()) as client:
-        assert client.get(url, headers=ALICE).text == "hi"
-        bob = client.get(url, headers={"Cookie": "user=bob"})
-        assert (bob.status_code, bob.text) == (403, "not yours\n")
-        nobody = client.post(url)
-        assert (nobody.status_code, nobody.location, nobody.text) == (302, "/login", "sign in\n")
-        assert client.head(url).status_code == 302
-    assert echo[0].connections == 1
-
-
 def test_below_a_script_name(echo: tuple[Service, list[Received]]) -> None:
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         found = environ["SCRIPT_NAME"] == "/apps" and environ["PATH_INFO"] == "/alice/vision/"
@@ -239,42 +165,6 @@ def test_below_a_script_name(echo: tuple[Service, list[Received]]) -> None:
 
 
 # --- 4 and 5: there and back ---------------------------------------------------------------------
-
-
-def test_two_proxies_around_one_app(echo: tuple[Service, list[Received]]) -> None:
-    inner = PortProxy(app, authorizer=lambda request, target: False, mount="/closed/{name}")
-    outer = PortProxy(inner, authorizer=lambda request, target: True, mount="/open/{name}")
-    client = Client(outer)
-    port = echo[0].port
-    assert client.get(f"/open/x/?port={port}").status_code == 200
-    assert client.get(f"/closed/x/?port={port}").status_code == 403
-    assert client.get("/login").text == "the app: /login?\n"
-    outer.close()
-    assert echo[0].connections == 1
-
-
-def test_redirects_are_followed_within_the_port_only(service: ServiceFactory) -> None:
-    other = service(answers(OK))
-    seen: list[Received] = []
-    responses = {
-        "/": b"HTTP/1.1 302 Found\r\nLocation: /home\r\nContent-Length: 0\r\n\r\n",
-        "/home": OK,
-        "/away": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/\r\n"
-        b"Content-Length: 0\r\n\r\n" % other.port,
-    }
-    upstream = service(by_target(responses, seen))
-    with opened() as client:
-        url = f"/alice/vision{{}}?port={upstream.port}"
-        assert client.get(url.format("/"), headers=ALICE).text == "hi"
-        away = client.get(url.format("/away"), headers=ALICE)
-        assert (away.status_code, away.location) == (302, f"http://127.0.0.1:{other.port}/")
-        post = client.post(url.format("/"), headers=ALICE)
-        assert (post.status_code, post.location) == (
-            302,
-            f"/alice/vision/home?port={upstream.port}",
-        )
-    assert [request.target for request in seen] == ["/", "/home", "/away", "/"]
-    assert other.connections == 0
 
 
 def test_what_the_authorizer_knows_to_be_the_apps_cookies_is_withheld(

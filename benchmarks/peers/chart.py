@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from benchmarks.report import RESULTS
+from benchmarks.report import SAMPLES
 
 from .contestants import JUPYTER, NGINX, NGINX_BUFFERED, OURS, RAW, REVPROXY, WERKZEUG, WSGIPROXY2
 from .wide import Wide
@@ -178,7 +178,7 @@ def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> st
 
 
 def draw_saved() -> None:
-    saved = json.loads((RESULTS / "peers.json").read_text())
+    saved = json.loads((SAMPLES / "peers.json").read_text())
     FILE.write_text(draw(saved["contestants"], saved["conditions"]), encoding="utf-8")
 
 

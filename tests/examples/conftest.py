@@ -6,16 +6,10 @@ The service behind a port is the standard library's server: what people start fi
 from __future__ import annotations
 
 import contextlib
-import http.client
-import http.cookiejar
 import http.server
-import re
 import sys
 import threading
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,69 +20,6 @@ from tests.support.servers import ROOT, running
 from tests.support.waiting import PATIENCE
 
 EXAMPLES = ROOT / "examples"
-
-# --- A visitor -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: http.client.HTTPMessage
-    text: str
-
-    @property
-    def location(self) -> str:
-        """Path and query of the Location header."""
-        parts = urllib.parse.urlsplit(self.headers["Location"])
-        return urllib.parse.urlunsplit(("", "", *parts[2:]))
-
-
-class AsItComes(urllib.request.HTTPErrorProcessor):
-    """Redirects and errors are answers like any other."""
-
-    def http_response(
-        self, request: urllib.request.Request, response: http.client.HTTPResponse
-    ) -> http.client.HTTPResponse:
-        return response
-
-
-class Visitor:
-    """A browser of sorts: it keeps cookies, sends forms, and follows no redirect by itself."""
-
-    def __init__(self, site: str) -> None:
-        self.site = site
-        self.cookies = http.cookiejar.CookieJar()
-        self._opener = urllib.request.build_opener(
-            AsItComes,
-            urllib.request.ProxyHandler({}),  # whatever http_proxy says
-            urllib.request.HTTPCookieProcessor(self.cookies),
-        )
-
-    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        return self.send("GET", path, headers=headers)
-
-    def submit(self, path: str, fields: Mapping[str, str], *, page: str | None = None) -> Answer:
-        """Send a form to `path`, with the CSRF token of the page that it is on, if it has one."""
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(page or path).text)
-        data = {**fields, **({"csrfmiddlewaretoken": token[1]} if token else {})}
-        return self.send("POST", path, urllib.parse.urlencode(data).encode())
-
-    def send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        request = urllib.request.Request(
-            self.site + path, method=method, data=body, headers=dict(headers or {})
-        )
-        with self._opener.open(request, timeout=30) as response:
-            return Answer(response.status, response.headers, response.read().decode())
-
-
-# --- A service behind a port ---------------------------------------------------------------------
 
 
 class Service(http.server.ThreadingHTTPServer):
@@ -125,7 +56,7 @@ class ServiceHandler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.path == "/held":
             self.wfile.write(answer[:1])
-            self.server.release.wait(PATIENCE)
+            self.server.release.wait(3 * PATIENCE)
             answer = answer[1:]
         self.wfile.write(answer)
 
@@ -148,9 +79,6 @@ def service() -> Iterator[Service]:
             thread.join()
 
 
-# --- gunicorn ------------------------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def gunicorn(folder: Path, app: str, env: Mapping[str, str]) -> Iterator[str]:
     """The address of an example that gunicorn serves with the shipped configuration."""
@@ -158,7 +86,7 @@ def gunicorn(folder: Path, app: str, env: Mapping[str, str]) -> Iterator[str]:
     command = [sys.executable, "-W", "error::ResourceWarning", "-m", "gunicorn"]
     command += ["--config", str(EXAMPLES / "gunicorn" / "gunicorn.conf.py")]
     command += ["--chdir", str(folder), "--bind", f"127.0.0.1:{port}", app]
-    with running(command, port, env=dict(env)) as server:
+    with running(command, port, env=dict(env), seconds=3 * PATIENCE) as server:
         yield f"http://127.0.0.1:{port}"
         assert "Traceback" not in server.output()
         assert "ResourceWarning" not in server.output()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import pytest
 
 from tests.support.ports import free_port
 from tests.support.servers import ROOT
+from tests.support.visitor import Visitor
 from tests.support.waiting import until
 
-from .conftest import EXAMPLES, Service, Visitor, gunicorn
+from .conftest import EXAMPLES, Service, gunicorn
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,18 @@ class Site:
     def __init__(self, url: str, example: Example) -> None:
         self.url = url
         self.example = example
+        self._signed_in: dict[str, Visitor] = {}
 
     def anonymous(self) -> Visitor:
         return Visitor(self.url)
 
     def signed_in(self, user: str) -> Visitor:
-        visitor = self.anonymous()
-        assert sign_in(visitor, self.example.login, user) == "/"
-        return visitor
+        """Always the same: a login takes a while, as it should."""
+        if user not in self._signed_in:
+            visitor = self.anonymous()
+            assert sign_in(visitor, self.example.login, user) == "/"
+            self._signed_in[user] = visitor
+        return self._signed_in[user]
 
 
 def sign_in(visitor: Visitor, login: str, user: str) -> str:
@@ -76,28 +82,40 @@ def running_site(example: Example, folder: Path) -> Iterator[Site]:
         yield Site(url, example)
 
 
-@pytest.fixture(scope="module", params=[PLAIN, FLASK, DJANGO], ids=lambda example: example.folder)
-def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    example: Example = request.param
-    with running_site(example, tmp_path_factory.mktemp(example.folder)) as site:
-        yield site
-
-
 @pytest.fixture(scope="module")
-def django_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(DJANGO, tmp_path_factory.mktemp("django")) as site:
-        yield site
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Example], Site]]:
+    """Each example is started once, by the first test that asks for it."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(example: Example) -> Site:
+            folder = tmp_path_factory.mktemp(example.folder)
+            return stack.enter_context(running_site(example, folder))
+
+        yield start
 
 
-@pytest.mark.parametrize("user", ["alice", "carol"], ids=["owner", "viewer"])
-def test_who_may_view_the_project_may_use_its_ports(
-    site: Site, service: Service, user: str
-) -> None:
-    answer = site.signed_in(user).get(f"/alice/vision/?port={service.port}")
-    assert answer.status == 200
-    assert answer.text == f"service on {service.port}: GET /"
+@pytest.fixture(params=[PLAIN, FLASK, DJANGO], ids=lambda example: example.folder)
+def site(request: pytest.FixtureRequest, sites: Callable[[Example], Site]) -> Site:
+    return sites(request.param)
+
+
+@pytest.fixture
+def django_site(sites: Callable[[Example], Site]) -> Site:
+    return sites(DJANGO)
+
+
+def test_who_may_view_the_project_may_use_its_ports(site: Site, service: Service) -> None:
+    for user in ("alice", "carol"):  # the owner, and a viewer
+        visitor = site.signed_in(user)
+        assert site.example.session_cookie in {cookie.name for cookie in visitor.cookies}
+        answer = visitor.get(f"/alice/vision/?port={service.port}")
+        assert (answer.status, answer.text) == (200, f"service on {service.port}: GET /")
+    body = b"a=1&b=%2B"
+    answer = visitor.send("POST", f"/alice/vision/proxy/{service.port}/api", body)
+    assert (answer.status, service.received[-1].body) == (200, body)
+    for received in service.received:
+        assert site.example.session_cookie not in "".join(received.values("Cookie"))
 
 
 def test_a_foreign_user_gets_404_and_nothing_reaches_the_service(
@@ -130,63 +148,31 @@ def test_a_browser_is_sent_to_the_path_form_and_stays_there(site: Site, service:
     assert answer.text == f"service on {service.port}: GET /static/app.js?v=2"
 
 
-def test_a_post_reaches_the_service_with_its_body(site: Site, service: Service) -> None:
-    alice = site.signed_in("alice")
-    answer = alice.send("POST", f"/alice/vision/proxy/{service.port}/api", b"a=1&b=%2B")
-    assert answer.status == 200
-    assert service.received[-1].body == b"a=1&b=%2B"
-
-
-def test_the_session_cookie_never_reaches_the_service(site: Site, service: Service) -> None:
-    alice = site.signed_in("alice")
-    assert site.example.session_cookie in {cookie.name for cookie in alice.cookies}
-    assert alice.get(f"/alice/vision/?port={service.port}").status == 200
-    assert site.example.session_cookie not in "".join(service.received[-1].values("Cookie"))
-
-
-def test_the_project_page_is_the_apps_own_and_offers_to_open_a_port(site: Site) -> None:
-    page = site.signed_in("carol").get("/alice/vision/")
-    assert page.status == 200
-    assert 'name="port"' in page.text
-
-
-def test_a_service_that_is_not_running_is_named(site: Site) -> None:
+def test_the_project_page_offers_to_open_a_port_and_the_errors_are_named(site: Site) -> None:
+    assert 'name="port"' in site.signed_in("carol").get("/alice/vision/").text
     port = free_port()
-    answer = site.signed_in("alice").get(f"/alice/vision/?port={port}")
-    assert answer.status == 502
-    assert f"Failed to connect to service on port {port}." in answer.text
-
-
-def test_a_port_out_of_range_is_refused(site: Site) -> None:
-    answer = site.signed_in("alice").get("/alice/vision/?port=5000")
-    assert answer.status == 403
-    assert "Port 5000 is outside allowed range (10000-20000)" in answer.text
+    for number, status, text in (
+        (port, 502, f"Failed to connect to service on port {port}."),
+        (5000, 403, "Port 5000 is outside allowed range (10000-20000)"),
+    ):
+        answer = site.signed_in("alice").get(f"/alice/vision/?port={number}")
+        assert (answer.status, text in answer.text) == (status, True)
 
 
 def test_streams_run_side_by_side_and_leave_threads_for_others(
     site: Site, service: Service
 ) -> None:
     alice = site.signed_in("alice")
-    answers: list[int] = []
-    streams = [
-        threading.Thread(
-            target=lambda: answers.append(
-                alice.get(f"/alice/vision/proxy/{service.port}/held").status
-            )
-        )
-        for _ in range(8)
-    ]
-    for stream in streams:
-        stream.start()
-    try:
-        until(lambda: len(service.received) == len(streams), "all streams are open")
-        assert alice.get("/alice/vision/").status == 200
-        assert answers == []
-    finally:
-        service.release.set()
-        for stream in streams:
-            stream.join()
-    assert answers == [200] * len(streams)
+    path = f"/alice/vision/proxy/{service.port}/held"
+    with ThreadPoolExecutor(8) as pool:
+        streams = [pool.submit(alice.get, path) for _ in range(8)]
+        try:
+            until(lambda: len(service.received) == len(streams), "all streams are open")
+            assert alice.get("/alice/vision/").status == 200
+            assert not any(stream.done() for stream in streams)
+        finally:
+            service.release.set()
+        assert [stream.result().status for stream in streams] == [200] * len(streams)
 
 
 def test_a_wrong_password_does_not_sign_in(site: Site) -> None:
@@ -235,7 +221,8 @@ def test_the_plain_example_works_with_ask_app_as_well(tmp_path: Path, service: S
 
 
 def test_signing_out_closes_the_ports(django_site: Site, service: Service) -> None:
-    alice = django_site.signed_in("alice")
+    alice = django_site.anonymous()
+    sign_in(alice, DJANGO.login, "alice")
     assert alice.get(f"/alice/vision/?port={service.port}").status == 200
     alice.submit("/logout/", {}, page="/")
     assert alice.get(f"/alice/vision/?port={service.port}").status == 302
@@ -300,16 +287,8 @@ def test_the_secret_key_is_made_once_and_for_its_owner_only(
     from workbench import secret_key
 
     path = tmp_path / "data" / "secret-key"
-    keys: list[str] = []
-    workers = [
-        threading.Thread(target=lambda: keys.append(secret_key.load_or_create(path)))
-        for _ in range(8)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert len(keys) == 8
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(secret_key.load_or_create, [path] * 8))
     assert len(set(keys)) == 1
     assert len(keys[0]) > 50
     assert path.stat().st_mode & 0o777 == 0o600

@@ -1,9 +1,8 @@
-"""The hosts of these tests, and what has to be true of them after each."""
+"""The host of these tests, and what has to be true of it after each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -13,12 +12,13 @@ from tests.support.waiting import until
 
 from .offsets import AT_A_TIME
 
-THREADS = 16
+# Descriptors that may be left: idle connections to the service, and what the relay opens once.
+KEPT = 2 * AT_A_TIME
 
 
-@contextmanager
-def _host(name: str) -> Iterator[Server]:
-    with gunicorn(f"tests.faults.hosts:{name}", threads=THREADS) as server:
+@pytest.fixture(scope="session")
+def _host() -> Iterator[Server]:
+    with gunicorn("tests.support.patientapp", threads=2 * AT_A_TIME) as server:
         yield server
         output = server.output()
         position = output.find("Traceback")
@@ -26,36 +26,10 @@ def _host(name: str) -> Iterator[Server]:
         assert "ResourceWarning" not in output
 
 
-@contextmanager
-def _bounded(server: Server) -> Iterator[Server]:
-    """It must hold no more descriptors afterwards than idle connections to the service explain."""
-    worker = worker_of(server)
+@pytest.fixture
+def bounded(_host: Server) -> Iterator[Server]:
+    """A host that must not leak."""
+    worker = worker_of(_host)
     before = settled_descriptors(worker)
-    yield server
-    until(lambda: descriptors(worker) <= before + AT_A_TIME, "the descriptors are closed")
-
-
-@pytest.fixture(scope="session")
-def _patient() -> Iterator[Server]:
-    with _host("patient") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def _impatient() -> Iterator[Server]:
-    with _host("impatient") as server:
-        yield server
-
-
-@pytest.fixture
-def bounded(_patient: Server) -> Iterator[Server]:
-    """A host that waits for a service for long, and must not leak."""
-    with _bounded(_patient) as server:
-        yield server
-
-
-@pytest.fixture
-def impatient(_impatient: Server) -> Iterator[Server]:
-    """A host that waits 0.3 s for the head of an answer, and must not leak."""
-    with _bounded(_impatient) as server:
-        yield server
+    yield _host
+    until(lambda: descriptors(worker) <= before + KEPT, "the descriptors are closed")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
 
 AT_A_TIME = 8
 
 
-def at_every_offset(size: int, visit: Callable[[int], None]) -> None:
-    """Call `visit` with every offset in `size` bytes, both ends included; tell which one failed."""
+def at_each(offsets: Iterable[T], visit: Callable[[T], None]) -> None:
+    """Call `visit` with each of them; tell which one failed."""
 
-    def one(offset: int) -> None:
+    def one(offset: T) -> None:
         try:
             visit(offset)
         except Exception as error:
-            raise AssertionError(f"at byte {offset} of {size}: {error!r}") from error
+            raise AssertionError(f"at byte {offset}: {error!r}") from error
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        list(pool.map(one, range(size + 1)))
+        list(pool.map(one, offsets))

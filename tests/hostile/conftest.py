@@ -5,89 +5,91 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import ServiceFactory
+from tests.support.notes import Notes
+from tests.support.ports import free_port
 from tests.support.received import OK
 from tests.support.servers import Server, gunicorn
 from tests.support.service import Service, answers
 from tests.support.waiting import until
 
-from .hosts import CALLS
-
-# As lenient as gunicorn can be: what it lets through is ours to judge.
-LENIENT = (
+OPTIONS = (
+    # As lenient as gunicorn can be: what it lets through is ours to judge.
     *("--limit-request-line", "0"),
     *("--limit-request-field_size", "100000"),
     *("--header-map", "dangerous"),
+    *("--access-logfile", "/dev/null"),  # the log is read often
+    *("--keep-alive", "30"),
 )
 
 
-class Noted:
-    """A host, and the lines that its authorizer and app left."""
+class Noted(Notes):
+    """A host, and what its authorizer or app noted of this test."""
 
-    def __init__(self, server: Server, calls: Path) -> None:
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
         self.server = server
         self.port = server.port
-        self._calls = calls
-        self._read = 0
 
     def calls(self) -> list[str]:
         """The lines since the last look."""
-        lines = self._calls.read_text("utf-8").splitlines()
-        new, self._read = lines[self._read :], len(lines)
-        return new
+        return self.new()
 
 
 @contextmanager
-def noted_host(name: str, folder: Path, *, env: dict[str, str] | None = None) -> Iterator[Noted]:
-    calls = folder / f"{name}.calls"
-    calls.touch()
-    with gunicorn(
-        f"tests.hostile.hosts:{name}", options=LENIENT, env={CALLS: str(calls), **(env or {})}
-    ) as server:
-        yield Noted(server, calls)
+def running_host(app: str, *options: str, env: dict[str, str] | None = None) -> Iterator[Server]:
+    with gunicorn(app, options=(*OPTIONS, *options), env=env) as server:
+        yield server
         assert "ResourceWarning" not in server.output()
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("hostile")
+def second_port() -> int:
+    return free_port()
 
 
 @pytest.fixture(scope="session")
-def noted_server(folder: Path) -> Iterator[Noted]:
-    with noted_host("noted", folder) as host:
-        yield host
+def noted_server(second_port: int) -> Iterator[Server]:
+    """On two ports."""
+    with running_host("tests.hostile.hosts:noted", "-b", f"127.0.0.1:{second_port}") as server:
+        yield server
 
 
 @pytest.fixture
-def noted(noted_server: Noted) -> Noted:
-    """The host whose authorizer leaves a line for each call; no lines yet."""
-    noted_server.calls()
-    return noted_server
+def noted(noted_server: Server) -> Noted:
+    """The host whose authorizer notes each call."""
+    return Noted(noted_server)
 
 
 @pytest.fixture(scope="session")
-def whole(folder: Path) -> Iterator[Noted]:
-    """The same with the whole app as the mount."""
-    with noted_host("whole", folder) as host:
-        yield host
-
-
-@pytest.fixture(scope="session")
-def asking_server(folder: Path) -> Iterator[Noted]:
-    with noted_host("asking", folder) as host:
-        yield host
+def asking_server() -> Iterator[Server]:
+    with running_host("tests.hostile.hosts:asking") as server:
+        yield server
 
 
 @pytest.fixture
-def asking(asking_server: Noted) -> Noted:
-    """The host with `AskApp` as its authorizer, which remembers nothing."""
-    asking_server.calls()
-    return asking_server
+def asking(asking_server: Server) -> Noted:
+    """The host with `AskApp` as its authorizer, which remembers nothing; the app notes."""
+    return Noted(asking_server)
+
+
+@pytest.fixture(scope="session")
+def whole() -> Iterator[Server]:
+    """A host with the whole app as the mount."""
+    with running_host("tests.support.hostapp:whole") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def strained() -> Iterator[Server]:
+    """A host with 8 threads, whose memory, threads and descriptors are counted."""
+    with running_host("tests.hostile.hosts:strained") as server:
+        yield server
+        output = server.output()
+        assert "Traceback" not in output, output[output.find("Traceback") - 500 :][:4000]
 
 
 class Untouched(Service):
@@ -117,13 +119,3 @@ def untouched() -> Iterator[Untouched]:
 def answering(service: ServiceFactory) -> Service:
     """A service that answers 200."""
     return service(answers(OK))
-
-
-@pytest.fixture(scope="session")
-def strained() -> Iterator[Server]:
-    """A host of its own with 8 threads, whose memory, threads and descriptors are counted."""
-    with gunicorn(threads=8) as server:
-        yield server
-        output = server.output()
-        assert "ResourceWarning" not in output
-        assert "Traceback" not in output, output[output.find("Traceback") - 500 :][:4000]

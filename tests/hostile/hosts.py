@@ -1,11 +1,10 @@
-"""Hosts for these tests: each authorizer call leaves a line in a file, and verdicts are ordered.
+"""Hosts for these tests: each authorizer call is noted in the log, and verdicts are ordered.
 
 Only a test can order a verdict, by the cookie `verdict`; without it the visitor `user` is judged.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,14 @@ from unittest.mock import MagicMock, Mock
 
 from webob import Request, Response
 
+from tests.support import patientapp
 from tests.support.hostapp import MOUNT, app, may_view
-from wsgi_portproxy import AskApp, PortProxy, Target
+from tests.support.marks import mark_of
+from tests.support.notes import note
+from wsgi_portproxy import AskApp, PortProxy, Target, caps
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-#: The environment variable that names the file.
-CALLS = "PORTPROXY_TEST_CALLS"
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class Unprintable(Exception):
@@ -57,35 +56,43 @@ VERDICTS: dict[str, Callable[[], Any]] = {
 
 
 def noting(request: Request, target: Target) -> Any:
-    with open(os.environ[CALLS], "a", encoding="utf-8") as calls:
-        calls.write(f"{request.method} {target.port} {'/'.join(target.params.values())}\n")
+    note(request.environ, f"{request.method} {target.port} {'/'.join(target.params.values())}")
     verdict = request.cookies.get("verdict")
     return VERDICTS[verdict]() if verdict else may_view(request, target)
 
 
-def noted_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def _noted_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """The test app, which also notes when it is asked for a project's page."""
-    with open(os.environ[CALLS], "a", encoding="utf-8") as calls:
-        calls.write(f"app {environ['REQUEST_METHOD']} {environ['PATH_INFO']}\n")
+    marked = {"HTTP_KEEP_ALIVE": environ["tests.mark"]}
+    note(marked, f"app {environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
     return app(environ, start_response)
 
 
-def starved_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+noted = PortProxy(app, authorizer=noting, mount=MOUNT)
+_asking = PortProxy(_noted_app, authorizer=AskApp(seconds=0), mount=MOUNT)
+
+
+def asking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """The field with the mark is no part of the question to the app: here it gets it too."""
+    return _asking({**environ, "tests.mark": mark_of(environ)}, start_response)
+
+
+def strained(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """From `/starve` to `/feed` this process can open no descriptor; those that it has stay."""
     limits = {"/starve": 3, "/feed": 1024}
     if environ["PATH_INFO"] in limits:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limits[environ["PATH_INFO"]], hard))
-    return app(environ, start_response)
+    return patientapp.application(environ, start_response)
 
 
-def _proxy(wrapped: WSGIApplication, authorizer: Any = noting, mount: str = MOUNT) -> PortProxy:
-    return PortProxy(
-        wrapped, authorizer=authorizer, mount=mount, connect_timeout=1.0, head_timeout=2.0
-    )
-
-
-noted = _proxy(app)
-asking = _proxy(noted_app, AskApp(seconds=0))
-whole = _proxy(app, mount="")
-starved = _proxy(starved_app, may_view)
+# Who waits for a turn waits it out here, which is no matter to the others: they have turns enough.
+caps.PATIENCE = 0.1
+one_each = PortProxy(
+    app,
+    authorizer=may_view,
+    mount=MOUNT,
+    max_requests_per_port=1,
+    max_request_body=1000,
+    handover_after=0.05,
+)

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from tests.support.procfs import resident_mib, worker_of
+from tests.support.servers import Server
 from tests.support.service import Exchange, Service
+from tests.support.urls import query_form
 from tests.support.waiting import PATIENCE
 
-# Seconds: the hosts' limit for a head, and the time after which a busy machine is no excuse.
-HEAD_TIMEOUT = 2.0
-PATIENT = HEAD_TIMEOUT + 8.0
-OK_LINE = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = OK_LINE + b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def target(upstream: Service) -> str:
-    return f"/alice/vision/x?port={upstream.port}"
+    return query_form(upstream.port, "/x")
 
 
-def all_at_once(count: int, visit: Callable[[], None]) -> None:
-    """`visit` in as many threads; raises what the first of them raised."""
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            visit()
-        except BaseException as error:
-            errors.append(error)
-
-    running = [threading.Thread(target=run) for _ in range(count)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    if errors:
-        raise errors[0]
+@contextmanager
+def little_memory(server: Server, mib: float) -> Iterator[None]:
+    """The worker takes no more than that in the block."""
+    before = resident_mib(worker_of(server))
+    yield
+    assert resident_mib(worker_of(server)) - before < mib
 
 
 class Flood:
@@ -61,7 +48,8 @@ class Flood:
             self.over.set()
 
     def stands_still(self) -> None:
-        """Wait until nothing has been sent for a while: everybody in between is full."""
+        """Wait until nothing has been sent for a while: everybody in between is full. Where that is
+        seen too early, more may follow, and less is found fault with."""
         last, since = self.sent, time.monotonic()
         deadline = since + PATIENCE
         while time.monotonic() - since < 0.3:
@@ -69,8 +57,3 @@ class Flood:
             time.sleep(0.01)
             if self.sent != last:
                 last, since = self.sent, time.monotonic()
-
-
-def reset(sock: socket.socket) -> None:
-    """Make it close with an RST instead of a FIN."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

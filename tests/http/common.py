@@ -1,16 +1,62 @@
-"""What several of these tables need: a plain visit, and services that go wrong once."""
+"""What several of these tables need: a plain visit, uploads, and services that go wrong once."""
 
 from __future__ import annotations
 
-from tests.support.client import Client, Reply, ask
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.chunks import chunk, plain
+from tests.support.client import Client, Reply, ask, request_bytes
+from tests.support.ports import free_port
 from tests.support.received import OK
-from tests.support.servers import Server
+from tests.support.servers import Server, gunicorn
 from tests.support.service import Exchange, Script, Service
 from tests.support.urls import query_form
+from tests.support.waiting import PATIENCE
+
+Encode = Callable[[bytes], bytes]
+
+UPLOAD_FRAMINGS = pytest.mark.parametrize(
+    ("framing", "encode"),
+    [("Content-Length", plain), ("chunked", chunk)],
+    ids=["length", "chunked"],
+)
 
 
 def get(host: Server, upstream: Service, *, method: str = "GET") -> Reply:
     return ask(host.port, method, query_form(upstream.port, "/x"))
+
+
+def upload_head(target: str, framing: str, size: int) -> bytes:
+    """The head of a POST with `size` bytes, or, if `framing` is chunked, with any number."""
+    is_chunked = framing == "chunked"
+    field = ("Transfer-Encoding", framing) if is_chunked else ("Content-Length", str(size))
+    return request_bytes("POST", target, headers=[field])
+
+
+@contextlib.contextmanager
+def sending(client: Client, data: bytes, times: int, *, tail: bytes = b"") -> Iterator[None]:
+    """Send in the background, until the server will have no more of it or the block ends."""
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(times):
+                client.send(data)
+            client.send(tail)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            client.sock.shutdown(socket.SHUT_RDWR)
+        thread.join(PATIENCE)
 
 
 def read_until(client: Client, mark: bytes) -> None:
@@ -40,3 +86,23 @@ def assert_not_valid_http(reply: Reply, upstream: Service) -> None:
         f"The service on port {upstream.port} did not answer with valid HTTP.\n"
         "Does it speak plain HTTP (not HTTPS, SSH or a database protocol) on this port?\n"
     )
+
+
+def all_at_once(visits: Iterable[Callable[[], object]]) -> None:
+    """Make visits that mostly wait, each in a thread; raises what the first of them raises."""
+    visits = list(visits)
+    with ThreadPoolExecutor(len(visits)) as pool:
+        for future in [pool.submit(visit) for visit in visits]:
+            future.result()
+
+
+@contextlib.contextmanager
+def limits_hosts(*names: str, worker: str = "gthread") -> Iterator[dict[str, Server]]:
+    """One gunicorn with variants of `limitsapp`, each on a port of its own."""
+    ports = {name: free_port() for name in names}
+    binds = [part for port in ports.values() for part in ("-b", f"127.0.0.1:{port}")]
+    env = {"VARIANTS": ",".join(f"{port}={name}" for name, port in ports.items())}
+    with gunicorn("tests.support.limitsapp:by_port", worker=worker, threads=20,
+                  options=tuple(binds), env=env) as server:  # fmt: skip
+        yield {name: Server(port, server.pid, server.log) for name, port in ports.items()}
+        assert "Traceback" not in server.output()

@@ -1,31 +1,27 @@
-"""Hosts of these tests, and a look into their logs at the end."""
+"""The hosts of these tests: one gunicorn, with the test apps in all their settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.support.servers import Server, gunicorn
+from tests.support.servers import Server
+from tests.support.variants import serving
 
 
 @pytest.fixture(scope="session")
-def mounted() -> Iterator[Server]:
-    """The test app under gunicorn, mounted by a dispatcher at /apps."""
-    with gunicorn("tests.support.mounted:application") as server:
-        yield server
-        _assert_clean(server)
+def variants() -> Iterator[Mapping[str, Server]]:
+    with serving() as servers:
+        yield servers
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _clean_log(host: Server) -> Iterator[None]:
-    """Whatever services and visitors do, the host's log shows no traceback."""
-    yield
-    _assert_clean(host)
+@pytest.fixture(scope="session")
+def host(variants: Mapping[str, Server]) -> Server:
+    return variants["application"]
 
 
-def _assert_clean(server: Server) -> None:
-    output = server.output()
-    position = output.find("Traceback")
-    assert position < 0, output[max(0, position - 500) : position + 4000]
-    assert "ResourceWarning" not in output
+@pytest.fixture(scope="session")
+def mounted(variants: Mapping[str, Server]) -> Server:
+    """The same app, mounted by a dispatcher at /apps."""
+    return variants["mounted"]

@@ -11,7 +11,8 @@ from werkzeug.test import EnvironBuilder
 from tests.conftest import ServiceFactory
 from tests.support.chunks import chunk
 from tests.support.received import OK
-from tests.support.service import Exchange, answers
+from tests.support.service import Exchange, Script, answers
+from tests.support.waiting import PATIENCE
 from wsgi_portproxy import PortProxy, RequestMetrics
 
 if TYPE_CHECKING:
@@ -22,17 +23,6 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
     return lambda data: None
-
-
-def broken_start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
-    raise ZeroDivisionError
-
-
-def broken_write(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
-    def write(data: bytes) -> None:
-        raise BrokenPipeError
-
-    return write
 
 
 Told = list[RequestMetrics]
@@ -60,13 +50,13 @@ def closes(body: Any) -> None:
     body.close()
 
 
+def reads(body: Any) -> None:
+    list(body)
+
+
 def reads_and_closes(body: Any) -> None:
     list(body)
     body.close()
-
-
-def reads_and_forgets(body: Any) -> None:
-    list(body)
 
 
 def reads_one_and_closes_twice(body: Any) -> None:
@@ -86,7 +76,7 @@ def reads_past_the_end(body: Any) -> None:
     ("response", "method", "does", "ended", "sent"),
     [
         pytest.param(OK, "GET", reads_and_closes, "complete", 2, id="read"),
-        pytest.param(OK, "GET", reads_and_forgets, "complete", 2, id="read-and-not-closed"),
+        pytest.param(OK, "GET", reads, "complete", 2, id="read-and-not-closed"),
         pytest.param(OK, "GET", reads_past_the_end, "complete", 2, id="read-again"),
         pytest.param(OK, "GET", closes, "cut", 0, id="never-iterated"),
         pytest.param(OK[:-2], "HEAD", closes, "complete", 0, id="head-never-iterated"),
@@ -112,50 +102,49 @@ def test_the_iterable(
         assert [(one.ended, one.bytes_sent) for one in told] == [(ended, sent)] * number
 
 
+def raises(*args: object) -> Any:
+    raise ZeroDivisionError
+
+
+def start_to_raise(*args: object) -> Any:
+    return raises
+
+
+class BrokenInput:
+    read = raises
+
+
+def head_only(exchange: Exchange) -> None:
+    exchange.read_head()
+    exchange.send(CHUNKED)
+    exchange.peer_closed(PATIENCE)
+
+
+UPLOAD = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "5", "wsgi.input": BrokenInput()}
+HINTED = answers(b"HTTP/1.1 103 x\r\nLink: </a>\r\n\r\n" + OK)
+
+
 @pytest.mark.parametrize(
-    ("start_response", "error"),
-    [(broken_start, ZeroDivisionError), (broken_write, BrokenPipeError)],
-    ids=["start_response", "write"],
+    ("script", "fields", "start_response"),
+    [
+        pytest.param(head_only, {}, raises, id="start_response"),
+        pytest.param(head_only, {}, start_to_raise, id="write"),
+        pytest.param(answers(OK), UPLOAD, start, id="input"),
+        pytest.param(HINTED, {"wsgi.early_hints": raises}, start, id="early-hints"),
+    ],
 )
 def test_a_server_that_raises(
-    proxy: PortProxy, told: Told, service: ServiceFactory, start_response: Any, error: Any
+    proxy: PortProxy,
+    told: Told,
+    service: ServiceFactory,
+    script: Script,
+    fields: dict[str, Any],
+    start_response: Any,
 ) -> None:
-    def head_only(exchange: Exchange) -> None:
-        exchange.read_head()
-        exchange.send(CHUNKED)
-        exchange.peer_closed(10)
-
-    upstream = service(head_only)
-    for number in range(1, 4):
-        with pytest.raises(error):
-            proxy(environ(upstream.port), start_response)
-        assert [one.ended for one in told] == ["cut"] * number
-
-
-def test_an_input_that_raises(proxy: PortProxy, told: Told, service: ServiceFactory) -> None:
-    class Input:
-        def read(self, size: int) -> bytes:
-            raise ZeroDivisionError
-
-    def silent(exchange: Exchange) -> None:
-        exchange.peer_closed(10)
-
-    upstream = service(silent)
-    for number in range(1, 4):
-        made = {**environ(upstream.port, "POST"), "CONTENT_LENGTH": "5", "wsgi.input": Input()}
-        with pytest.raises(ZeroDivisionError):
-            proxy(made, start)
-        assert [one.ended for one in told] == ["cut"] * number
-
-
-def test_early_hints_that_raise(proxy: PortProxy, told: Told, service: ServiceFactory) -> None:
-    def hints(fields: object) -> None:
-        raise ZeroDivisionError
-
-    upstream = service(answers(b"HTTP/1.1 103 x\r\nLink: </a>\r\n\r\n" + OK))
+    upstream = service(script)
     for number in range(1, 4):
         with pytest.raises(ZeroDivisionError):
-            proxy({**environ(upstream.port), "wsgi.early_hints": hints}, start)
+            proxy({**environ(upstream.port), **fields}, start_response)
         assert [one.ended for one in told] == ["cut"] * number
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 import pytest
 
 from tests.conftest import ServiceFactory
 from tests.support.chunks import chunk
 from tests.support.client import Client, Reply, ask, request_bytes
-from tests.support.ports import free_port
-from tests.support.received import OK, Received, by_target, read_request
+from tests.support.received import OK, Received, by_target, read_request, with_fields
 from tests.support.servers import Server
-from tests.support.service import Exchange, Service
+from tests.support.service import Exchange, Service, answers
 from tests.support.urls import path_form, query_form
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, peer_left, until
 
 
 def redirect(location: str, *fields: str, status: str = "302 Found", body: bytes = b"") -> bytes:
@@ -26,14 +26,16 @@ def get(host: Server, upstream: Service, path: str = "/start", *, method: str = 
     return ask(host.port, method, query_form(upstream.port, path))
 
 
-@pytest.mark.parametrize("status", ["301 M", "302 F", "303 S", "307 T", "308 P"])
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("GET", "301"), ("HEAD", "302"), ("GET", "303"), ("GET", "307"), ("GET", "308")],
+)
 def test_a_redirect_within_the_port_is_followed(
     host: Server, service: ServiceFactory, method: str, status: str
 ) -> None:
     seen: list[Received] = []
     answer = OK.removesuffix(b"hi") if method == "HEAD" else OK
-    there = redirect("/there?a=1", status=status)
+    there = redirect("/there?a=1", status=f"{status} Moved")
     upstream = service(by_target({"/start": there, "/there?a=1": answer}, seen))
     reply = get(host, upstream, method=method)
     assert (reply.status, reply.values("Location")) == (200, [])
@@ -45,29 +47,14 @@ def test_a_redirect_within_the_port_is_followed(
     assert upstream.connections == 1
 
 
+# Those of tests/unit/test_rewrite.py, as they go to the service.
 LOCATIONS = [
-    ("/there", "/there"),
-    ("there", "/folder/there"),
-    ("./there", "/folder/there"),
     ("../there", "/there"),
-    ("../../../there", "/there"),
     ("?a=1", "/folder/start?a=1"),
-    ("/there?a=1&port=5#part", "/there?a=1&port=5"),
-    ("/there#part", "/there"),
-    ("/a b", "/a%20b"),
-    ("/caf\xe9", "/caf%E9"),
-    ("/%zz%2F", "/%zz%2F"),
-    ("http://localhost:{port}/there", "/there"),
-    ("http://localhost:{port}", "/"),
+    ("/caf\xe9 %zz%2F?a=1&port=5#part", "/caf%E9%20%zz%2F?a=1&port=5"),
     ("http://localhost:{port}?a=1", "/?a=1"),
-    ("HTTP://LocalHost:{port}/there", "/there"),
-    ("http://127.0.0.1:{port}/there", "/there"),
-    ("http://[::1]:{port}/there", "/there"),
-    ("http://0.0.0.0:{port}/there", "/there"),
-    ("//localhost:{port}/there", "/there"),
-    ("/alice/vision/there", "/there"),
+    ("//127.0.0.1:{port}/there", "/there"),
     ("/alice/vision/there?a=1&port={port}", "/there?a=1"),
-    ("/alice/visionary", "/alice/visionary"),
 ]
 
 
@@ -92,47 +79,30 @@ def test_a_location_is_understood(
     "location",
     [
         "http://localhost:{other}/there",
-        "http://localhost/there",
-        "http://other.example/there",
         "http://other.example:{port}/there",
         "http://localhost:{port}@other.example/there",
-        "http://localhost:{port}.other.example/",
-        "//other.example/there",
         "/\\other.example/there",
-        "ftp://localhost:{port}/there",
-        "mailto:somebody@localhost",
         "javascript:alert(1)",
     ],
 )
 def test_a_redirect_to_elsewhere_is_the_visitors(
     host: Server, service: ServiceFactory, location: str
 ) -> None:
-    seen: list[Received] = []
-
-    def script(exchange: Exchange) -> None:
-        while (request := read_request(exchange)) is not None:
-            seen.append(request)
-            exchange.send(redirect(location, body=b"moved"))
-
-    other = service(by_target({}))
-    upstream = service(script)
-    location = location.format(port=upstream.port, other=other.port)
+    other = service(answers(OK))
+    location = location.replace("{other}", str(other.port))
+    upstream = service(with_fields(f"Location: {location}", status="302 Found"))
     reply = get(host, upstream)
-    assert (reply.status, reply.body) == (302, b"moved")
-    assert reply.values("Location") == [location]
-    assert len(seen) == 1
-    assert other.connections == 0
+    assert (reply.status, reply.body) == (302, b"hi")
+    assert reply.values("Location") == [location.replace("{port}", str(upstream.port))]
+    assert (len(upstream.heads), other.connections) == (1, 0)
 
 
-@pytest.mark.parametrize("status", ["301 M", "302 F", "303 S", "307 T", "308 P"])
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_other_methods_are_not_followed(
-    host: Server, service: ServiceFactory, method: str, status: str
-) -> None:
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_other_methods_are_not_followed(host: Server, service: ServiceFactory, method: str) -> None:
     seen: list[Received] = []
-    upstream = service(by_target({"/start": redirect("/there", status=status)}, seen))
+    upstream = service(by_target({"/start": redirect("/there", status="308 Moved")}, seen))
     reply = get(host, upstream, method=method)
-    assert reply.status == int(status[:3])
+    assert reply.status == 308
     assert reply.values("Location") == [f"/alice/vision/there?port={upstream.port}"]
     assert len(seen) == 1
 
@@ -167,15 +137,14 @@ def test_a_location_with_another_status_is_not_followed(
     assert reply.values("Location") == [f"/alice/vision/there?port={upstream.port}"]
 
 
-def test_a_redirect_without_location_is_delivered(host: Server, service: ServiceFactory) -> None:
-    upstream = service(by_target({"/start": OK.replace(b"200 OK", b"302 Found")}))
-    assert get(host, upstream).status == 302
-
-
-def test_two_locations_are_not_chosen_between(host: Server, service: ServiceFactory) -> None:
-    upstream = service(by_target({"/start": redirect("/a", "Location: /b")}))
+@pytest.mark.parametrize("fields", [(), ("Location: /a", "Location: /b")], ids=["none", "two"])
+def test_only_one_location_is_followed(
+    host: Server, service: ServiceFactory, fields: tuple[str, ...]
+) -> None:
+    upstream = service(with_fields(*fields, status="302 Found"))
     reply = get(host, upstream)
-    assert (reply.status, len(reply.values("Location"))) == (302, 2)
+    assert (reply.status, len(reply.values("Location"))) == (302, len(fields))
+    assert len(upstream.heads) == 1
 
 
 def test_the_path_form_leaves_redirects_to_the_browser(
@@ -187,7 +156,7 @@ def test_the_path_form_leaves_redirects_to_the_browser(
     assert reply.value("Location") == path_form(upstream.port, "/there")
 
 
-@pytest.mark.parametrize(("hops", "status"), [(1, 200), (4, 200), (5, 200), (6, 302), (20, 302)])
+@pytest.mark.parametrize(("hops", "status"), [(5, 200), (6, 302), (20, 302)])
 def test_at_most_five_redirects_are_followed(
     host: Server, service: ServiceFactory, hops: int, status: int
 ) -> None:
@@ -199,13 +168,6 @@ def test_at_most_five_redirects_are_followed(
     assert len(seen) == min(hops, 5) + 1
     if status == 302:
         assert reply.value("Location") == f"/alice/vision/6?port={upstream.port}"
-
-
-def test_a_redirect_to_itself_ends(host: Server, service: ServiceFactory) -> None:
-    seen: list[Received] = []
-    upstream = service(by_target({"/start": redirect("/start")}, seen))
-    assert get(host, upstream).status == 302
-    assert len(seen) == 6
 
 
 def test_below_a_script_name(mounted: Server, service: ServiceFactory) -> None:
@@ -234,9 +196,7 @@ def test_the_fields_of_the_request_are_sent_again(host: Server, service: Service
 
 
 COOKIES = [
-    pytest.param(["b=2"], "user=alice; b=2", id="new"),
     pytest.param(["b=2; Path=/; HttpOnly; SameSite=Lax"], "user=alice; b=2", id="attributes"),
-    pytest.param(["b=2", "c=3"], "user=alice; b=2; c=3", id="two"),
     pytest.param(["b=2", "b=3"], "user=alice; b=3", id="the-last-wins"),
     pytest.param(["user=bob"], "user=bob", id="replaced"),
     pytest.param(["user=x; Max-Age=0", "b=2"], "b=2", id="removed-by-max-age"),
@@ -259,7 +219,8 @@ COOKIES = [
     pytest.param(["sessionid=S", "b=2"], "user=alice; sessionid=S; b=2", id="renamed-for-us"),
     pytest.param(["b=2; Path=/elsewhere", "c=3"], "user=alice; c=3", id="another-path"),
     pytest.param(["b=2; Path=/the", "c=3"], "user=alice; c=3", id="half-a-segment"),
-    pytest.param(["b=2; Path=/there", "c=3"], "user=alice; b=2; c=3", id="the-same-path"),
+    pytest.param(["b=2; Path=/there/x", "c=3"], "user=alice; b=2; c=3", id="the-same-path"),
+    pytest.param(["b=2; Path=/there/", "c=3"], "user=alice; b=2; c=3", id="a-path-above"),
     pytest.param(['b="x y=z"; Path=/'], 'user=alice; b="x y=z"', id="odd-value"),
 ]
 
@@ -302,13 +263,14 @@ def test_cookies_set_on_the_way_reach_the_visitor_before_those_of_the_answer(
 
 # --- Redirects with something wrong about them ---------------------------------------------------
 
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+# Complete within what comes with the head, or not: then the connection is not used again.
 BODIES = [
     pytest.param(b"Content-Length: 4\r\n\r\nbody", True, id="with-body"),
-    pytest.param(b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", True, id="chunked"),
+    pytest.param(CHUNKED + b"4\r\nbody\r\n0\r\n\r\n", True, id="chunked"),
     pytest.param(b"Content-Length: 9\r\n\r\nbody", False, id="body-not-there-yet"),
     pytest.param(b"\r\nbody", False, id="close-delimited"),
-    pytest.param(b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", False, id="malformed-chunk"),
-    pytest.param(b"Transfer-Encoding: chunked\r\n\r\n4\r\nbo", False, id="cut-chunk"),
+    pytest.param(CHUNKED + b"4\r\nbo", False, id="cut-chunk"),
     pytest.param(b"Content-Length: 1\r\n\r\nbody", False, id="surplus"),
     pytest.param(b"Connection: close\r\nContent-Length: 4\r\n\r\nbody", False, id="close"),
 ]
@@ -330,8 +292,6 @@ def test_the_body_of_a_redirect_does_not_matter(
 
     upstream = service(script)
     reply = get(host, upstream)
-    if b"zz" in rest and reply.status == 502:
-        return  # the malformed chunk came together with the head
     assert (reply.status, reply.body) == (200, b"hi")
     assert upstream.connections == (1 if reusable and ending == "stays-open" else 2)
 
@@ -357,37 +317,11 @@ def test_a_redirect_with_an_endless_body_is_followed_without_reading_it(
 
 
 def test_a_redirect_to_a_page_that_is_never_answered_is_504(
-    host: Server, service: ServiceFactory
+    variants: Mapping[str, Server], service: ServiceFactory
 ) -> None:
     def script(exchange: Exchange) -> None:
         while b" /there " not in exchange.read_head():
             exchange.send(redirect("/there"))
-        exchange.peer_closed(PATIENCE)
+        until(lambda: peer_left(exchange.sock), "the proxy leaves")
 
-    assert get(host, service(script)).status == 504
-
-
-def test_a_redirect_to_a_page_with_a_malformed_answer_is_502(
-    host: Server, service: ServiceFactory
-) -> None:
-    upstream = service(by_target({"/start": redirect("/there"), "/there": b"garbage\r\n\r\n"}))
-    assert get(host, upstream).status == 502
-
-
-def test_the_body_of_the_answer_may_break_as_any(host: Server, service: ServiceFactory) -> None:
-    def script(exchange: Exchange) -> None:
-        while b" /there " not in exchange.read_head():
-            exchange.send(redirect("/there"))
-        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort")
-
-    reply = get(host, service(script))
-    assert (reply.status, reply.body, reply.complete) == (200, b"short", False)
-
-
-def test_free_ports_are_no_services_to_be_redirected_to(
-    host: Server, service: ServiceFactory
-) -> None:
-    nobody = free_port()
-    upstream = service(by_target({"/start": redirect(f"http://127.0.0.1:{nobody}/there")}))
-    reply = get(host, upstream)
-    assert (reply.status, reply.value("Location")) == (302, f"http://127.0.0.1:{nobody}/there")
+    assert get(variants["impatient"], service(script)).status == 504

@@ -1,4 +1,7 @@
-"""Method, path and query arrive byte for byte, without the `port` of the query form."""
+"""Method, path and query arrive byte for byte, without the `port` of the query form.
+
+One of each kind that a server may treat in its own way; `tests/unit/test_locate.py` has the others.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ from tests.support.received import Received, recording
 from tests.support.servers import Server
 from tests.support.urls import Form, both_forms, path_form, query_form
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
-
+@pytest.mark.case("methods with and without body; CONNECT and TRACE are 405")
 @both_forms
-@pytest.mark.parametrize("method", [*METHODS, "PROPFIND", "REPORT", "MKCOL"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND"])
 def test_a_request_without_body_stays_without_one(
     host: Server, service: ServiceFactory, form: Form, method: str
 ) -> None:
@@ -28,8 +30,9 @@ def test_a_request_without_body_stays_without_one(
     assert not seen[0].names & {"content-length", "transfer-encoding", "content-type"}
 
 
+@pytest.mark.case("methods with and without body; CONNECT and TRACE are 405")
 @both_forms
-@pytest.mark.parametrize("method", [*METHODS, "PROPFIND"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PROPFIND"])
 def test_a_body_with_length_arrives_as_sent(
     host: Server, service: ServiceFactory, form: Form, method: str
 ) -> None:
@@ -46,7 +49,7 @@ def test_a_body_with_length_arrives_as_sent(
 
 
 @both_forms
-@pytest.mark.parametrize("method", [*METHODS, "PROPFIND"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PROPFIND"])
 def test_a_chunked_body_arrives_chunked(
     host: Server, service: ServiceFactory, form: Form, method: str
 ) -> None:
@@ -68,36 +71,20 @@ def test_a_chunked_body_arrives_chunked(
     assert seen[1].target == "/next"
 
 
-@pytest.mark.parametrize(
-    ("method", "lengths"),
-    [("GET", []), ("HEAD", []), ("DELETE", []), ("POST", ["0"]), ("PUT", ["0"]), ("PATCH", ["0"])],
-)
+@pytest.mark.parametrize(("method", "lengths"), [("GET", []), ("POST", ["0"])])
 def test_a_content_length_of_zero_is_told_where_it_means_something(
     host: Server, service: ServiceFactory, method: str, lengths: list[str]
 ) -> None:
     seen: list[Received] = []
-    upstream = service(recording(seen))
-    target = query_form(upstream.port, "/x")
-    reply = ask(host.port, method, target, headers=[("Content-Length", "0")])
-    assert reply.status == 200
+    target = query_form(service(recording(seen)).port, "/x")
+    assert ask(host.port, method, target, headers=[("Content-Length", "0")]).status == 200
     assert seen[0].values("Content-Length") == lengths
     assert not seen[0].values("Transfer-Encoding")
 
 
-def test_an_empty_chunked_body_stays_an_empty_body(host: Server, service: ServiceFactory) -> None:
-    seen: list[Received] = []
-    upstream = service(recording(seen))
-    head = request_bytes(
-        "POST", query_form(upstream.port, "/x"), headers=[("Transfer-Encoding", "chunked")]
-    )
-    with Client(host.port) as client:
-        client.send(head + b"0\r\n\r\n")
-        assert client.reply().status == 200
-    assert (seen[0].body, seen[0].complete) == (b"", True)
-
-
+@pytest.mark.case("methods with and without body; CONNECT and TRACE are 405")
 @both_forms
-@pytest.mark.parametrize("cookie", ["user=alice", "user=bob", ""], ids=["alice", "bob", "nobody"])
+@pytest.mark.parametrize("cookie", ["user=alice", ""], ids=["alice", "nobody"])
 @pytest.mark.parametrize("method", ["CONNECT", "TRACE"])
 def test_connect_and_trace_are_refused_before_the_authorizer(
     host: Server, service: ServiceFactory, form: Form, method: str, cookie: str
@@ -109,21 +96,14 @@ def test_connect_and_trace_are_refused_before_the_authorizer(
     assert upstream.connections == 0
 
 
+@pytest.mark.case("only the pair is cut out of the query; a bare ? stays")
 @pytest.mark.parametrize(
     ("query", "forwarded"),
     [
-        pytest.param("{port}", "", id="alone"),
-        pytest.param("a=1&{port}&b=%2B+&c", "?a=1&b=%2B+&c", id="in-the-middle"),
-        pytest.param("{port}&a=1", "?a=1", id="first"),
-        pytest.param("a=1&{port}", "?a=1", id="last"),
-        pytest.param("a=1&a=2&{port}&a=1", "?a=1&a=2&a=1", id="repeated-keys-in-order"),
-        pytest.param("a&&{port}&&b", "?a&&&b", id="empty-pairs"),
-        pytest.param("a=&{port}&=b&=", "?a=&=b&=", id="empty-names-and-values"),
-        pytest.param("{port}&q=%zz%20%2B%26%3D%25", "?q=%zz%20%2B%26%3D%25", id="escapes"),
-        pytest.param("{port}&q=a;b;port=1", "?q=a;b;port=1", id="semicolons"),
+        pytest.param("a=1&{port}&b=%2B+&a", "?a=1&b=%2B+&a", id="in-the-middle"),
+        pytest.param("{port}&&=b&a=", "?&=b&a=", id="empty-pairs"),
+        pytest.param("{port}&q=%zz%20;port=1", "?q=%zz%20;port=1", id="escapes-and-semicolons"),
         pytest.param("q=?/:@!$'()*,[]|^`{{}}\"\\&{port}", "?q=?/:@!$'()*,[]|^`{}\"\\", id="odd"),
-        pytest.param("{port}&x[]=1&report=2&portal=3", "?x[]=1&report=2&portal=3", id="like-port"),
-        pytest.param("PORT=1&{port}&Port=2", "?PORT=1&Port=2", id="other-case"),
         pytest.param("u=http://h/?a=1%26port=2&{port}", "?u=http://h/?a=1%26port=2", id="nested"),
     ],
 )
@@ -138,9 +118,7 @@ def test_only_the_port_pair_is_cut_out_of_the_query(
     assert [request.target for request in seen] == [f"/x{forwarded}"] * 2
 
 
-@pytest.mark.parametrize(
-    "query", ["", "?", "?a=1&port=9999&b=%2B+&c", "?port=abc", "?port=1&port=2", "??", "?%zz&&="]
-)
+@pytest.mark.parametrize("query", ["", "?", "?a=1&port=9999&b=%2B+&c", "??%zz&&="])
 def test_the_query_of_the_path_form_is_the_services_own(
     host: Server, mounted: Server, service: ServiceFactory, query: str
 ) -> None:
@@ -153,39 +131,25 @@ def test_the_query_of_the_path_form_is_the_services_own(
 
 PATHS = [
     "/",
-    "/x",
-    "/x/",
-    "/a%2Fb",
-    "/a%2fb",
-    "/%2F",
-    "/a%25b",
-    "/%25zz",
-    "//",
+    "/a%2Fb%2f%25zz",
     "//two//slashes//",
-    "/a;b=c;d",
-    "/~user/@a:b+c|d",
+    "/~user/@a:b+c|d;e=f,!$&'()*",
     "/a%20b%09c",
-    "/%E2%82%AC",
-    "/%FF%FE",
-    "/%zz",
+    "/%E2%82%AC%FF%FE",
     "/%zz%20%2F%25",
     "/100%",
-    "/%",
-    "/a!$&'()*,=",
-    '/[x]{y}^`"<>',
-    "/a%5Cb",
+    '/[x]{y}^`"<>%5C',
     "/a%00b",
     "/a%0D%0AX-Injected:%201",
     "/a%3Fb%23c",
-    "/./a/../b",
-    "/..a/...",
-    "/.well-known/x",
+    "/./a/../b/..c/...",
     "/proxy/16006/x",
     "/http://other.example/x",
     "/" + "a/" * 1500,
 ]
 
 
+@pytest.mark.case("path bytes")
 @both_forms
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:24])
 def test_the_path_keeps_its_bytes(
@@ -200,7 +164,7 @@ def test_the_path_keeps_its_bytes(
 
 
 @both_forms
-@pytest.mark.parametrize("path", ["/", "/a%2Fb", "//two//", "/%zz%25", "/%FF|~", "/apps/alice"])
+@pytest.mark.parametrize("path", ["/a%2Fb", "//two//", "/%zz%25", "/apps/alice"])
 def test_the_path_keeps_its_bytes_below_a_script_name(
     mounted: Server, service: ServiceFactory, form: Form, path: str
 ) -> None:
@@ -211,16 +175,6 @@ def test_the_path_keeps_its_bytes_below_a_script_name(
     assert seen[0].values("X-Forwarded-Prefix") == [
         "/apps" + form(upstream.port, "").partition("?")[0]
     ]
-
-
-@pytest.mark.parametrize("prefix", ["/alice/vision", "/alice/vision/"])
-def test_the_bare_mount_is_the_root_of_the_service(
-    host: Server, service: ServiceFactory, prefix: str
-) -> None:
-    seen: list[Received] = []
-    upstream = service(recording(seen))
-    assert ask(host.port, "GET", f"{prefix}?port={upstream.port}").status == 200
-    assert seen[0].target == "/"
 
 
 def test_a_path_form_without_its_slash_is_sent_to_it(host: Server, service: ServiceFactory) -> None:

@@ -55,6 +55,8 @@ def apps_pair(draw: st.DrawFn) -> str:
 _own_with_value = own_pair.filter(lambda pair: not pair.endswith("="))
 
 
+@pytest.mark.case("withheld cookies")
+@pytest.mark.promise("Your app's cookies stay here")
 @given(st.lists(st.tuples(st.one_of(_own_with_value, apps_pair()), between), max_size=5))
 def test_no_byte_of_a_withheld_cookie_reaches_a_service(pairs: list[tuple[str, str]]) -> None:
     kept = COOKIES.for_service("".join(pair + separator for pair, separator in pairs), 16006)
@@ -135,6 +137,7 @@ def path_of(line: str) -> str:
     return path
 
 
+@pytest.mark.promise("No orders to your origin or front-end by headers")
 @given(set_cookie, st.booleans(), st.sampled_from(["path", "query"]))
 def test_a_services_cookie_is_never_sent_above_its_prefix(
     line: str, needs_path: bool, form: str

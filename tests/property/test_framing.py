@@ -196,6 +196,7 @@ def answer(draw: st.DrawFn) -> bytes:
     return b"".join(heads) + draw(body)
 
 
+@pytest.mark.promise("Answers are read strictly")
 @given(st.data(), answer(), st.sampled_from(["GET", "GET", "HEAD"]))
 def test_what_h11_accepts_is_the_same_answer_or_refused_for_a_known_reason(
     data: st.DataObject, wire: bytes, method: str

@@ -69,6 +69,7 @@ def test_what_is_located_in_the_query_form_is_found_again_at_the_url_made_of_it(
     assert LOCATOR.locate(at(script, again)) == target
 
 
+@pytest.mark.case("only the pair is cut out of the query; a bare ? stays")
 @given(made.any_query)
 def test_every_port_is_cut_and_nothing_else(query: str) -> None:
     values, others = cut_port(query)
@@ -97,6 +98,7 @@ any_target = st.one_of(
 )
 
 
+@pytest.mark.promise("The authorizer judges what your app would see")
 @given(any_target, made.scripts, st.sampled_from(["gunicorn", "waitress", "gevent"]))
 def test_the_authorizer_is_given_the_segments_that_the_app_would_see(
     target: str, script: str, server: str

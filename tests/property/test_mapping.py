@@ -70,6 +70,7 @@ def seen_by_a_browser(view: View, location: str) -> tuple[str, str]:
     return f"{parts.scheme}://{parts.netloc}", parts.path
 
 
+@pytest.mark.case("Location")
 @views
 @few
 @given(url)

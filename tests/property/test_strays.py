@@ -71,6 +71,7 @@ def test_a_referer_names_a_service_below_the_mount_or_none(
             stays_below_the_mount(target, script)
 
 
+@pytest.mark.promise("A stray is judged like any request")
 @given(st.lists(st.one_of(hint, made.latin1), max_size=9), page, asked, made.scripts)
 def test_hints_name_services_below_the_mount_or_none(
     hints: list[str], page: str, asked: str, script: str

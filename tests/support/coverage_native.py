@@ -16,7 +16,7 @@ _start = _thread.start_new_thread
 
 def coverage_init(registry: object, options: object) -> None:
     """What coverage.py calls in each process that it measures."""
-    _thread.start_new_thread = _start_traced  # type: ignore[assignment]
+    _thread.start_new_thread = _start_traced
 
 
 def _start_traced(function: Callable[..., Any], args: Any, kwargs: Any = None) -> int:

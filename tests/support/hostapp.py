@@ -50,8 +50,8 @@ application = PortProxy(
     authorizer=may_view,
     mount=MOUNT,
     connect_timeout=1.0,
-    head_timeout=2.0,
+    head_timeout=30.0,
     max_requests_per_port=NO_CAP,
 )
-asking = PortProxy(app, authorizer=AskApp(), mount=MOUNT, head_timeout=2.0)
-whole = PortProxy(app, authorizer=may_view, head_timeout=2.0)
+asking = PortProxy(app, authorizer=AskApp(), mount=MOUNT, head_timeout=30.0)
+whole = PortProxy(app, authorizer=may_view, head_timeout=30.0)

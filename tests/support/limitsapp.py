@@ -10,8 +10,9 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsgi_portproxy import PortProxy, RequestMetrics, caps
 
@@ -20,9 +21,12 @@ from .hostapp import MOUNT, app, may_view
 from .notes import say
 from .streamapp import of_server
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 MAX_BODY = 1000  # bytes
-IDLE = 0.5  # seconds: `stream_idle_timeout`
-HEAD = 2.0  # seconds: `head_timeout`
+IDLE = 1.0  # seconds: `stream_idle_timeout`
+HEAD = 1.5  # seconds: `head_timeout` of `hasty`
 
 # Seconds, for tests in which a request that waits for its turn would only cost time.
 caps.PATIENCE = float(os.environ.get("PATIENCE", caps.PATIENCE))
@@ -55,16 +59,28 @@ def fail(metrics: RequestMetrics) -> None:
 
 
 def _proxy(**settings: Any) -> PortProxy:
-    settings = {"head_timeout": HEAD, "connect_timeout": 1.0, "on_request": tell, **settings}
+    settings = {"head_timeout": 30.0, "connect_timeout": 1.0, "on_request": tell, **settings}
     return PortProxy(app, authorizer=may_view, mount=MOUNT, **settings)
 
 
-default = _proxy(head_timeout=30.0)
-one_each = _proxy(max_requests_per_port=1, max_request_body=MAX_BODY, handover_after=0.05)
+default = _proxy()
+one_each = _proxy(
+    max_requests_per_port=1, max_request_body=MAX_BODY, handover_after=0.05, head_timeout=2.0
+)
 limited = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=0.05)
 staying = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=None)
+hasty = _proxy(connect_timeout=HEAD, head_timeout=HEAD, handover_after=None)
 quiet = _proxy(handover_after=None)
 failing = _proxy(on_request=fail)
+
+# Several in one process: by the port of it that is asked, "8001=limited,8002=staying".
+_named = [pair.split("=") for pair in os.environ.get("VARIANTS", "").split(",") if pair]
+_by_port: dict[str, PortProxy] = {port: globals()[name] for port, name in _named}
+
+
+def by_port(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    return _by_port.get(environ["SERVER_PORT"], default)(environ, start_response)
+
 
 if __name__ == "__main__":
     if sys.argv[1] == "uwsgi":

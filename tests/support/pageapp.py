@@ -1,28 +1,28 @@
 """The test app with pages of its own at paths that services use too, and what it was asked noted.
 
-Variants of it are hosts of the tests of strays, host names and settings per port.
+Of the tests of strays, host names and settings per port; `variants` serves what is made of it here.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from webob import Request
-from werkzeug.exceptions import NotFound
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from wsgi_portproxy import DEFAULT_PAGE_ADAPTERS, AskApp, PageAdapter, PortProxy, Target, View
 
 from .hostapp import MOUNT, app
+from .marks import mark_of
 from .notes import note
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_go = threading.Event()
+_go: defaultdict[str, threading.Event] = defaultdict(threading.Event)  # by the test that says so
 
 
 class Body:
@@ -50,16 +50,15 @@ def pages(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
         return Body([b"the app's ", b"own page"], environ)
     if path == "/stream":
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return Body(_halves(), environ)
+        return Body(_halves(_go[mark_of(environ)]), environ)
     if path == "/go":
-        _go.set()
+        _go[mark_of(environ)].set()
     return app(environ, start_response)
 
 
-def _halves() -> Iterator[bytes]:
+def _halves(go: threading.Event) -> Iterator[bytes]:
     yield b"first"
-    _go.wait(10)
-    _go.clear()
+    go.wait(30)
     yield b"second"
 
 
@@ -87,18 +86,17 @@ def noting(request: Request, target: Target) -> bool | WSGIApplication:
 
 
 def _proxy(**settings: Any) -> PortProxy:
-    settings = {"authorizer": noting, "mount": MOUNT, "head_timeout": 2.0, **settings}
+    settings = {"authorizer": noting, "mount": MOUNT, "head_timeout": 30.0, **settings}
     return PortProxy(pages, **settings)
 
 
 plain = _proxy()
-mounted = DispatcherMiddleware(NotFound(), {"/apps": plain})
+impatient = _proxy(head_timeout=1.0)
 without_strays = _proxy(strays=False)
 in_place = _proxy(promote=False)
 
 PORTS = "{port}.ports.test"
 hosted = _proxy(host=PORTS, withhold_cookies=["user", "sessionid"])
-hosted_below = DispatcherMiddleware(NotFound(), {"/apps": hosted})
 CARRYING = "{port}--{project}--{username}.ports.test"
 carrying = PortProxy(
     pages, authorizer=AskApp(seconds=0), mount=MOUNT, host=CARRYING, withhold_cookies=["user"]

@@ -9,13 +9,16 @@ refused.
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 
 # Those that the documents and the tests themselves name, 15000 or 16006, are left out.
-_PORTS = [port for port in range(10300, 19900) if not (12345 == port or 15000 <= port < 16100)]
+_PORTS = [port for port in range(10300, 19900) if not (port == 12345 or 15000 <= port < 16100)]
 _ATTEMPTS = 500  # some ports have connections that ended less than a minute ago
-_random = random.SystemRandom()  # the shared generator is Hypothesis's to seed
+# Each is given out once before any is again, so that a port tells a test's requests apart in a log
+# that it shares with others. The shared generator is Hypothesis's to seed.
+_turns = itertools.cycle(random.SystemRandom().sample(_PORTS, len(_PORTS)))
 _held: list[socket.socket] = []
 
 
@@ -25,7 +28,7 @@ def bound_socket() -> socket.socket:
         sock = socket.socket()
         try:
             # Without SO_REUSEADDR, so that a port that is only held by another counts as taken.
-            sock.bind(("127.0.0.1", _random.choice(_PORTS)))
+            sock.bind(("127.0.0.1", next(_turns)))
         except OSError:
             sock.close()
             continue

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .servers import Server
+from .waiting import until
+
+_ESTABLISHED, _LISTENING = "01", "0A"  # proc_pid_net(5), linux/tcp_states.h
 
 
 def worker_of(server: Server) -> int:
@@ -29,14 +33,36 @@ def descriptors(pid: int) -> int:
 
 
 def settled_descriptors(pid: int) -> int:
-    """How many descriptors the process has open once that number stays for a while."""
-    count, since = descriptors(pid), time.monotonic()
-    while time.monotonic() - since < 0.3:
-        time.sleep(0.01)
-        now = descriptors(pid)
-        if now != count:
-            count, since = now, time.monotonic()
-    return count
+    """How many descriptors a server's worker has open once no visitor is connected to it."""
+    until(lambda: not visitors(pid), "all visitors' connections are closed")
+    return descriptors(pid)
+
+
+def visitors(pid: int) -> int:
+    """How many connections the process has to ports that it listens on itself."""
+    rows = _held(pid)
+    listening = {_port(row[1]) for row in rows if row[3] == _LISTENING}
+    return sum(_port(row[1]) in listening and row[3] != _LISTENING for row in rows)
+
+
+@contextmanager
+def nothing_left(pid: int, *, idle: int = 0) -> Iterator[None]:
+    """What the worker of a gunicorn opens in this block, and what was under way before it, is soon
+    closed.
+
+    At rest it has no sockets but those it listens on, and `idle` connections to services; so
+    nothing has to be counted, and no calm awaited, before the block. Only its other descriptors
+    are, which requests do not change; those of the relay are there with its first tunnel.
+    """
+    listening = sum(row[3] == _LISTENING for row in _held(pid))
+    before, _ = _held_open(pid)
+
+    def is_at_rest() -> bool:
+        others, sockets = _held_open(pid)
+        return others == before and len(sockets) - listening <= idle
+
+    yield
+    until(is_at_rest, "the worker has closed what it had opened", 30)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -44,11 +70,6 @@ def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     user, system = int(fields[11]), int(fields[12])  # proc(5): utime, stime
     return (user + system) / os.sysconf("SC_CLK_TCK")
-
-
-def _tcp_rows(pid: int | str = "self") -> list[list[str]]:
-    """The rows of proc_pid_net(5)'s table of TCP sockets."""
-    return [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
 
 
 def _tcp_row(table: str, local_port: int, remote_port: int) -> list[str]:
@@ -74,18 +95,31 @@ def queued(*connections: tuple[int, int]) -> list[tuple[int, int]]:
 
 def established(pid: int) -> set[tuple[int, int]]:
     """Local and remote port of each TCP connection that the process holds."""
-    inodes = set()
+    return {(_port(row[1]), _port(row[2])) for row in _held(pid) if row[3] == _ESTABLISHED}
+
+
+def _held_open(pid: int) -> tuple[int, set[str]]:
+    """How many descriptors are open of other things than sockets, and the inodes of the sockets."""
+    others, inodes = 0, set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
+        with suppress(FileNotFoundError):  # closed since it was listed
             kind, _, inode = os.readlink(entry).partition(":")
-        except FileNotFoundError:
-            continue  # closed since it was listed
-        if kind == "socket":
-            inodes.add(inode.strip("[]"))
-    held = (row for row in _tcp_rows(pid) if row[9] in inodes and row[3] == "01")
-    return {
-        (int(row[1].rpartition(":")[2], 16), int(row[2].rpartition(":")[2], 16)) for row in held
-    }
+            if kind == "socket":
+                inodes.add(inode.strip("[]"))
+            else:
+                others += 1
+    return others, inodes
+
+
+def _held(pid: int) -> list[list[str]]:
+    """The rows of proc_pid_net(5)'s table of TCP sockets that are the process's own."""
+    _, inodes = _held_open(pid)
+    rows = (line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:])
+    return [row for row in rows if row[9] in inodes]
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def children(pid: int) -> set[int]:

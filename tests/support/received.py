@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .service import Exchange, Script
+from .websocket import echoing
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -99,5 +100,31 @@ def by_target(responses: Mapping[str, bytes], into: list[Received] | None = None
             if into is not None:
                 into.append(request)
             exchange.send(responses.get(request.target, missing))
+
+    return script
+
+
+def with_fields(*fields: str, status: str = "201 Created") -> Script:
+    """A script whose answers hold `fields`, in which `{port}` is the service's port."""
+
+    def script(exchange: Exchange) -> None:
+        port = exchange.sock.getsockname()[1]
+        while exchange.read_head():
+            lines = [f"HTTP/1.1 {status}", *fields, "Content-Length: 2", "", "hi"]
+            exchange.send("\r\n".join(lines).replace("{port}", str(port)).encode("latin-1"))
+
+    return script
+
+
+def pages_and_sockets(answer: bytes) -> Script:
+    """A script that answers requests, and echoes on a WebSocket."""
+
+    def script(exchange: Exchange) -> None:
+        while request := exchange.read_head():
+            if b"Upgrade: websocket" in request:
+                exchange.requests.pop()
+                exchange.buffer = request + exchange.buffer
+                return echoing(exchange)
+            exchange.send(answer)
 
     return script

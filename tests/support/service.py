@@ -64,9 +64,9 @@ class Service:
     scripts raised other than connection errors; `close` re-raises the first of them.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, listener: socket.socket | None = None) -> None:
         self._script = script
-        self._listener = bound_socket()
+        self._listener = listener or bound_socket()
         self._listener.listen(64)
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.serving import run_simple
 
 from wsgi_portproxy import PortProxy
+from wsgi_portproxy.tunnel import relay as relay_module
 from wsgi_portproxy.tunnel.process import relay
 
+from .chosen import choosing
 from .hostapp import MOUNT, app, may_view
 from .notes import note
 
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 AFTER = 0.05  # seconds: `handover_after` of the apps below
+
+# Seconds: a test that wants others for the relay of its host sets them in the environment.
+for _name in ("LINGER", "DRAIN", "_SWEEP"):
+    setattr(relay_module, _name, float(os.environ.get(_name, getattr(relay_module, _name))))
 
 _handler = logging.StreamHandler(sys.stderr)
 _handler.setFormatter(logging.Formatter("portproxy %(levelname)s %(message)s"))
@@ -55,17 +62,15 @@ def _drip() -> Iterator[bytes]:
 
 
 def _proxy(**settings: Any) -> PortProxy:
-    settings = {"head_timeout": 5.0, "handover_after": AFTER, **settings}
+    settings = {"handover_after": AFTER, **settings}
     return PortProxy(_pages, authorizer=may_view, mount=MOUNT, **settings)
 
 
 quick = _proxy()
-never = _proxy(handover_after=None)
-patient = _proxy(handover_after=3600.0)
-two_streams = _proxy(max_tunnels=2)
+_patient = _proxy(handover_after=3600.0)
 
 
-def rewriting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def _rewriting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """An outer middleware that adds a header, as most do: by a start_response of its own."""
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -74,7 +79,7 @@ def rewriting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterab
     return quick(environ, start)
 
 
-def collecting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def _collecting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """An outer middleware that gives out the body only when it has all of it, and nothing else."""
     body = quick(environ, start_response)
     try:
@@ -83,7 +88,7 @@ def collecting(environ: WSGIEnvironment, start_response: StartResponse) -> Itera
         _close(body)
 
 
-def late(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+def _late(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
     """An outer middleware that holds back one block, to see which is the last."""
     body = quick(environ, start_response)
     try:
@@ -96,9 +101,9 @@ def late(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[by
         _close(body)
 
 
-def measuring(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+def _measuring(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
     """An outer middleware that notes how large the largest block of a body was, in bytes."""
-    body = patient(environ, start_response)
+    body = _patient(environ, start_response)
     largest = 0
     try:
         for block in body:
@@ -115,9 +120,24 @@ def _close(body: Iterable[bytes]) -> None:
         close()
 
 
-def like_http2(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def _like_http2(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """A request as gunicorn's HTTP/2 hands it over: its socket is shared with other requests."""
     return quick({**environ, "SERVER_PROTOCOL": "HTTP/2"}, start_response)
+
+
+application = choosing(
+    {
+        "quick": quick,
+        "patient": _patient,
+        "never": _proxy(handover_after=None),
+        "two": _proxy(max_tunnels=2),
+        "rewriting": _rewriting,
+        "collecting": _collecting,
+        "late": _late,
+        "measuring": _measuring,
+        "like-http2": _like_http2,
+    }
+)
 
 
 def of_server(name: str, port: int, application: WSGIApplication = quick) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import socket
 from collections.abc import Callable
 
+from .chosen import settings
 from .chunks import chunk, plain
 from .client import Client, Reply, ask, request_bytes
 from .servers import Server
@@ -36,8 +38,7 @@ def state(port: int) -> dict[str, int]:
     """What the worker holds: `streams` in the relay, `threads`."""
     reply = ask(port, "GET", "/state")
     assert reply.status == 200
-    pairs = [pair.split(":") for pair in reply.text.strip("{}").split(",")]
-    return {name.strip(' "'): int(value) for name, value in pairs}
+    return json.loads(reply.body)  # type: ignore[no-any-return]
 
 
 class StreamVisitor(Client):
@@ -51,14 +52,18 @@ class StreamVisitor(Client):
         if receive_buffer:
             self.sock = socket.socket()
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            self.sock.settimeout(10)
+            self.sock.settimeout(30)
             self.sock.connect(("127.0.0.1", port))
             self.buffer = b""
         else:
-            super().__init__(port)
+            super().__init__(port, timeout=30)
 
-    def ask(self, target: str, version: str = "HTTP/1.1", *, method: str = "GET") -> None:
-        self.send(request_bytes(method, target).replace(b"HTTP/1.1", version.encode(), 1))
+    def ask(
+        self, target: str, version: str = "HTTP/1.1", *, method: str = "GET", app: str = ""
+    ) -> None:
+        """`app`: the one to choose, where the server has several."""
+        request = request_bytes(method, target, headers=settings(app) if app else [])
+        self.send(request.replace(b"HTTP/1.1", version.encode(), 1))
 
     def fill(self) -> bool:
         try:

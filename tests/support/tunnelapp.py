@@ -1,24 +1,26 @@
-"""The test app as the tests of tunnels need it: the settings of one, the faults of another."""
+"""The test app as the tests of tunnels need it: with several settings on one server."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from webob import Request
 
 from wsgi_portproxy import PortProxy, Target
 
+from .chosen import choosing
 from .hostapp import MOUNT, app, may_view
+from .notes import note
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+IDLE = 1.5  # seconds of silence after which the proxy "idle" cuts a tunnel
 
 
 def _login(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -28,9 +30,9 @@ def _login(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
 
 def _noted(request: Request, target: Target) -> bool | WSGIApplication:
     """By the cookie `user`: alice may, nobody is sent to the login page, for eve it fails, others
-    may not. Each call is a line of the log."""
+    may not. Each call is noted."""
     user = request.cookies.get("user")
-    print(f"authorizer asked: {target.path} websocket={target.websocket}", file=sys.stderr)
+    note(request.environ, f"asked about {target.path} websocket={target.websocket}")
     if user is None:
         return _login
     if user == "eve":
@@ -41,30 +43,23 @@ def _noted(request: Request, target: Target) -> bool | WSGIApplication:
 def _forking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """The app with three pages more.
 
-    /fork, /multiprocessing and /c-fork start a child that lives on, by os.fork alone, as that
-    library does it, and as C code does it, which tells Python nothing. They answer its process id.
-    /reap answers how many of those children still live.
+    /fork and /c-fork start a child that lives on, as Python does it, and as C code does it, which
+    tells Python nothing. They answer its process id. /reap answers how many children still live.
     """
     if environ["PATH_INFO"] == "/fork":
         number = os.fork()
         if not number:
-            try:
-                _linger()
-            finally:
-                os._exit(0)
+            time.sleep(60)  # the test that started it ends it
+            os._exit(0)
     elif environ["PATH_INFO"] == "/c-fork":
         libc = ctypes.PyDLL(None)  # it keeps the GIL: the child has no thread to give it back
         number = libc.fork()
         if not number:
             libc.pause()
-    elif environ["PATH_INFO"] == "/multiprocessing":
-        process = multiprocessing.get_context("fork").Process(target=_linger, daemon=True)
-        process.start()
-        number = process.pid or 0
     elif environ["PATH_INFO"] == "/reap":
-        number = len(multiprocessing.active_children())
+        number = 0
         with contextlib.suppress(ChildProcessError):  # there is none
-            number += os.waitpid(-1, os.WNOHANG) == (0, 0)
+            number = int(os.waitpid(-1, os.WNOHANG) == (0, 0))
     else:
         return app(environ, start_response)
     body = str(number).encode()
@@ -72,14 +67,18 @@ def _forking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
     return [body]
 
 
-def _linger() -> None:
-    time.sleep(60)  # the test that started it ends it
+def _proxy(application: WSGIApplication = app, **settings: Any) -> PortProxy:
+    return PortProxy(application, **{"authorizer": may_view, "mount": MOUNT, **settings})
 
 
-noting = PortProxy(app, authorizer=_noted, mount=MOUNT, head_timeout=2.0)
-with_origin = PortProxy(app, authorizer=may_view, mount=MOUNT, tunnels_require_origin=True)
-two_tunnels = PortProxy(app, authorizer=may_view, mount=MOUNT, max_tunnels=2)
-impatient = PortProxy(app, authorizer=may_view, mount=MOUNT, tunnel_idle_timeout=1.5)
-brief = PortProxy(app, authorizer=may_view, mount=MOUNT, max_tunnels=2, tunnel_idle_timeout=1.5)
-# A cap of its own, so that what fails when descriptors run out is the hand-over itself.
-forking = PortProxy(_forking, authorizer=may_view, mount=MOUNT, max_tunnels=1000)
+application = choosing(
+    {
+        # A cap of its own, so that what fails when descriptors run out is the hand-over itself.
+        "plain": _proxy(_forking, max_tunnels=1000),
+        "hurried": _proxy(head_timeout=0.5),
+        "noting": _proxy(authorizer=_noted),
+        "with-origin": _proxy(tunnels_require_origin=True),
+        "two": _proxy(max_tunnels=2),
+        "idle": _proxy(tunnel_idle_timeout=IDLE),
+    }
+)

@@ -145,7 +145,7 @@ class Visitor(Client):
         self,
         port: int,
         *,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
         receive_buffer: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:

@@ -10,11 +10,14 @@ from contextlib import ExitStack
 import pytest
 
 from tests.conftest import ServiceFactory
+from tests.support.chosen import settings
 from tests.support.client import Client, Reply, ask, request_bytes, without_copies
+from tests.support.notes import Notes
 from tests.support.ports import free_port
 from tests.support.received import Received, parse_request, recording
-from tests.support.servers import Server, gunicorn
+from tests.support.servers import Server
 from tests.support.service import Exchange, Service, answers
+from tests.support.streams import state
 from tests.support.urls import MOUNT, Form, both_forms, path_form, query_form
 from tests.support.waiting import until
 from tests.support.websocket import (
@@ -52,14 +55,13 @@ def received_by(upstream: Service) -> Received:
 # --- What becomes a tunnel
 
 
+@pytest.mark.case("which requests are handshakes")
 @both_forms
 @pytest.mark.parametrize(
     ("upgrade", "connection"),
     [
         ("websocket", "Upgrade"),
-        ("WebSocket", "keep-alive, Upgrade"),
         ("WEBSOCKET", "UPGRADE"),
-        ("webSocket", "Upgrade,keep-alive"),
         ("websocket", "keep-alive ,\tupgrade"),
     ],
 )
@@ -107,55 +109,44 @@ def test_the_service_gets_the_handshake_as_it_was_sent(
         assert head.split("\r\n").count(line) == 1, line
 
 
-CHOICES: list[Fields] = [
-    [],
-    [("Sec-WebSocket-Protocol", "v1.token")],
-    [("Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover")],
-    [("Sec-WebSocket-Protocol", "b"), ("Sec-WebSocket-Extensions", "x-one, x-two; a=1")],
-]
-
-
-@pytest.mark.parametrize("chosen", CHOICES, ids=["none", "protocol", "extension", "both"])
+@pytest.mark.case("subprotocol and extensions are the service's choice")
 def test_the_service_chooses_subprotocol_and_extensions(
-    host: Server, service: ServiceFactory, chosen: list[tuple[str, str]]
+    host: Server, service: ServiceFactory
 ) -> None:
     offered = [
         ("Sec-WebSocket-Protocol", "v1.token, b"),
         ("Sec-WebSocket-Extensions", "permessage-deflate, x-one, x-two"),
     ]
-    upstream = service(accepting(echo, chosen))
-    with Visitor(host.port) as visitor:
-        head = visitor.open(query_form(upstream.port, "/x"), offered)
+    both = [("Sec-WebSocket-Protocol", "b"), ("Sec-WebSocket-Extensions", "x-one, x-two; a=1")]
+    for chosen in ([], both):
+        upstream = service(accepting(echo, chosen))
+        with Visitor(host.port) as visitor:
+            head = visitor.open(query_form(upstream.port, "/x"), offered)
         lines = head.decode("latin-1").split("\r\n")[1:]
-    assert [line for line in lines if "Protocol" in line or "Extensions" in line] == [
-        f"{name}: {value}" for name, value in chosen
-    ]
-    assert "Upgrade: websocket" in lines
-    assert "Connection: Upgrade" in lines
-    assert len([line for line in lines if line.startswith("Sec-WebSocket-Accept: ")]) == 1
+        assert [line for line in lines if "Protocol" in line or "Extensions" in line] == [
+            f"{name}: {value}" for name, value in chosen
+        ]
+        assert {"Upgrade: websocket", "Connection: Upgrade"} < {*lines}
+        assert len([line for line in lines if line.startswith("Sec-WebSocket-Accept: ")]) == 1
 
 
-def test_the_path_of_a_handshake_may_lack_its_slash(host: Server, service: ServiceFactory) -> None:
-    upstream = service(echoing)
-    with Visitor(host.port) as visitor:
-        visitor.open(path_form(upstream.port, ""))
-    assert received_by(upstream).target == "/"
-
-
-def test_an_encoded_line_end_in_the_path_stays_encoded(
-    host: Server, service: ServiceFactory
+@pytest.mark.parametrize(
+    ("path", "target"), [("", "/"), ("/a%0d%0aX:%201%0d%0a%0d%0a", "/a%0d%0aX:%201%0d%0a%0d%0a")]
+)
+def test_a_path_arrives_encoded_and_with_its_slash(
+    host: Server, service: ServiceFactory, path: str, target: str
 ) -> None:
     upstream = service(echoing)
-    path = "/a%0d%0aGET%20/x%20HTTP/1.1%0d%0aX:%201%0d%0a%0d%0a"
     with Visitor(host.port) as visitor:
         visitor.open(path_form(upstream.port, path))
         visitor.says_and_hears()
-    assert received_by(upstream).target == path
+    assert received_by(upstream).target == target
 
 
 # --- bytes before, with and behind the heads
 
 
+@pytest.mark.case("frames in the packets of the heads; heads byte by byte")
 def test_frames_in_the_packet_of_the_101_are_delivered(
     host: Server, service: ServiceFactory
 ) -> None:
@@ -176,7 +167,8 @@ def test_frames_in_the_packet_of_the_101_are_delivered(
         assert visitor.frame() == Frame(0x80 | TEXT, b"third")
 
 
-@pytest.mark.parametrize("size", [5, 60_000, 1_000_000])
+@pytest.mark.case("frames in the packets of the heads; heads byte by byte")
+@pytest.mark.parametrize("size", [5, 1_000_000])
 def test_frames_in_the_packet_of_the_request_are_delivered_after_the_101(
     host: Server, service: ServiceFactory, size: int
 ) -> None:
@@ -201,9 +193,11 @@ def test_frames_in_the_packet_of_the_request_are_delivered_after_the_101(
     assert early == [b""]
 
 
-def test_heads_byte_by_byte(host: Server, service: ServiceFactory) -> None:
+@pytest.mark.case("frames in the packets of the heads; heads byte by byte")
+def test_heads_byte_by_byte_behind_early_hints(host: Server, service: ServiceFactory) -> None:
     def script(exchange: Exchange) -> None:
-        for byte in switching(exchange.read_head()) + frame(TEXT, b"welcome"):
+        hints = b"HTTP/1.1 103 Early Hints\r\nX-Hint: 1\r\n\r\n"
+        for byte in hints + switching(exchange.read_head()) + frame(TEXT, b"welcome"):
             exchange.send(bytes([byte]))
         echo(exchange)
 
@@ -216,40 +210,21 @@ def test_heads_byte_by_byte(host: Server, service: ServiceFactory) -> None:
         visitor.says_and_hears()
 
 
-def test_103_before_the_101(host: Server, service: ServiceFactory) -> None:
-    def script(exchange: Exchange) -> None:
-        hints = b"HTTP/1.1 103 Early Hints\r\nX-Hint: 1\r\n\r\n"
-        exchange.send(hints + switching(exchange.read_head()))
-        echo(exchange)
-
-    upstream = service(script)
-    with Visitor(host.port) as visitor:
-        visitor.open(query_form(upstream.port, "/x"))
-        visitor.says_and_hears()
-
-
 # --- what is refused before any connection is made
 
 REFUSED = [
-    *[
-        pytest.param({"method": method}, 400, id=method)
-        for method in ("POST", "PUT", "DELETE", "OPTIONS", "HEAD")
-    ],
-    *[
-        pytest.param({"sec_websocket_version": version}, 426, id=f"version-{version}")
-        for version in ("12", "8", "0", "", "13, 8", "013")
-    ],
+    pytest.param({"method": "POST"}, 400, id="POST"),
+    pytest.param({"method": "HEAD"}, 400, id="HEAD"),
+    pytest.param({"sec_websocket_version": "12"}, 426, id="version-12"),
     pytest.param({"without": ["Sec-WebSocket-Version"]}, 426, id="no-version"),
     pytest.param({"without": ["Sec-WebSocket-Key"]}, 400, id="no-key"),
-    pytest.param({"sec_websocket_key": ""}, 400, id="empty-key"),
     pytest.param({"sec_websocket_key": "c2hvcnQ="}, 400, id="short-key"),
-    pytest.param({"sec_websocket_key": KEY + KEY}, 400, id="long-key"),
-    pytest.param({"sec_websocket_key": "not base64 at all!"}, 400, id="key-not-base64"),
     pytest.param({"fields": [("Sec-WebSocket-Key", KEY)]}, 400, id="two-keys"),
     pytest.param({"fields": [("Sec-WebSocket-Version", "13")]}, 426, id="two-versions"),
 ]
 
 
+@pytest.mark.case("which requests are handshakes")
 @both_forms
 @pytest.mark.parametrize(("odd", "status"), REFUSED)
 def test_what_is_no_handshake_is_refused(
@@ -283,7 +258,7 @@ def test_what_asks_for_no_websocket_is_an_ordinary_request(
     assert not seen[0].names & {"upgrade", "connection"}
 
 
-@pytest.mark.parametrize("port", ["abc", "016006", "16006%23", "+16006", "0", "80", "20001"])
+@pytest.mark.parametrize("port", ["abc", "016006", "16006%23", "80"])
 def test_a_bad_port_is_refused_as_for_a_request(host: Server, port: str) -> None:
     reply = asked(host, handshake(f"{MOUNT}/x?port={port}"))
     assert reply.status in (400, 403)
@@ -304,21 +279,11 @@ def test_our_own_port_is_refused(host: Server) -> None:
 
 # --- the service's answer decides
 
-WRONG = "x" * 27 + "="
 BAD_101 = [
     pytest.param([("Upgrade", "websocket"), ("Connection", "Upgrade")], id="no-accept"),
-    pytest.param([*STANDARD.items(), ("Sec-WebSocket-Accept", WRONG)], id="wrong-accept"),
-    pytest.param([*STANDARD.items(), ("Sec-WebSocket-Accept", KEY)], id="key-sent-back"),
+    pytest.param([*STANDARD.items(), ("Sec-WebSocket-Accept", KEY)], id="wrong-accept"),
     pytest.param([("Connection", "Upgrade"), ("Sec-WebSocket-Accept", "")], id="no-upgrade"),
     pytest.param([("Upgrade", "websocket"), ("Sec-WebSocket-Accept", "")], id="no-connection"),
-    pytest.param(
-        [("Upgrade", "h2c"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", "")],
-        id="another-upgrade",
-    ),
-    pytest.param(
-        [("Upgrade", "websocket"), ("Connection", "close"), ("Sec-WebSocket-Accept", "")],
-        id="connection-close",
-    ),
 ]
 RIGHT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # for KEY, by RFC 6455 section 1.3
 
@@ -339,6 +304,8 @@ def assert_not_valid_http(reply: Reply, upstream: Service) -> None:
     assert "secret" not in reply.text
 
 
+@pytest.mark.case("a wrong 101; an ordinary answer")
+@pytest.mark.promise("A WebSocket is judged like a request")
 @pytest.mark.parametrize("fields", BAD_101)
 def test_a_101_that_does_not_accept_is_502(
     host: Server, service: ServiceFactory, fields: Fields
@@ -349,6 +316,7 @@ def test_a_101_that_does_not_accept_is_502(
     until(lambda: upstream.exchanges[0].sock.fileno() < 0, "the service's connection is closed")
 
 
+@pytest.mark.case("103, unsolicited 101, 1xx without end")
 @pytest.mark.parametrize(
     "request_",
     [
@@ -372,92 +340,65 @@ def test_an_unasked_101_is_502(
 ORDINARY = [
     pytest.param("200 OK", [("Content-Type", "text/html")], id="200"),
     pytest.param("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="x"')], id="401"),
-    pytest.param("403 Forbidden", [("X-Why", "Origin")], id="403"),
-    pytest.param("404 Not Found", [("Content-Type", "application/json")], id="404"),
     pytest.param("426 Upgrade Required", [("Sec-WebSocket-Version", "13, 8")], id="426"),
     pytest.param("500 Oops", [("Content-Type", "text/plain")], id="500"),
 ]
 
 
-@both_forms
+@pytest.mark.case("a wrong 101; an ordinary answer")
 @pytest.mark.parametrize(("status", "fields"), ORDINARY)
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_an_ordinary_answer_is_an_ordinary_response(
-    host: Server,
-    service: ServiceFactory,
-    form: Form,
-    status: str,
-    fields: Fields,
-    chunked: bool,
+    host: Server, service: ServiceFactory, status: str, fields: Fields, chunked: bool
 ) -> None:
     framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 10"
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in fields), framing]
     body = b"4\r\nwhy \r\n6\r\nit is!\r\n0\r\n\r\n" if chunked else b"why it is!"
     upstream = service(answers("\r\n".join(lines).encode() + b"\r\n\r\n" + body))
-    with Client(host.port) as client:
-        client.send(handshake(form(upstream.port, "/x")))
-        reply = client.reply()
+    reply = asked(host, handshake(query_form(upstream.port, "/x")))
     assert (f"{reply.status} {reply.reason}", reply.body) == (status, b"why it is!")
     assert reply.complete
     for name, value in fields:
         assert reply.values(name) == [value]
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_sent_to_the_visitor_and_not_followed(
-    host: Server, service: ServiceFactory, status: int
+    host: Server, service: ServiceFactory
 ) -> None:
-    head = f"HTTP/1.1 {status} Moved\r\nLocation: /login?next=x\r\nContent-Length: 4\r\n\r\nover"
-    upstream = service(answers(head.encode()))
+    head = b"HTTP/1.1 302 Moved\r\nLocation: /login?next=x\r\nContent-Length: 4\r\n\r\n"
+    upstream = service(answers(head + b"over"))
     reply = asked(host, handshake(path_form(upstream.port, "/x")))
-    assert (reply.status, reply.body, len(upstream.heads)) == (status, b"over", 1)
+    assert (reply.status, reply.body, len(upstream.heads)) == (302, b"over", 1)
     assert reply.values("Location") == [path_form(upstream.port, "/login?next=x")]
 
 
-def test_no_answer_in_time(host: Server, service: ServiceFactory) -> None:
-    def silent(exchange: Exchange) -> None:
+@pytest.mark.parametrize(("closes", "status"), [(True, 502), (False, 504)])
+def test_no_answer(host: Server, service: ServiceFactory, closes: bool, status: int) -> None:
+    def script(exchange: Exchange) -> None:
         exchange.read_head()
-        exchange.read(1)
+        if not closes:
+            exchange.read(1)
 
-    upstream = service(silent)
-    assert asked(host, handshake(query_form(upstream.port, "/x"))).status == 504
-
-
-def test_closed_without_an_answer(host: Server, service: ServiceFactory) -> None:
-    def closing(exchange: Exchange) -> None:
-        exchange.read_head()
-
-    upstream = service(closing)
-    assert asked(host, handshake(query_form(upstream.port, "/x"))).status == 502
+    target = query_form(service(script).port, "/x")
+    assert asked(host, handshake(target, settings("hurried"))).status == status
 
 
 # --- the authorizer
 
 
-@pytest.fixture(scope="module")
-def noting() -> Iterator[Server]:
-    """A host whose log has a line for each call of its authorizer; one of them raises."""
-    with gunicorn("tests.support.tunnelapp:noting") as server:
-        yield server
-
-
-def calls(server: Server, path: str) -> list[str]:
-    lines = server.output().splitlines()
-    return [line for line in lines if line.startswith(f"authorizer asked: {path} ")]
-
-
 @both_forms
 def test_the_authorizer_is_called_exactly_once(
-    noting: Server, service: ServiceFactory, form: Form
+    host: Server, service: ServiceFactory, form: Form
 ) -> None:
     upstream = service(echoing)
-    path = f"/once-{form.__name__}"
-    with Visitor(noting.port) as visitor:
-        visitor.open(form(upstream.port, path))
+    notes = Notes(host)
+    with Visitor(host.port) as visitor:
+        visitor.open(form(upstream.port, "/once"), settings("noting"))
         visitor.says_and_hears()
-    assert calls(noting, path) == [f"authorizer asked: {path} websocket=True"]
+    notes.wait_for("asked about /once websocket=True")
 
 
+@pytest.mark.promise("A WebSocket is judged like a request")
 @both_forms
 @pytest.mark.parametrize(
     ("cookie", "status"),
@@ -468,35 +409,38 @@ def test_the_authorizer_is_called_exactly_once(
     ],
 )
 def test_who_is_not_let_through_sends_nothing_to_the_service(
-    noting: Server, service: ServiceFactory, form: Form, cookie: str, status: int
+    host: Server, service: ServiceFactory, form: Form, cookie: str, status: int
 ) -> None:
     upstream = service(echoing)
-    path = f"/refused-{form.__name__}-{cookie}"
-    reply = asked(noting, handshake(form(upstream.port, path), cookie=cookie))
+    notes = Notes(host)
+    target = form(upstream.port, "/refused")
+    reply = asked(host, handshake(target, settings("noting"), cookie=cookie))
     assert (reply.status, upstream.connections) == (status, 0)
     assert reply.value("Location") is None
-    assert len(calls(noting, path)) == 1
+    notes.wait_for("asked about /refused websocket=True")
 
 
 @pytest.mark.parametrize(
-    "odd",
+    ("method", "origin"),
     [
-        pytest.param({"method": "POST"}, id="no-handshake"),
-        pytest.param({"fields": [("Origin", "http://evil.test")]}, id="foreign"),
+        pytest.param("POST", "http://app.test", id="no-handshake"),
+        pytest.param("GET", "http://evil.test", id="foreign"),
     ],
 )
 def test_what_is_refused_anyway_is_not_asked_about(
-    noting: Server, service: ServiceFactory, odd: dict[str, str]
+    host: Server, service: ServiceFactory, method: str, origin: str
 ) -> None:
     upstream = service(echoing)
-    asked(noting, handshake(query_form(upstream.port, "/never"), **odd))  # type: ignore[arg-type]
-    assert (calls(noting, "/never"), upstream.connections) == ([], 0)
+    notes = Notes(host)
+    fields = [("Origin", origin), *settings("noting")]
+    asked(host, handshake(query_form(upstream.port, "/never"), fields, method=method))
+    assert (notes.new(), upstream.connections) == ([], 0)
 
 
 # --- where the request comes from
 
 
-@pytest.mark.parametrize("origin", ["http://app.test", "HTTP://APP.TEST", "http://app.test:80"])
+@pytest.mark.parametrize("origin", ["http://app.test", "HTTP://APP.TEST:80"])
 def test_our_own_origin_passes_as_the_services_own(
     host: Server, service: ServiceFactory, origin: str
 ) -> None:
@@ -515,25 +459,17 @@ FOREIGN = {
     "other-host": [("Origin", "http://evil.test")],
     "other-port": [("Origin", "http://app.test:8080")],
     "other-scheme": [("Origin", "https://app.test")],
-    "sibling": [("Origin", "http://www.app.test")],
-    "parent": [("Origin", "http://test")],
-    "longer": [("Origin", "http://app.test.evil.test")],
     "null": [("Origin", "null")],
     "empty": [("Origin", "")],
     "userinfo": [("Origin", "http://app.test@evil.test")],
-    "own-with-userinfo": [("Origin", "http://user@app.test")],
-    "own-with-a-path": [("Origin", "http://app.test/")],
-    "two-in-one": [("Origin", "http://app.test http://evil.test")],
-    "two-fields": [("Origin", "http://app.test"), ("Origin", "http://evil.test")],
     "own-twice": [("Origin", "http://app.test"), ("Origin", "http://app.test")],
     "the-services": [("Origin", "http://localhost:16006")],
-    "a-file": [("Origin", "file://")],
-    "an-extension": [("Origin", "chrome-extension://abcdefgh")],
     "site-cross": [("Origin", "http://app.test"), ("Sec-Fetch-Site", "cross-site")],
     "site-same": [("Sec-Fetch-Site", "same-site")],
 }
 
 
+@pytest.mark.promise("A WebSocket is judged like a request")
 @both_forms
 @pytest.mark.parametrize("fields", FOREIGN.values(), ids=FOREIGN)
 def test_another_sites_page_is_refused(
@@ -544,6 +480,7 @@ def test_another_sites_page_is_refused(
     assert (reply.status, upstream.connections) == (403, 0)
 
 
+@pytest.mark.case("foreign origins")
 def test_a_client_without_origin_passes(host: Server, service: ServiceFactory) -> None:
     upstream = service(echoing)
     with Visitor(host.port) as visitor:
@@ -552,20 +489,15 @@ def test_a_client_without_origin_passes(host: Server, service: ServiceFactory) -
     assert received_by(upstream).values("Origin") == []
 
 
-@pytest.fixture(scope="module")
-def with_origin() -> Iterator[Server]:
-    yield from clean("tests.support.tunnelapp:with_origin")
-
-
 def test_a_client_without_origin_is_refused_where_one_is_required(
-    with_origin: Server, service: ServiceFactory
+    host: Server, service: ServiceFactory
 ) -> None:
     upstream = service(echoing)
     target = query_form(upstream.port, "/x")
-    assert asked(with_origin, handshake(target)).status == 403
+    assert asked(host, handshake(target, settings("with-origin"))).status == 403
     assert upstream.connections == 0
-    with Visitor(with_origin.port) as visitor:
-        visitor.open(target, [("Origin", "http://app.test")])
+    with Visitor(host.port) as visitor:
+        visitor.open(target, [("Origin", "http://app.test"), *settings("with-origin")])
         visitor.says_and_hears()
 
 
@@ -573,17 +505,12 @@ def test_a_client_without_origin_is_refused_where_one_is_required(
 
 COOKIES = [
     pytest.param("a=1; sessionid=S; user=alice", "a=1; user=alice", id="between"),
-    pytest.param("sessionid=S; user=alice", "user=alice", id="first"),
     pytest.param("user=alice; csrftoken=S", "user=alice", id="last"),
-    pytest.param("user=alice; SessionID=S", "user=alice", id="odd-case"),
-    pytest.param("user=alice;  sessionid =S", "user=alice", id="spaces"),
     pytest.param('user=alice; a="x; sessionid=S; b=y"', 'user=alice; a="x; b=y"', id="quoted"),
-    pytest.param("user=alice, sessionid=S", "user=alice", id="behind-a-comma"),
-    pytest.param("user=alice; sessionid=S; sessionid=S", "user=alice", id="twice"),
-    pytest.param('user=alice; odd=a%20b|"c"\'', 'user=alice; odd=a%20b|"c"\'', id="odd-bytes"),
 ]
 
 
+@pytest.mark.promise("Your app's cookies stay here")
 @both_forms
 @pytest.mark.parametrize(("cookie", "expected"), COOKIES)
 def test_the_apps_cookies_are_withheld(
@@ -602,14 +529,8 @@ SPOOFED = [
     ("X-Forwarded-Host", "evil.test"),
     ("X-Forwarded-Proto", "gopher"),  # gunicorn itself believes an https from 127.0.0.1
     ("X-Forwarded-Prefix", "/evil"),
-    ("X-Forwarded-User", "root"),
     ("Forwarded", "for=6.6.6.6"),
-    ("X-Real-IP", "6.6.6.6"),
-    ("X-Remote-User", "root"),
     ("Remote-User", "root"),
-    ("X-Original-URL", "/admin"),
-    ("X-HTTP-Method-Override", "DELETE"),
-    ("Proxy", "http://evil.test"),
     ("X-Portproxy-User", "root"),
 ]
 
@@ -645,23 +566,7 @@ def test_connection_cannot_remove_what_we_set(host: Server, service: ServiceFact
 ORIGIN_WIDE = [
     ("Strict-Transport-Security", "max-age=1"),
     ("Clear-Site-Data", '"*"'),
-    ("Public-Key-Pins", "x"),
-    ("Expect-CT", "max-age=1"),
-    ("Alt-Svc", 'h3=":443"'),
-    ("NEL", "{}"),
-    ("Report-To", "{}"),
-    ("Reporting-Endpoints", 'x="https://evil.test"'),
-    ("Accept-CH", "Width"),
-    ("Critical-CH", "Width"),
-    ("Origin-Agent-Cluster", "?1"),
-    ("Set-Login", "logged-out"),
     ("X-Accel-Redirect", "/secret"),
-    ("X-Sendfile", "/secret"),
-    ("X-LIGHTTPD-send-file", "/secret"),
-    ("X-Reproxy-URL", "/secret"),
-    ("Surrogate-Control", "max-age=1"),
-    ("CDN-Cache-Control", "max-age=1"),
-    ("Proxy-Authenticate", "Basic"),
     ("WWW-Authenticate", "Negotiate"),
     ("Service-Worker-Allowed", "/"),
     ("Transfer-Encoding", "chunked"),
@@ -670,6 +575,7 @@ ORIGIN_WIDE = [
 ]
 
 
+@pytest.mark.case("instructions to others, on a 101 too")
 def test_a_101_carries_nothing_that_speaks_to_the_whole_origin(
     host: Server, service: ServiceFactory
 ) -> None:
@@ -684,18 +590,9 @@ def test_a_101_carries_nothing_that_speaks_to_the_whole_origin(
 
 
 SET_COOKIES = [
-    pytest.param("a=1", "a=1", id="plain"),
-    pytest.param("a=1; Path=/", "a=1; Path={prefix}/", id="path"),
-    pytest.param(
-        "a=1; Path=/; Domain=app.test; Secure", "a=1; Path={prefix}/; Secure", id="domain"
-    ),
+    pytest.param("a=1; Path=/; Domain=app.test", "a=1; Path={prefix}/", id="path"),
     pytest.param(
         "sessionid=s; Path=/", "portproxy.{port}.sessionid=s; Path={prefix}/", id="renamed"
-    ),
-    pytest.param(
-        "__Host-a=1; Path=/; Secure",
-        "portproxy.{port}.__Host-a=1; Path={prefix}/; Secure",
-        id="host-prefix",
     ),
     pytest.param("=nameless", None, id="nameless"),
 ]
@@ -719,66 +616,77 @@ def test_a_cookie_on_the_101_is_scoped_to_the_prefix(
 # --- the cap
 
 
-@pytest.fixture(scope="module")
-def two_tunnels() -> Iterator[Server]:
-    """A host that allows two tunnels."""
-    yield from clean("tests.support.tunnelapp:two_tunnels")
-
-
-def opens(host: Server, target: str) -> bool:
-    """Whether a handshake is accepted now."""
+def asked_of_two(host: Server, upstream: Service) -> Reply:
+    """The answer to a handshake where two tunnels are allowed, as much as has come: a 101 may be
+    one."""
     with Visitor(host.port) as visitor:
-        visitor.send(handshake(target))
-        return visitor.read_head().startswith(b"HTTP/1.1 101 ")
+        visitor.send(handshake(query_form(upstream.port, "/x"), settings("two")))
+        head = visitor.read_head()
+        return Reply(head, b"", True, [])
 
 
-def test_beyond_the_cap_503_and_recovery(two_tunnels: Server, service: ServiceFactory) -> None:
+@pytest.fixture(scope="module")
+def counting() -> Iterator[Server]:
+    """A host of its own for those who count tunnels, and that tells their number."""
+    with clean("tests.support.streamapp:application") as server:
+        yield server
+
+
+@pytest.fixture
+def counted(counting: Server) -> Server:
+    """It, once the tunnels of the test before are over."""
+    until(lambda: not state(counting.port)["streams"], "no tunnel is open")
+    return counting
+
+
+@pytest.mark.promise("Memory is bounded")
+def test_beyond_the_cap_503_and_recovery(counted: Server, service: ServiceFactory) -> None:
     upstream = service(echoing)
     target = query_form(upstream.port, "/x")
-    with Visitor(two_tunnels.port) as first, Visitor(two_tunnels.port) as second:
+    with Visitor(counted.port) as first, Visitor(counted.port) as second:
         for visitor in (first, second):
-            visitor.open(target)
+            visitor.open(target, settings("two"))
         for _ in range(3):
-            reply = asked(two_tunnels, handshake(target))
+            reply = asked_of_two(counted, upstream)
             assert (reply.status, reply.values("Retry-After")) == (503, ["30"])
         assert upstream.connections == 2
-        assert ask(two_tunnels.port, "GET", f"{MOUNT}/").status == 200
+        assert ask(counted.port, "GET", f"{MOUNT}/").status == 200
         second.send_close()
         assert second.frame() == Frame(0x80 | CLOSE, b"\x03\xe8")
         assert second.frame() is None
         second.close()
-        until(lambda: opens(two_tunnels, target), "a place is free")
+        until(lambda: asked_of_two(counted, upstream).status == 101, "a place is free")
         first.says_and_hears()
 
 
-def test_handshakes_that_are_answered_together_stay_below_the_cap(service: ServiceFactory) -> None:
+def test_handshakes_that_are_answered_together_stay_below_the_cap(
+    counted: Server, service: ServiceFactory
+) -> None:
     """Each found room when it was judged; the 101 of the last finds none."""
     together = threading.Barrier(4)
 
     def script(exchange: Exchange) -> None:
         head = exchange.read_head()
-        together.wait(10)
+        together.wait(30)
         exchange.send(switching(head))
         exchange.read(1)
 
     upstream = service(script)
     with ExitStack() as stack:
-        fresh = stack.enter_context(gunicorn("tests.support.tunnelapp:two_tunnels"))
-        visitors = [stack.enter_context(Visitor(fresh.port)) for _ in range(4)]
+        visitors = [stack.enter_context(Visitor(counted.port)) for _ in range(4)]
         for visitor in visitors:
-            visitor.send(handshake(query_form(upstream.port, "/x")))
+            visitor.send(handshake(query_form(upstream.port, "/x"), settings("two")))
         statuses = sorted(visitor.read_head()[9:12] for visitor in visitors)
     assert statuses == [b"101", b"101", b"503", b"503"]
 
 
 def test_a_handshake_that_became_no_tunnel_takes_no_place(
-    two_tunnels: Server, service: ServiceFactory
+    counted: Server, service: ServiceFactory
 ) -> None:
     refusing = service(answers(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
     wrong = service(answers(bad_101([("Upgrade", "websocket"), ("Connection", "Upgrade")])))
-    upstream = service(echoing)
     for _ in range(3):
-        assert asked(two_tunnels, handshake(query_form(refusing.port, "/x"))).status == 404
-        assert asked(two_tunnels, handshake(query_form(wrong.port, "/x"))).status == 502
-    target = query_form(upstream.port, "/x")
-    until(lambda: opens(two_tunnels, target), "the tunnels of the tests before are over")
+        assert asked_of_two(counted, refusing).status == 404
+        assert asked_of_two(counted, wrong).status == 502
+    assert state(counted.port)["streams"] == 0
+    assert asked_of_two(counted, service(echoing)).status == 101

@@ -9,24 +9,15 @@ import pytest
 
 from tests.support.servers import ROOT
 
-COMMAND = [sys.executable, "benchmarks/soak.py"]
 
-
-@pytest.mark.parametrize(("what", "other"), [("tunnels", "streams"), ("streams", "tunnels")])
-def test_five_hundred_that_are_aborted_leave_nothing(what: str, other: str) -> None:
-    # It opens no more after 10 seconds, so that a busy machine makes it smaller and not longer.
-    command = [*COMMAND, "--seconds", "10"]
-    command += [f"--{what}", "500", f"--{other}", "0", "--mixed", "0"]
-    run(command)
-
-
+@pytest.mark.case("thousands that are aborted leave nothing")
+@pytest.mark.promise("Whatever is aborted leaves nothing")
 def test_mixed_load_with_faults_leaves_nothing() -> None:
-    run([*COMMAND, "--tunnels", "0", "--streams", "0", "--mixed", "8"])
-
-
-def run(command: list[str]) -> None:
+    command = [sys.executable, "benchmarks/soak.py", "--tunnels", "200", "--streams", "200"]
+    # It opens no more after so many seconds: a busy machine makes it smaller, not longer.
+    command += ["--mixed", "5", "--seconds", "10"]
     done = subprocess.run(
-        command, cwd=ROOT, timeout=120, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=ROOT, timeout=300, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    assert done.returncode == 0, done.stdout
     print(done.stdout)
+    assert done.returncode == 0

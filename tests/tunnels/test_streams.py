@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 
 import pytest
 
@@ -33,22 +34,22 @@ from .conftest import clean
 Ending = Callable[[socket.socket], None]
 
 
-@pytest.fixture(scope="module", params=[("sync", 1), ("gthread", 4)], ids=["sync", "gthread"])
-def host(request: pytest.FixtureRequest) -> Iterator[Server]:
-    worker, threads = request.param
-    yield from clean("tests.support.streamapp:quick", worker=worker, threads=threads)
+@pytest.fixture(scope="module")
+def host() -> Iterator[Server]:
+    with clean("tests.support.streamapp:application", threads=4) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def measuring() -> Iterator[Server]:
-    yield from clean("tests.support.streamapp:measuring", worker="gthread", threads=4)
+def sync() -> Iterator[Server]:
+    with clean("tests.support.streamapp:application", worker="sync", threads=1) as server:
+        yield server
 
 
 # --- Bodies arrive as they are -------------------------------------------------------------------
 
 VISITORS = [
     pytest.param("HTTP/1.1", id="to-http-1.1"),
-    pytest.param("HTTP/1.1\r\nConnection: close", id="to-http-1.1-close"),
     pytest.param("HTTP/1.0", id="to-http-1.0"),
     pytest.param("HTTP/1.0\r\nConnection: keep-alive", id="to-http-1.0-keep-alive"),
 ]
@@ -80,11 +81,11 @@ def test_a_body_is_the_same_across_the_hand_over_and_the_connection_closes_behin
 
 @pytest.mark.parametrize("framing", FRAMINGS, ids=repr)
 def test_blocks_grow_while_a_response_that_may_leave_is_in_its_thread(
-    measuring: Server, service: ServiceFactory, framing: Framing
+    host: Server, service: ServiceFactory, framing: Framing
 ) -> None:
     """Waiting for the next block reads it, in the size that it has grown to: a download costs a
     third of what it does in blocks of 64 KiB."""
-    body = random.Random(5).randbytes(16 << 20)
+    body = random.Random(5).randbytes(8 << 20)
     parts = [body[at : at + 8192] for at in range(0, len(body), 8192)]
 
     def script(exchange: Exchange) -> None:
@@ -92,9 +93,9 @@ def test_blocks_grow_while_a_response_that_may_leave_is_in_its_thread(
         exchange.send(framing.head(len(body)))
         exchange.send(b"".join(framing.encode(part) for part in parts) + framing.end)
 
-    notes = Notes(measuring)
-    with StreamVisitor(measuring.port) as visitor:
-        visitor.ask(stream_target(service(script).port))
+    notes = Notes(host)
+    with StreamVisitor(host.port) as visitor:
+        visitor.ask(stream_target(service(script).port), app="measuring")
         reply = visitor.reply()
         assert (reply.status, reply.complete) == (200, True)
         assert reply.body == body
@@ -116,7 +117,7 @@ def ending_with(steps: Steps, end: bytes = b"", ending: Ending = close) -> Scrip
 
 
 def test_a_body_is_whole_whenever_it_ends_around_the_hand_over(
-    host: Server, service: ServiceFactory
+    host: Server, sync: Server, service: ServiceFactory
 ) -> None:
     """The worst moment is the one in which the response leaves: it is aimed at from both sides."""
     rest = bytes(range(256)) * 300
@@ -130,19 +131,18 @@ def test_a_body_is_whole_whenever_it_ends_around_the_hand_over(
 
         return service(script)
 
-    for framing in (LENGTH, CHUNKED, CLOSE):
+    for server, framing in product((host, sync), (LENGTH, CHUNKED, CLOSE)):
         # One after the other on a sync worker: it is late then by a little more each time.
-        for round_ in range(2):
-            offsets = [-0.003 + 0.002 * (number + round_ / 2) for number in range(4)]
-            ports = [upstream_for(framing, offset).port for offset in offsets]
-            visitors = [StreamVisitor(host.port) for _ in ports]
-            for visitor, port in zip(visitors, ports, strict=True):
-                visitor.ask(stream_target(port))
-            for visitor, offset in zip(visitors, offsets, strict=True):
-                reply = visitor.reply()
-                assert reply.complete, offset
-                assert reply.body == b"f" + rest, offset
-                visitor.close()
+        offsets = [-0.003 + 0.001 * number for number in range(8)]
+        ports = [upstream_for(framing, offset).port for offset in offsets]
+        visitors = [StreamVisitor(server.port) for _ in ports]
+        for visitor, port in zip(visitors, ports, strict=True):
+            visitor.ask(stream_target(port))
+        for visitor, offset in zip(visitors, offsets, strict=True):
+            reply = visitor.reply()
+            assert reply.complete, offset
+            assert reply.body == b"f" + rest, offset
+            visitor.close()
 
 
 def test_each_byte_of_a_chunk_arrives_before_the_next_is_sent(
@@ -215,7 +215,6 @@ def test_bytes_after_the_end_are_dropped(
 # --- What breaks looks broken --------------------------------------------------------------------
 
 ENDINGS = pytest.mark.parametrize("ending", [close, reset, half_close])
-TO = pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 
 
 @ENDINGS
@@ -234,9 +233,12 @@ def test_an_end_before_the_head_is_an_error_page(
 
 
 @ENDINGS
-@TO
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED, CLOSE], ids=repr)
-@pytest.mark.parametrize("behind", [b"", b"more"], ids=["at-the-hand-over", "after-it"])
+@pytest.mark.parametrize(
+    ("version", "behind"),
+    [("HTTP/1.1", b""), ("HTTP/1.1", b"more"), ("HTTP/1.0", b"more")],
+    ids=["at-the-hand-over", "after-it", "after-it-to-http-1.0"],
+)
 def test_an_end_after_the_hand_over_is_what_it_is(
     host: Server,
     service: ServiceFactory,
@@ -284,25 +286,18 @@ def test_an_end_before_the_hand_over_is_what_it_is(
 @pytest.mark.parametrize(
     "bad",
     [
-        pytest.param(b"0x3\r\nabc\r\n", id="0x"),
-        pytest.param(b"3 \r\nabc\r\n", id="trailing-space"),
-        pytest.param(b"-3\r\nabc\r\n", id="minus"),
+        pytest.param(b"0x3\r\nabc\r\n", id="bad-size"),
         pytest.param(b"3\r\nabcd\r\n", id="too-much-data"),
-        pytest.param(b"3\r\nab\r\n\r\n", id="too-little-data"),
-        pytest.param(b"3\nabc\n", id="bare-lf"),
-        pytest.param(b"\r\n", id="no-size"),
-        pytest.param(b"0" * 17 + b"3\r\nabc\r\n", id="17-digits"),
         pytest.param(b"3;" + b"x" * 5000, id="endless-extension"),
         pytest.param(b"0\r\nno trailer\r\n\r\n", id="bad-trailer"),
-        pytest.param(b"0\r\nX: " + b"x" * 20000, id="endless-trailer"),
     ],
 )
-@TO
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 def test_a_malformed_chunk_after_the_hand_over_breaks_the_transfer(
     host: Server, service: ServiceFactory, bad: bytes, version: str
 ) -> None:
     closed = threading.Event()
-    steps = Steps(CHUNKED.head(0) + chunk_of(b"begin"), bad)
+    steps = Steps(CHUNKED.head(0) + CHUNKED.encode(b"begin"), bad)
 
     def script(exchange: Exchange) -> None:
         steps(exchange)
@@ -319,7 +314,3 @@ def test_a_malformed_chunk_after_the_hand_over_breaks_the_transfer(
         assert (reply.status, reply.complete) == (200, False)
         assert b"begin".startswith(reply.body.removesuffix(b"abc"))
     assert closed.wait(PATIENCE)
-
-
-def chunk_of(data: bytes) -> bytes:
-    return CHUNKED.encode(data)

@@ -10,7 +10,7 @@ from wsgi_portproxy.authorize import authorize
 from wsgi_portproxy.captured import CapturedResponse
 from wsgi_portproxy.locate import Target
 
-from .given import COOKIES, a_target, environ
+from .given import COOKIES, a_target, environ, words
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -42,34 +42,18 @@ def judge(ask: AskApp, target: Target | None = None, **fields: Any) -> CapturedR
     return authorize(ask, environ(**fields), target or a_target(), COOKIES)
 
 
-# Fields of the environ that speak of one request and not of the visitor.
-OF_THE_REQUEST: dict[str, Any] = {
-    "HTTP_RANGE": "bytes=0-1",
-    "HTTP_IF_NONE_MATCH": '"x"',
-    "HTTP_IF_MODIFIED_SINCE": "Mon, 01 Jan 2024 00:00:00 GMT",
-    "HTTP_TRANSFER_ENCODING": "chunked",
-    "HTTP_EXPECT": "100-continue",
-    "HTTP_UPGRADE": "websocket",
-    "HTTP_CONNECTION": "upgrade",
-    "HTTP_SEC_WEBSOCKET_KEY": "x",
-    "HTTP_SEC_FETCH_MODE": "cors",
-    "HTTP_ORIGIN": "http://app.test",
-    "HTTP_REFERER": "http://app.test/alice/vision/?port=16006",
-    "HTTP_X_REQUESTED_WITH": "XMLHttpRequest",
-    "HTTP_X_CSRFTOKEN": "x",
-    "HTTP_X_XSRF_TOKEN": "x",
-    "HTTP_X_REQUEST_ID": "1",
-    "CONTENT_TYPE": "text/plain",
-    "REMOTE_PORT": "40000",
-    "RAW_URI": "/alice/vision/?port=16006",
-    "REQUEST_URI": "/alice/vision/?port=16006",
-    "PATH_TRANSLATED": "/srv/alice",
-    # These would make some apps act on, or show, another page than the one that is asked for.
-    "HTTP_X_HTTP_METHOD_OVERRIDE": "DELETE",
-    "HTTP_X_HTTP_METHOD": "DELETE",
-    "HTTP_X_METHOD_OVERRIDE": "DELETE",
-    "HTTP_X_ORIGINAL_URL": "/public",
-    "HTTP_X_ORIGINAL_URI": "/public",
-    "HTTP_X_REWRITE_URL": "/public",
-    "HTTP_X_SCRIPT_NAME": "/alice",
-}
+# Fields of the environ that speak of one request and not of the visitor. The last two lines would
+# make some apps act on, or show, another page than the one that is asked for.
+OF_THE_REQUEST: dict[str, Any] = dict.fromkeys(
+    words("""
+    HTTP_RANGE HTTP_IF_NONE_MATCH HTTP_TRANSFER_ENCODING HTTP_EXPECT HTTP_UPGRADE HTTP_CONNECTION
+    HTTP_KEEP_ALIVE HTTP_TE HTTP_SEC_FETCH_MODE HTTP_ORIGIN HTTP_REFERER HTTP_X_REQUESTED_WITH
+    HTTP_X_CSRFTOKEN HTTP_X_XSRF_TOKEN HTTP_X_REQUEST_ID HTTP_X_CORRELATION_ID HTTP_CACHE_CONTROL
+    HTTP_PRAGMA HTTP_PRIORITY HTTP_PURPOSE HTTP_ACCEPT_ENCODING HTTP_UPGRADE_INSECURE_REQUESTS
+    HTTP_CONTENT_LENGTH HTTP_CONTENT_TYPE HTTP_SERVICE_WORKER CONTENT_TYPE REMOTE_PORT RAW_URI
+    REQUEST_URI SCRIPT_URI SCRIPT_URL DOCUMENT_URI UNIQUE_ID PATH_TRANSLATED
+    HTTP_X_HTTP_METHOD HTTP_X_HTTP_METHOD_OVERRIDE HTTP_X_METHOD_OVERRIDE HTTP_X_ORIGINAL_URL
+    HTTP_X_REWRITE_URL HTTP_X_SCRIPT_NAME
+    """),
+    "16006",
+)

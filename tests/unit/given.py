@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
+
+import pytest
 
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.locate import Form, Target
@@ -83,6 +85,11 @@ def splits(data: bytes) -> Iterator[list[bytes]]:
 
 def words(text: str) -> list[str]:
     return text.split()
+
+
+def table(names: str, rows: Mapping[str, Any]) -> pytest.MarkDecorator:
+    """Runs a test with each row, whose key is its id."""
+    return pytest.mark.parametrize(names, list(rows.values()), ids=list(rows))
 
 
 @contextmanager

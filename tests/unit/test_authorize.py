@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+import inspect
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from unittest.mock import MagicMock, Mock
 
 import pytest
 from webob import Request, Response
-from webob.exc import HTTPForbidden, HTTPFound
+from webob.exc import HTTPForbidden
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from wsgi_portproxy.authorize import authorize
@@ -17,16 +18,15 @@ from wsgi_portproxy.captured import CapturedResponse
 from wsgi_portproxy.errors import AuthorizerFailed, AuthorizerMisused, Refused
 from wsgi_portproxy.locate import Target
 
-from .given import COOKIES, a_target, environ
+from .given import COOKIES, a_target, environ, table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-def judged(verdict: Any, *, target: Target | None = None, **fields: Any) -> CapturedResponse | None:
-    return authorize(
-        lambda request, target: verdict, environ(**fields), target or a_target(), COOKIES
-    )
+def judged(verdict: Any, *, websocket: bool = False, **fields: Any) -> CapturedResponse | None:
+    target = a_target(websocket=websocket)
+    return authorize(lambda request, target: verdict, environ(**fields), target, COOKIES)
 
 
 def sent(refusal: CapturedResponse | None, **fields: Any) -> tuple[str, dict[str, str], bytes]:
@@ -36,13 +36,12 @@ def sent(refusal: CapturedResponse | None, **fields: Any) -> tuple[str, dict[str
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         started.append((status, dict(headers)))
-        return started.append
 
     blocks = refusal(environ(**fields), start_response)
     body = b"".join(blocks)
     blocks.close()  # type: ignore[attr-defined]
-    assert len(started) == 1
-    return (*started[0], body)
+    [(status, headers)] = started
+    return status, headers, body
 
 
 def test_true_lets_through() -> None:
@@ -52,11 +51,8 @@ def test_true_lets_through() -> None:
 def test_false_is_403() -> None:
     with pytest.raises(Refused) as caught:
         judged(False)
-    assert caught.value.status == 403
+    assert (caught.value.status, caught.value.hint) == (403, "")
     assert caught.value.message == "You do not have access to port 16006 here."
-
-
-# --- Exceptions ----------------------------------------------------------------------------------
 
 
 class Unprintable(Exception):
@@ -66,15 +62,8 @@ class Unprintable(Exception):
 
 @pytest.mark.parametrize(
     "error",
-    [
-        RuntimeError("password of the database"),
-        KeyError("username"),
-        HTTPForbidden(),  # webob's are raised in Pyramid; here they are to be returned
-        PermissionError(),
-        StopIteration(),
-        TimeoutError(),
-        Unprintable(),
-    ],
+    # webob's are raised in Pyramid; here they are to be returned
+    [RuntimeError("password of the database"), HTTPForbidden(), StopIteration(), Unprintable()],
     ids=lambda error: type(error).__name__,
 )
 def test_raising_is_503(error: Exception) -> None:
@@ -85,7 +74,7 @@ def test_raising_is_503(error: Exception) -> None:
         authorize(authorizer, environ(), a_target(), COOKIES)
     assert caught.value.status == 503
     assert caught.value.__cause__ is error
-    assert "password" not in caught.value.message + caught.value.hint
+    assert "password" not in caught.value.message + caught.value.hint + caught.value.detail
     assert dict(caught.value.headers)["Retry-After"]
 
 
@@ -109,71 +98,53 @@ def a_generator() -> Iterator[bool]:
 
 
 class ApplicationClass:
+    """It would work, but is more likely to be a mistake."""
+
     def __init__(self, environ: WSGIEnvironment, start_response: StartResponse) -> None:
-        raise AssertionError("a class is not called")
+        start_response("403 Forbidden", [])
 
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"not yours"
 
-class User:
     def is_allowed(self) -> bool:
         return True
 
 
-MISUSES: dict[str, Callable[[], Any]] = {
-    "none": lambda: None,
-    "one": lambda: 1,
-    "zero": lambda: 0,
-    "yes": lambda: "yes",
-    "no": lambda: "no",
-    "empty": lambda: "",
-    "bytes": lambda: b"403 Forbidden",
-    "tuple": lambda: ("Forbidden", 403),
-    "list": lambda: [True],
-    "dict": lambda: {"allowed": True},
-    "set": set,
-    "object": object,
-    "not-implemented": lambda: NotImplemented,
-    "mock": Mock,
-    "mock-that-says-true": lambda: Mock(return_value=True),
-    "mock-of-a-response": lambda: Mock(spec=Response),
-    "magic-mock": MagicMock,
-    "magic-mock-with-items": lambda: MagicMock(return_value=[b"x"]),
-    "class": lambda: HTTPForbidden,
-    "class-that-is-an-application": lambda: ApplicationClass,
-    "exception": lambda: RuntimeError("no"),
-    "coroutine": a_coroutine,
-    "coroutine-function": lambda: a_coroutine,
-    "generator": a_generator,
-    "generator-function": lambda: a_generator,
-    "method-not-called": lambda: User().is_allowed,
-    "function-of-two": lambda: lambda user, project: True,
-    "function-that-returns-none": lambda: lambda environ, start_response: None,
-    "function-that-returns-text": lambda: lambda environ, start_response: ["x"],
-    "builtin": lambda: print,
-}
-
-
-@pytest.mark.parametrize("misuse", MISUSES.values(), ids=MISUSES)
-@pytest.mark.parametrize("websocket", [False, True], ids=["http", "websocket"])
-def test_anything_else_is_500(misuse: Callable[[], Any], websocket: bool) -> None:
-    with pytest.raises(AuthorizerMisused) as caught:
-        judged(misuse(), target=a_target(websocket=websocket))
-    assert caught.value.status == 500
-    assert "not True, False or a WSGI app" in caught.value.detail
-    assert caught.value.message == "Access to this port could not be checked."
-
-
-def _starting(status: Any, *, headers: Any = ()) -> Any:
+def starting(status: Any) -> Any:
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response(status, list(headers))
+        start_response(status, [])
         return [b"x"]
 
     return application
 
 
-@pytest.mark.parametrize("status", ["", "Forbidden", "4O3 Forbidden", 403, None, b"403 Forbidden"])
-def test_an_application_without_a_status_is_none(status: Any) -> None:
+MISUSES: list[Any] = [
+    *(None, 1, 0, "yes", ("Forbidden", 403), NotImplemented, RuntimeError("no")),
+    *(HTTPForbidden, ApplicationClass),
+    *(Mock(), MagicMock(), MagicMock(return_value=[b"x"])),
+    # Called as applications they give no answer.
+    *(a_coroutine, a_generator, a_generator(), ApplicationClass.is_allowed, print),
+    *(lambda user, project: True, lambda environ, start_response: ["x"]),
+    *map(starting, ["", "4O3 Forbidden", 403, b"403 Forbidden"]),
+]
+
+
+@pytest.mark.parametrize("misuse", MISUSES, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("websocket", [False, True], ids=["http", "websocket"])
+def test_anything_else_is_500(misuse: Any, websocket: bool) -> None:
+    with pytest.raises(AuthorizerMisused) as caught:
+        judged(misuse, websocket=websocket)
+    assert caught.value.status == 500
+    assert "not True, False or a WSGI app" in caught.value.detail
+    assert caught.value.message == "Access to this port could not be checked."
+
+
+def test_a_coroutine_is_closed() -> None:
+    """The warning that nobody awaited it would be less clear."""
+    coroutine = a_coroutine()
     with pytest.raises(AuthorizerMisused):
-        judged(_starting(status))
+        judged(coroutine)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 def test_an_application_that_raises_is_none() -> None:
@@ -198,65 +169,52 @@ def _with_generator(environ: WSGIEnvironment, start_response: StartResponse) -> 
 def _with_write(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     write = start_response("403 Forbidden", [("X-From", "app")])
     write(b"not ")
+    environ.clear()  # which is a copy
     return [b"yours"]
 
 
 REFUSALS: dict[str, Any] = {
     "webob": Response(b"not yours", "403 Forbidden", [("X-From", "app")]),
-    "webob-exc": HTTPForbidden(body=b"not yours", headers=[("X-From", "app")]),
     "werkzeug": WerkzeugResponse("not yours", "403 Forbidden", {"X-From": "app"}),
     "generator": _with_generator,
     "write": _with_write,
 }
 
 
-@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+@table("refusal", REFUSALS)
 def test_an_application_is_the_refusal_to_send(refusal: Any) -> None:
-    status, fields, body = sent(judged(refusal))
+    given = environ()
+    before = dict(given)
+    answer = authorize(lambda request, target: refusal, given, a_target(), COOKIES)
+    assert given == before
+    status, fields, body = sent(answer)
     assert status.lower() == "403 forbidden"
-    assert fields["X-From"] == "app"
-    assert body == b"not yours"
+    assert (fields["X-From"], body) == ("app", b"not yours")
+    # Several servers send what they are given.
+    assert sent(judged(refusal, method="HEAD"), method="HEAD")[2] == b""
 
 
-def test_a_login_redirect_goes_out_with_its_cookies() -> None:
-    login = HTTPFound(location="http://app.test/login?next=%2F")
+@pytest.mark.parametrize("websocket", [False, True])
+def test_the_refusal_is_closed_once_and_no_websocket_follows_a_redirect(websocket: bool) -> None:
+    closed = []
+    login = WerkzeugResponse(iter([b"a", b"b"]), 302, {"Location": "/login?next=%2F"})
     login.set_cookie("next", "1")
-    status, fields, _ = sent(judged(login))
-    assert status == "302 Found"
-    assert fields["Location"] == "http://app.test/login?next=%2F"
-    assert fields["Set-Cookie"].startswith("next=1;")
-
-
-def test_to_a_head_request_a_refusal_has_no_body() -> None:
-    """Several servers send what they are given."""
-    for refusal in (_with_generator, _with_write):
-        assert sent(judged(refusal, method="HEAD"), method="HEAD")[2] == b""
-
-
-def test_a_websocket_cannot_follow_a_redirect() -> None:
-    closed = []
-    login = WerkzeugResponse("sign in", 302, {"Location": "/login"})
     login.call_on_close(lambda: closed.append(True))
-    with pytest.raises(Refused) as caught:
-        judged(login, target=a_target(websocket=True))
-    assert caught.value.status == 403
-    assert closed == [True]
-
-
-def test_the_refusal_is_closed_once() -> None:
-    closed = []
-    refusal = WerkzeugResponse(iter([b"a", b"b"]), 403)
-    refusal.call_on_close(lambda: closed.append(True))
-    assert sent(judged(refusal))[2] == b"ab"
+    if websocket:
+        with pytest.raises(Refused):
+            judged(login, websocket=True)
+    else:
+        status, fields, body = sent(judged(login))
+        assert (status.lower(), body) == ("302 found", b"ab")
+        assert fields["Location"].endswith("/login?next=%2F")
+        assert fields["Set-Cookie"].startswith("next=1;")
     assert closed == [True]
 
 
 # --- What an authorizer is given -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "X"]
-)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "X"])
 @pytest.mark.parametrize("verdict", [True, False, None], ids=["yes", "no", "misuse"])
 def test_it_is_called_exactly_once_with_request_and_target(method: str, verdict: Any) -> None:
     calls: list[tuple[Request, Target]] = []
@@ -273,18 +231,11 @@ def test_it_is_called_exactly_once_with_request_and_target(method: str, verdict:
     assert (request.method, request.cookies["user"], request.host) == (method, "alice", "app.test")
 
 
-BODIES = {
-    "form": ("application/x-www-form-urlencoded", b"a=1&port=2"),
-    "multipart": (
-        "multipart/form-data; boundary=x",
-        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',
-    ),
-    "json": ("application/json", b'{"a": 1}'),
-    "text": ("text/plain", b"a"),
-}
+FORM = ("application/x-www-form-urlencoded", b"a=1&port=2")
+PARTS = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n'
 
 
-@pytest.mark.parametrize(("content_type", "body"), BODIES.values(), ids=BODIES)
+@table("content_type, body", {"form": FORM, "parts": ("multipart/form-data; boundary=x", PARTS)})
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_the_body_is_not_to_be_seen_and_stays_for_the_service(
     content_type: str, body: bytes, chunked: bool
@@ -292,10 +243,10 @@ def test_the_body_is_not_to_be_seen_and_stays_for_the_service(
     given = environ(method="POST", body=body, CONTENT_TYPE=content_type)
     if chunked:
         del given["CONTENT_LENGTH"]
-        given["HTTP_TRANSFER_ENCODING"] = "chunked"
+        given |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": False}
 
     def authorizer(request: Request, target: Target) -> bool:
-        assert request.body == b""
+        assert (request.body, request.content_length) == (b"", 0)
         assert list(request.POST.items()) == []
         assert dict(request.params) == {"port": "16006"}
         assert request.environ["wsgi.input"].read() == b""
@@ -313,7 +264,6 @@ def test_the_body_is_not_to_be_seen_and_stays_for_the_service(
 def test_what_an_authorizer_changes_in_the_environ_stays_with_it() -> None:
     def authorizer(request: Request, target: Target) -> bool:
         request.environ["REMOTE_USER"] = "root"
-        request.environ["PATH_INFO"] = "/bob/secret"
         del request.environ["QUERY_STRING"]
         request.headers["X-Forwarded-User"] = "root"
         return True
@@ -321,16 +271,4 @@ def test_what_an_authorizer_changes_in_the_environ_stays_with_it() -> None:
     given = environ()
     before = dict(given)
     authorize(authorizer, given, a_target(), COOKIES)
-    assert given == before
-
-
-def test_what_the_refusal_does_to_the_environ_stays_with_it() -> None:
-    def refusal(made: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        made.clear()
-        start_response("403 Forbidden", [])
-        return []
-
-    given = environ()
-    before = dict(given)
-    assert authorize(lambda request, target: refusal, given, a_target(), COOKIES) is not None
     assert given == before

@@ -13,7 +13,7 @@ from wsgi_portproxy.captured import CapturedResponse
 from wsgi_portproxy.cookies import CookiePolicy
 from wsgi_portproxy.errors import Refused
 
-from .given import COOKIES, a_target, environ
+from .given import COOKIES, a_target, environ, table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -62,27 +62,27 @@ def hint(verdict: Any, cookie: str = "", **fields: Any) -> str:
     return caught.value.hint
 
 
-@pytest.mark.parametrize(
+def location(refusal: CapturedResponse | None) -> str | None:
+    assert refusal is not None
+    return refusal.header("location")
+
+
+@table(
     "cookie",
-    [
-        pytest.param("", id="none"),
-        pytest.param("a=1; b=2", id="others"),
-        pytest.param(f"portproxy.16006={1764000000000}/a/b/proxy/16006", id="our-own"),
-        pytest.param("portproxy.16006.sessionid=s", id="a-services-of-that-name"),
-        pytest.param("sessionid2=s; xsessionid=s; sessionid.x=s", id="similar-names"),
-        pytest.param("a=sessionid", id="in-a-value"),
-    ],
+    {
+        "none": "",
+        "others": "sessionid2=s; xsessionid=s; sessionid.x=s; a=sessionid",
+        "ours": "portproxy.16006=1764000000000/a; portproxy.16006.sessionid=s",
+    },
 )
-@pytest.mark.parametrize(
+@table(
     "verdict",
-    [
-        False,
-        Response(status=403, text="the app's own page"),
-        Response(status=404, text="the app's own page"),
-        Redirect("/login"),
-        Redirect(f"http://{HOST}/login?next=/"),
-    ],
-    ids=["false", "403", "404", "login", "login-absolute"],
+    {
+        "false": False,
+        "401-that-asks-for-nothing": Response(status=401),
+        "403": Response(status=403, text="the app's own page"),
+        "login": Redirect("/login"),
+    },
 )
 def test_without_a_session_the_refusal_says_that_none_reached_this_name(
     verdict: Any, cookie: str
@@ -90,30 +90,24 @@ def test_without_a_session_the_refusal_says_that_none_reached_this_name(
     assert hint(verdict, cookie) == NO_SESSION
 
 
-@pytest.mark.parametrize(
-    "cookie", [SIGNED_IN, "SESSIONID=s", "a=1,session=s", "__Host-sessionid=s"]
-)
+@pytest.mark.parametrize("cookie", [SIGNED_IN, "SESSIONID=s", "a=1,__Host-session=s"])
 def test_with_a_session_the_apps_own_page_is_sent(cookie: str) -> None:
-    for status in (403, 404):
-        refusal = judged(Response(status=status, text="the app's own page"), cookie)
-        assert refusal is not None
-        assert refusal.status == status
+    refusal = judged(Response(status=404, text="the app's own page"), cookie)
+    assert refusal is not None
+    assert refusal.status == 404
     assert hint(False, cookie) == ""
 
 
-@pytest.mark.parametrize(
-    "location",
-    ["/login", "login", "?next=/", "", f"http://{HOST}/login", f"//{HOST.upper()}/login"],
-)
-def test_with_a_session_a_login_at_this_name_is_of_no_use(location: str) -> None:
+@pytest.mark.parametrize("there", ["/login", "?next=/", "", f"//{HOST.upper()}/login"])
+def test_with_a_session_a_login_at_this_name_is_of_no_use(there: str) -> None:
     """It would be asked for at the service."""
-    verdict = Redirect(location)
+    verdict = Redirect(there)
     assert hint(verdict, SIGNED_IN) == SIGN_IN_AGAIN
     assert verdict.closed == 1
 
 
 @pytest.mark.parametrize(
-    "location",
+    "there",
     [
         "http://app.example.com/login?next=x",
         "https://16007.ports.example.com/",
@@ -121,26 +115,16 @@ def test_with_a_session_a_login_at_this_name_is_of_no_use(location: str) -> None
         f"http://{HOST}.evil.com/",
         "//app.example.com/login",
         "http://[",
-        "//[x/login",
     ],
 )
 @pytest.mark.parametrize("cookie", ["", SIGNED_IN])
-def test_a_login_at_another_name_is_sent_as_it_is(location: str, cookie: str) -> None:
-    refusal = judged(Redirect(location), cookie)
-    assert refusal is not None
-    assert (refusal.status, refusal.header("location")) == (302, location)
+def test_a_login_at_another_name_is_sent_as_it_is(there: str, cookie: str) -> None:
+    assert location(judged(Redirect(there), cookie)) == there
 
 
 def test_the_port_in_the_host_is_part_of_the_name() -> None:
     assert hint(Redirect(f"http://{HOST}:8000/login"), HTTP_HOST=f"{HOST}:8000") == NO_SESSION
     assert judged(Redirect(f"http://{HOST}/login"), HTTP_HOST=f"{HOST}:8000") is not None
-
-
-def test_a_401_that_asks_for_nothing_is_explained() -> None:
-    """An API's, say: without a challenge no browser asks for a password."""
-    with pytest.raises(Refused) as caught:
-        judged(Response(status=401))
-    assert caught.value.hint == NO_SESSION
 
 
 def test_a_401_is_sent_as_it_is() -> None:
@@ -158,17 +142,15 @@ def test_what_the_deployment_withholds_counts_as_its_session() -> None:
 
 @pytest.mark.parametrize("form", ["path", "query", "stray"])
 def test_in_the_other_forms_refusals_are_as_ever(form: str) -> None:
-    refusal = judged(Redirect("/login"), form=form)
-    assert refusal is not None
-    assert refusal.header("location") == "/login"
+    assert location(judged(Redirect("/login"), form=form)) == "/login"
     assert hint(False, form=form) == ""
 
 
-def test_a_websocket_is_refused_plainly() -> None:
-    for location in ("/login", "http://app.example.com/login"):
-        verdict = Redirect(location)
-        hint(verdict, SIGNED_IN, websocket=True)
-        assert verdict.closed == 1
+@pytest.mark.parametrize("there", ["/login", "http://app.example.com/login"])
+def test_a_websocket_is_refused_plainly(there: str) -> None:
+    verdict = Redirect(there)
+    hint(verdict, SIGNED_IN, websocket=True)
+    assert verdict.closed == 1
 
 
 def test_a_yes_is_a_yes() -> None:

@@ -15,14 +15,15 @@ from .given import environ
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+FIELDS = [("Content-Type", "text/plain")]
+
 
 class Body:
     """An iterable that tells how far it was read, and how often it was closed."""
 
-    def __init__(self, *blocks: bytes) -> None:
+    def __init__(self, *blocks: bytes | Exception) -> None:
         self._blocks = iter(blocks)
-        self.read = 0
-        self.closed = 0
+        self.read = self.closed = 0
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -30,18 +31,22 @@ class Body:
     def __next__(self) -> bytes:
         block = next(self._blocks)
         self.read += 1
+        if isinstance(block, Exception):
+            raise block
         return block
 
     def close(self) -> None:
         self.closed += 1
 
 
-def answering(body: Iterable[bytes], status: str = "200 OK") -> Any:
+def captured_from(body: Iterable[bytes]) -> CapturedResponse:
     def application(made: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response(status, [("Content-Type", "text/plain")])
+        fields = [*FIELDS]
+        start_response("404 Not Found", fields)
+        fields.clear()  # its own; ours is a copy
         return body
 
-    return application
+    return CapturedResponse(application, environ())
 
 
 def given_out(captured: CapturedResponse, method: str = "GET") -> tuple[list[Any], list[bytes]]:
@@ -57,29 +62,21 @@ def given_out(captured: CapturedResponse, method: str = "GET") -> tuple[list[Any
 
 def test_the_body_is_not_read_before_it_is_asked_for() -> None:
     body = Body(b"a", b"b")
-    captured = CapturedResponse(answering(body, "404 Not Found"), environ())
+    captured = captured_from(body)
     assert (captured.status, captured.status_line) == (404, "404 Not Found")
-    assert captured.headers == [("Content-Type", "text/plain")]
+    assert captured.headers == FIELDS
     assert (body.read, body.closed) == (0, 0)
     captured.close()
     assert (body.read, body.closed) == (0, 1)
 
 
-def test_it_is_given_out_as_it_came() -> None:
+@pytest.mark.parametrize(("method", "read"), [("GET", 3), ("HEAD", 0)])
+def test_it_is_given_out_as_it_came_but_to_head_without_its_body(method: str, read: int) -> None:
     body = Body(b"a", b"", b"b")
-    captured = CapturedResponse(answering(body), environ())
-    started, blocks = given_out(captured)
-    assert started == [("200 OK", [("Content-Type", "text/plain")])]
-    assert blocks == [b"a", b"", b"b"]
-    assert body.closed == 1
-
-
-def test_to_head_it_is_given_out_without_its_body() -> None:
-    body = Body(b"a", b"b")
-    captured = CapturedResponse(answering(body), environ())
-    started, blocks = given_out(captured, "HEAD")
-    assert started == [("200 OK", [("Content-Type", "text/plain")])]
-    assert (blocks, body.read, body.closed) == ([], 0, 1)
+    started, blocks = given_out(captured_from(body), method)
+    assert started == [("404 Not Found", FIELDS)]
+    assert blocks == [b"a", b"", b"b"][:read]
+    assert (body.read, body.closed) == (read, 1)
 
 
 @pytest.mark.parametrize("first", [b"", b"a"], ids=["empty-first-block", "first-block"])
@@ -93,6 +90,7 @@ def test_a_generator_is_begun_to_know_its_status(first: bytes) -> None:
             yield first
             write(b" late ")
             yield b"last"
+            write(b", at the very end")
         finally:
             closed.append(True)
 
@@ -100,7 +98,7 @@ def test_a_generator_is_begun_to_know_its_status(first: bytes) -> None:
     assert (captured.status, closed) == (201, [])
     started, blocks = given_out(captured)
     assert started == [("201 Created", [("X", "1")])]
-    assert b"".join(blocks) == b"written " + first + b" late last"
+    assert b"".join(blocks) == b"written " + first + b" late last, at the very end"
     assert closed == [True]
 
 
@@ -110,7 +108,25 @@ def test_a_generator_that_ends_at_once() -> None:
         yield from []
 
     captured = CapturedResponse(application, environ())
+    assert not captured.begins()
     assert given_out(captured) == ([("204 No Content", [])], [])
+
+
+def test_whether_it_has_a_body_is_known_before_it_is_given_out() -> None:
+    assert not captured_from(Body(b"", b"")).begins()
+    body = Body(b"", b"a", b"b")
+    captured = captured_from(body)
+    assert captured.begins()
+    assert captured.begins()
+    assert body.read == 2
+    assert given_out(captured)[1] == [b"", b"a", b"b"]
+
+
+def test_the_last_of_a_field_counts() -> None:
+    captured = captured_from([])
+    assert captured.header("x") is None
+    captured.headers += [("X", "1"), ("x", "2"), ("Y", "3")]
+    assert captured.header("x") == "2"
 
 
 def test_the_last_start_response_counts() -> None:
@@ -127,38 +143,16 @@ def test_the_last_start_response_counts() -> None:
     assert given_out(captured)[1] == [b"oops"]
 
 
-def test_the_list_of_fields_is_a_copy() -> None:
-    fields = [("X", "1")]
-
-    def application(made: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", fields)
-        return []
-
-    captured = CapturedResponse(application, environ())
-    fields.clear()
-    assert captured.headers == [("X", "1")]
-
-
-def test_what_is_no_application_is_closed() -> None:
-    body = Body(b"a")
-    with pytest.raises(NotAnApplication):
+@pytest.mark.parametrize(
+    ("block", "error"), [(b"a", NotAnApplication), (LookupError(), LookupError)]
+)
+def test_what_is_no_application_or_raises_is_closed(
+    block: bytes | Exception, error: type[Exception]
+) -> None:
+    body = Body(block)
+    with pytest.raises(error):
         CapturedResponse(lambda made, start_response: body, environ())
     assert body.closed == 1
-
-
-def test_a_generator_that_raises_is_closed() -> None:
-    closed = []
-
-    class Broken(Body):
-        def __next__(self) -> bytes:
-            raise LookupError
-
-        def close(self) -> None:
-            closed.append(True)
-
-    with pytest.raises(LookupError):
-        CapturedResponse(lambda made, start_response: Broken(), environ())
-    assert closed == [True]
 
 
 def test_an_error_in_mid_body_reaches_the_server() -> None:
@@ -177,19 +171,7 @@ def test_an_error_in_mid_body_reaches_the_server() -> None:
         if exc_info is not None:
             raise exc_info[1]
 
-    captured = CapturedResponse(application, environ())
-    blocks = iter(captured(environ(), server))
+    blocks = iter(CapturedResponse(application, environ())(environ(), server))
     assert next(blocks) == b"a"
     with pytest.raises(LookupError):
         next(blocks)
-
-
-def test_what_is_written_at_the_very_end_is_given_out_too() -> None:
-    def application(made: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        write = start_response("200 OK", [])
-        yield b"a"
-        write(b"b")
-        yield b"c"
-        write(b"d")
-
-    assert b"".join(given_out(CapturedResponse(application, environ()))[1]) == b"abcd"

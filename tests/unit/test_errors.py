@@ -21,6 +21,8 @@ from wsgi_portproxy.errors import (
     printable,
 )
 
+from .given import words
+
 
 def classes(of: type[PortProxyError] = PortProxyError) -> Iterator[type[PortProxyError]]:
     for one in of.__subclasses__():
@@ -37,8 +39,7 @@ def test_the_drawing_of_the_tree_is_true(one: type[PortProxyError]) -> None:
 
 
 def test_the_text_for_a_service_that_is_not_running() -> None:
-    error = ServiceUnreachable(15000, detail="connect: ECONNREFUSED")
-    assert error.status == 502
+    error = ServiceUnreachable(15000)
     assert error.message == "Failed to connect to service on port 15000."
     assert error.hint == "Is the service running? Try: python3 -m http.server 15000"
 
@@ -51,6 +52,7 @@ def test_the_texts_for_a_service_name_its_port_and_no_details(
 ) -> None:
     error = kind(15000, detail="/srv/secret uid=1000")
     assert "15000" in error.message
+    assert "secret" in error.detail
     assert "secret" not in error.message + error.hint + str(error)
     assert isinstance(error, UpstreamError)
 
@@ -58,26 +60,17 @@ def test_the_texts_for_a_service_name_its_port_and_no_details(
 @pytest.mark.parametrize(
     ("raw", "shown"),
     [
-        ("abc", "abc"),
         ("", ""),
-        ("%3Cscript%3E", "%3Cscript%3E"),
         ("<script>alert(1)</script>", "%3Cscript%3Ealert(1)%3C/script%3"),
-        ("a\r\nb", "a%0D%0Ab"),
-        ("a\x1b[31mb", "a%1B[31mb"),
-        ("\xe4€", "%C3%A4%E2%82%AC"),
-        ("\udc80", "\\udc80"),
-        ("'\"&;", "'\"&;"),
+        ("a\r\nb\x1b[31m", "a%0D%0Ab%1B[31m"),
+        ("\xe4€\udc80", "%C3%A4%E2%82%AC\\udc80"),
         ("x" * 33, "x" * 32),
         ("\n" * 10000, "%0A" * 10 + "%0"),
-        ("9" * 100_000, "9" * 32),
     ],
+    ids=["empty", "markup", "control", "not-ascii", "long", "long-when-escaped"],
 )
 def test_the_text_for_what_is_no_port(raw: str, shown: str) -> None:
-    message = InvalidPort(raw).message
-    assert message == f"Invalid port parameter: {shown}"
-    assert len(shown) <= 32
-    assert message.isascii()
-    assert message.isprintable()
+    assert InvalidPort(raw).message == f"Invalid port parameter: {shown}"
 
 
 def test_what_is_printable() -> None:
@@ -86,34 +79,26 @@ def test_what_is_printable() -> None:
     assert printable("\0\t\x7f\x80") == "%00%09%7F%C2%80"
 
 
+UNREACHABLE = [OSError(errno.ECONNREFUSED, ""), OSError(errno.EHOSTUNREACH, ""), OSError()]
+SHORTAGE = words("EMFILE ENFILE ENOBUFS ENOMEM EADDRNOTAVAIL EAGAIN")
+
+
 @pytest.mark.parametrize(
-    ("error", "kind", "status"),
+    ("error", "kind"),
     [
-        pytest.param(
-            ConnectionRefusedError(errno.ECONNREFUSED, ""), ServiceUnreachable, 502, id="refused"
-        ),
-        pytest.param(
-            ConnectionResetError(errno.ECONNRESET, ""), ServiceUnreachable, 502, id="reset"
-        ),
-        pytest.param(OSError(errno.EHOSTUNREACH, ""), ServiceUnreachable, 502, id="unreachable"),
-        pytest.param(OSError(errno.EACCES, ""), ServiceUnreachable, 502, id="forbidden"),
-        pytest.param(OSError(), ServiceUnreachable, 502, id="no-number"),
-        pytest.param(ValueError(), ServiceUnreachable, 502, id="something-else"),
-        pytest.param(TimeoutError(), ServiceTimeout, 504, id="timeout"),
-        pytest.param(OSError(errno.ETIMEDOUT, ""), ServiceTimeout, 504, id="timeout-of-the-system"),
-        pytest.param(OSError(errno.EMFILE, ""), Overloaded, 503, id="descriptors"),
-        pytest.param(OSError(errno.ENFILE, ""), Overloaded, 503, id="descriptors-of-the-system"),
-        pytest.param(OSError(errno.ENOBUFS, ""), Overloaded, 503, id="buffers"),
-        pytest.param(OSError(errno.ENOMEM, ""), Overloaded, 503, id="memory"),
-        pytest.param(OSError(errno.EADDRNOTAVAIL, ""), Overloaded, 503, id="ports"),
-        pytest.param(OSError(errno.EAGAIN, ""), Overloaded, 503, id="again"),
+        *((error, ServiceUnreachable) for error in (*UNREACHABLE, ValueError())),
+        *((error, ServiceTimeout) for error in (TimeoutError(), OSError(errno.ETIMEDOUT, ""))),
+        *((OSError(getattr(errno, name), ""), Overloaded) for name in SHORTAGE),
     ],
+    ids=repr,
 )
-def test_what_connect_raised(error: BaseException, kind: type[UpstreamError], status: int) -> None:
+def test_what_connect_raised(error: BaseException, kind: type[UpstreamError]) -> None:
     mapped = from_connect_error(error, 15000)
     assert type(mapped) is kind
-    assert mapped.status == status
     assert "15000" in mapped.message
+    number = getattr(error, "errno", None)
+    reason = errno.errorcode[number] if number else "failed"
+    assert mapped.detail == "connect" + (" timed out" if kind is ServiceTimeout else f": {reason}")
 
 
 def test_our_own_shortage_says_when_to_come_back() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.given import COOKIES, a_view, environ
 from wsgi_portproxy.errors import BadRequest
 from wsgi_portproxy.fields import Fields, RequestFields, fields_of
+
+from .given import COOKIES, a_view, environ
 
 VIEW = a_view("/a/b")
 # One request, and others that differ from it in one thing each.
@@ -18,7 +19,6 @@ SAME: dict[str, Any] = {
     "HTTP_COOKIE": "theme=dark",
     "HTTP_USER_AGENT": "Mozilla/5.0",
     "HTTP_ORIGIN": "http://app.test",
-    "HTTP_REFERER": f"http://app.test{VIEW.target.prefix}/",
     "HTTP_AUTHORIZATION": "token a",
     "REMOTE_ADDR": "203.0.113.9",
 }
@@ -32,8 +32,6 @@ OTHERS: dict[str, dict[str, Any]] = {
     "via": {"HTTP_VIA": "1.1 p"},
     "connection": {"HTTP_CONNECTION": "Authorization"},
     "another-field": {"HTTP_X_A": "1"},
-    "same-value-elsewhere": {"HTTP_X_B": "1"},
-    "referer": {"HTTP_REFERER": f"http://app.test{VIEW.target.prefix}/b"},
 }
 VIEWS = {
     "same": VIEW,
@@ -75,17 +73,11 @@ def test_what_asks_alike_for_another_path_has_the_same_fields() -> None:
     assert again is kept
 
 
-def test_what_is_long_is_not_kept() -> None:
-    """Such cost memory, and are seldom the same."""
-    fields, long = new(), made(HTTP_X_A="x" * 9000)
-    one, other = fields.of(long, VIEW), fields.of(long, VIEW)
-    assert one == other
-    assert one is not other
-
-
-def test_handshakes_are_not_kept() -> None:
-    fields, view = new(), VIEWS["websocket"]
-    one, other = fields.of(made(), view), fields.of(made(), view)
+@pytest.mark.parametrize(("long", "view"), [("x" * 9000, "same"), ("x", "websocket")])
+def test_neither_what_is_long_nor_handshakes_are_kept(long: str, view: str) -> None:
+    """They cost memory, and are seldom the same."""
+    fields, asking = new(), made(HTTP_X_A=long)
+    one, other = fields.of(asking, VIEWS[view]), fields.of(asking, VIEWS[view])
     assert one == other
     assert one is not other
 
@@ -108,7 +100,7 @@ def test_fields_as_they_go_onto_the_wire() -> None:
     assert added.text == fields.text + "Content-Length: 3\r\n"
 
 
-@pytest.mark.parametrize("bad", ["\r", "\n", "\r\n", "\0", "a\r\nX: 1"])
+@pytest.mark.parametrize("bad", ["\r", "\n", "\0", "a\r\nX: 1"])
 def test_what_would_be_another_field_is_refused(bad: str) -> None:
     for field in ((f"X{bad}", "1"), ("X", f"1{bad}")):
         with pytest.raises(BadRequest):

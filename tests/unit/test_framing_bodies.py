@@ -24,44 +24,33 @@ from wsgi_portproxy.framing import (
     parse_head,
 )
 
-from .given import costs_little, splits
+from .given import costs_little, splits, table
 
 
 def decode(decoder: Decoder, pieces: Iterable[bytes]) -> bytes:
     return b"".join(decoder.feed(piece) for piece in pieces)
 
 
-CHUNKED = [
-    ("empty", b"0\r\n\r\n", b""),
-    ("one", b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
-    ("two", b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", b"hello world"),
-    ("hexadecimal", b"1a\r\n" + b"x" * 26 + b"\r\n0\r\n\r\n", b"x" * 26),
-    ("upper-case", b"1A\r\n" + b"x" * 26 + b"\r\n0\r\n\r\n", b"x" * 26),
-    ("leading-zeros", b"0005\r\nhello\r\n000\r\n\r\n", b"hello"),
-    ("sixteen-digits", b"0000000000000005\r\nhello\r\n0\r\n\r\n", b"hello"),
-    ("line-ends-in-the-data", b"6\r\n\r\n0\r\n\r\r\n0\r\n\r\n", b"\r\n0\r\n\r"),
-    ("extension", b"5;name=value\r\nhello\r\n0;x\r\n\r\n", b"hello"),
-    ("extension-with-quotes", b'5;a="b\tc"; d\r\nhello\r\n0\r\n\r\n', b"hello"),
-    ("space-before-the-extension", b"5 \t;a\r\nhello\r\n0\r\n\r\n", b"hello"),
-    ("trailers", b"5\r\nhello\r\n0\r\nA: b\r\nC: d\r\n\r\n", b"hello"),
-    ("trailers-that-speak-of-framing", b"0\r\nContent-Length: 9\r\n\r\n", b""),
-    ("nothing-but-a-nul", b"1\r\n\0\r\n0\r\n\r\n", b"\0"),
-]
+CHUNKED = {
+    "empty": (b"0\r\n\r\n", b""),
+    "two": (b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", b"hello world"),
+    "hexadecimal": (b"1a\r\n" + b"x" * 26 + b"\r\n0\r\n\r\n", b"x" * 26),
+    "upper-case": (b"1A\r\n" + b"x" * 26 + b"\r\n0\r\n\r\n", b"x" * 26),
+    "sixteen-digits": (b"0000000000000005\r\nhello\r\n000\r\n\r\n", b"hello"),
+    "odd-data": (b"7\r\n\r\n0\r\n\r\0\r\n0\r\n\r\n", b"\r\n0\r\n\r\0"),
+    "extensions": (b'5 \t;a="b\tc"; d\r\nhello\r\n0;x\r\n\r\n', b"hello"),
+    "trailers": (b"5\r\nhello\r\n0\r\nA: b\r\nContent-Length: 9\r\n\r\n", b"hello"),
+}
 
 
-@pytest.mark.parametrize(
-    ("data", "body"), [row[1:] for row in CHUNKED], ids=[row[0] for row in CHUNKED]
-)
-def test_a_chunked_body_in_any_split(data: bytes, body: bytes) -> None:
-    for pieces in splits(data):
+@table("data, body", CHUNKED)
+@pytest.mark.parametrize("more", [b"", b"x", b"\r\n"], ids=["alone", "byte", "line"])
+def test_a_chunked_body_in_any_split(data: bytes, body: bytes, more: bytes) -> None:
+    for pieces in [*splits(data + more), [data, more]]:
         decoder = ChunkedDecoder()
         assert decode(decoder, pieces) == body
-        assert (decoder.complete, decoder.surplus) == (True, False)
+        assert (decoder.complete, decoder.surplus) == (True, bool(more))
         decoder.eof()
-
-
-@pytest.mark.parametrize("data", [row[1] for row in CHUNKED], ids=[row[0] for row in CHUNKED])
-def test_a_chunked_body_that_ends_early(data: bytes) -> None:
     for length in range(len(data)):
         decoder = ChunkedDecoder()
         decoder.feed(data[:length])
@@ -70,53 +59,24 @@ def test_a_chunked_body_that_ends_early(data: bytes) -> None:
             decoder.eof()
 
 
-@pytest.mark.parametrize("data", [row[1] for row in CHUNKED], ids=[row[0] for row in CHUNKED])
-@pytest.mark.parametrize("more", [b"x", b"\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
-def test_bytes_behind_a_chunked_body(data: bytes, more: bytes) -> None:
-    body = {row[1]: row[2] for row in CHUNKED}[data]
-    for pieces in [*splits(data + more), [data, more]]:
-        decoder = ChunkedDecoder()
-        assert decode(decoder, pieces) == body
-        assert (decoder.complete, decoder.surplus) == (True, True)
+END = b"\r\n0\r\n\r\n"
 
 
-BAD_CHUNKS = [
-    ("0x", b"0x3\r\nabc\r\n0\r\n\r\n"),
-    ("plus", b"+3\r\nabc\r\n0\r\n\r\n"),
-    ("minus", b"-3\r\nabc\r\n0\r\n\r\n"),
-    ("underscore", b"3_0\r\n" + b"x" * 48 + b"\r\n0\r\n\r\n"),
-    ("space-before", b" 3\r\nabc\r\n0\r\n\r\n"),
-    ("space-behind", b"3 \r\nabc\r\n0\r\n\r\n"),
-    ("tab-behind", b"3\t\r\nabc\r\n0\r\n\r\n"),
-    ("space-within", b"1 0\r\n" + b"x" * 16 + b"\r\n0\r\n\r\n"),
-    ("empty", b"\r\nabc\r\n0\r\n\r\n"),
-    ("only-an-extension", b";a=b\r\nabc\r\n0\r\n\r\n"),
-    ("letter", b"g\r\nabc\r\n0\r\n\r\n"),
-    ("h", b"3h\r\nabc\r\n0\r\n\r\n"),
-    ("not-ascii", "٣\r\nabc\r\n0\r\n\r\n".encode()),
-    ("seventeen-digits", b"00000000000000003\r\nabc\r\n0\r\n\r\n"),
-    ("more-than-64-bits", b"10000000000000003\r\nabc\r\n0\r\n\r\n"),
-    ("comma", b"3,3\r\nabc\r\n0\r\n\r\n"),
-    ("lf", b"3\nabc\r\n0\r\n\r\n"),
-    ("lf-behind-the-data", b"3\r\nabc\n0\r\n\r\n"),
-    ("cr-behind-the-data", b"3\r\nabc\rx0\r\n\r\n"),
-    ("nothing-behind-the-data", b"3\r\nabc0\r\n\r\n"),
-    ("more-data-than-said", b"3\r\nabcd\r\n0\r\n\r\n"),
-    ("cr-cr-lf", b"3\r\r\nabc\r\n0\r\n\r\n"),
-    ("lf-in-the-extension", b"3;a\nb\r\nabc\r\n0\r\n\r\n"),
-    ("cr-in-the-extension", b"3;a\rb\r\nabc\r\n0\r\n\r\n"),
-    ("nul-in-the-extension", b"3;a\0\r\nabc\r\n0\r\n\r\n"),
-    ("lf-behind-the-last", b"0\n\r\n"),
-    ("last-line-lf", b"0\r\n\n"),
-    ("trailer-without-colon", b"0\r\nabc\r\n\r\n"),
-    ("trailer-folded", b"0\r\nA: b\r\n c\r\n\r\n"),
-    ("trailer-with-lf", b"0\r\nA: b\n\r\n"),
-    ("trailer-with-nul", b"0\r\nA: b\0\r\n\r\n"),
-    ("trailer-with-space-before-the-colon", b"0\r\nA : b\r\n\r\n"),
-]
-
-
-@pytest.mark.parametrize("data", [row[1] for row in BAD_CHUNKS], ids=[row[0] for row in BAD_CHUNKS])
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"0x3\r\nabc" + END, b"+3\r\nabc" + END, b"3_0\r\n" + b"x" * 48 + END, b"g\r\nabc" + END),
+        *(b" 3\r\nabc" + END, b"3 \r\nabc" + END, b"\r\nabc" + END, b";a=b\r\nabc" + END),
+        *("٣\r\nabc".encode() + END, b"00000000000000003\r\nabc" + END),
+        # Other line ends, and none.
+        *(b"3\nabc" + END, b"3\r\r\nabc" + END, b"3\r\nabc\n0\r\n\r\n", b"3\r\nabc\rx0\r\n\r\n"),
+        *(b"3\r\nabc0\r\n\r\n", b"0\n\r\n", b"0\r\n\n"),
+        *(b"3;a\nb\r\nabc" + END, b"3;a\rb\r\nabc" + END, b"3;a\0\r\nabc" + END),
+        # Trailers.
+        *(b"0\r\nabc\r\n\r\n", b"0\r\nA : b\r\n\r\n", b"0\r\nA: b\r\n c\r\n\r\n"),
+        *(b"0\r\nA: b\n\r\n", b"0\r\nA: b\0\r\n\r\n"),
+    ],
+)
 def test_a_malformed_chunk_in_any_split(data: bytes) -> None:
     for pieces in splits(data):
         decoder = ChunkedDecoder()
@@ -126,19 +86,22 @@ def test_a_malformed_chunk_in_any_split(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("block", [1, 1000, 10**6])
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"1" * (MAX_CHUNK_LINE + 1),
-        b"1;" + b"x" * MAX_CHUNK_LINE,
-        b"0\r\nA: " + b"x" * (MAX_TRAILERS + 1),
-        b"0\r\n" + b"A: b\r\n" * MAX_TRAILERS,
-    ],
-    ids=["size", "extension", "trailer", "trailers"],
+@table(
+    "begin, room",
+    {
+        "size-line": (b"1;", MAX_CHUNK_LINE - len(b"1;\r\n")),
+        "trailer": (b"0\r\nA:", MAX_TRAILERS - len(b"A:\r\n")),
+        "trailers": (b"0\r\n" + b"A: b\r\n" * (MAX_TRAILERS // 4 - 1) + b"A:", len(b" b")),
+    },
 )
-def test_chunk_lines_and_trailers_are_bounded(data: bytes, block: int) -> None:
-    with pytest.raises(Malformed):
+def test_chunk_lines_and_trailers_are_bounded(begin: bytes, room: int, block: int) -> None:
+    def read(data: bytes) -> None:
         decode(ChunkedDecoder(), [data[i : i + block] for i in range(0, len(data), block)])
+
+    read(begin + b"x" * room + b"\r\n")
+    for too_long in (b"x" * (room + 1) + b"\r\n", b"x" * 2 * MAX_TRAILERS):
+        with pytest.raises(Malformed):
+            read(begin + too_long)
 
 
 def test_many_small_chunks_cost_linear_time() -> None:
@@ -151,15 +114,12 @@ def test_many_small_chunks_cost_linear_time() -> None:
 
 
 def test_a_body_of_known_length_in_any_split() -> None:
-    for pieces in splits(b"hello"):
-        decoder = LengthDecoder(5)
-        assert decode(decoder, pieces) == b"hello"
-        assert (decoder.complete, decoder.surplus) == (True, False)
-        decoder.eof()
-    for pieces in [*splits(b"hello more"), [b"hello", b" more"]]:
-        decoder = LengthDecoder(5)
-        assert decode(decoder, pieces) == b"hello"
-        assert (decoder.complete, decoder.surplus) == (True, True)
+    for more in (b"", b" more"):
+        for pieces in [*splits(b"hello" + more), [b"hello", more]]:
+            decoder = LengthDecoder(5)
+            assert decode(decoder, pieces) == b"hello"
+            assert (decoder.complete, decoder.surplus) == (True, bool(more))
+            decoder.eof()
     for length in range(5):
         decoder = LengthDecoder(5)
         assert decoder.feed(b"hello"[:length]) == b"hello"[:length]
@@ -185,29 +145,37 @@ def test_a_body_that_ends_with_the_connection() -> None:
         assert decoder.complete
 
 
+@pytest.mark.parametrize("make", [ChunkedDecoder, CloseDecoder, lambda: LengthDecoder(10**9)])
+def test_a_decoder_keeps_nothing_of_what_it_has_given_out(make: Callable[[], Decoder]) -> None:
+    decoder = make()
+    if isinstance(decoder, ChunkedDecoder):
+        decoder.feed(b"40000000\r\n")
+    block = b"x" * 65536
+    for _ in range(3):
+        assert decoder.feed(block) is block
+    kept = [value for value in vars(decoder).values() if isinstance(value, (bytes, bytearray))]
+    assert not any(kept)
+
+
 # --- The choice of the framing -------------------------------------------------------------------
 
 
-def a_head(minor: int, status: int, headers: list[tuple[str, str]]) -> Head:
-    lines = [f"HTTP/1.{minor} {status} x", *(f"{name}: {value}" for name, value in headers)]
+def a_head(minor: int, status: int, fields: Iterable[str]) -> Head:
+    lines = [f"HTTP/1.{minor} {status} x", *fields]
     return parse_head(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8"))
 
 
 def framing(*fields: str, method: str = "GET", status: int = 200, minor: int = 1) -> Decoder:
-    pairs = [field.partition(": ") for field in fields]
-    headers = [(name, value) for name, _, value in pairs]
-    return body_decoder(a_head(minor, status, headers), method)
+    return body_decoder(a_head(minor, status, fields), method)
 
 
 @pytest.mark.parametrize(
     ("fields", "length"),
     [
-        (["Content-Length: 5"], 5),
         (["content-length: 0"], 0),
         (["Content-Length: 00005"], 5),
-        (["Content-Length: 5", "CONTENT-LENGTH: 5"], 5),
         (["Content-Length: 5, 5"], 5),
-        (["Content-Length: 5,5,\t5", "Content-Length: 5"], 5),
+        (["Content-Length: 5,5,\t5", "CONTENT-LENGTH: 5"], 5),
         (["Content-Length: 999999999999999999"], 999999999999999999),
     ],
 )
@@ -217,61 +185,41 @@ def test_a_length(fields: list[str], length: int) -> None:
     assert decoder.remaining == length
 
 
-@pytest.mark.parametrize("coding", ["chunked", "Chunked", "CHUNKED"])
-def test_chunked(coding: str) -> None:
-    assert isinstance(framing(f"Transfer-Encoding: {coding}"), ChunkedDecoder)
+def test_the_other_framings() -> None:
+    for coding in ("chunked", "CHUNKED"):
+        assert isinstance(framing(f"Transfer-Encoding: {coding}"), ChunkedDecoder)
+    for minor in (0, 1):
+        assert isinstance(framing(minor=minor), CloseDecoder)
+    assert isinstance(framing("Content-Length: 5", status=101), CloseDecoder)
+    with pytest.raises(Malformed):
+        framing("Transfer-Encoding: chunked", minor=0)
 
 
-@pytest.mark.parametrize("minor", [0, 1])
-def test_neither_ends_with_the_connection(minor: int) -> None:
-    assert isinstance(framing(minor=minor), CloseDecoder)
-
-
-LENGTHS = ["5,4", "+5", "-5", "0_5", "5;", "5.0", "0x5", "5e0", "²", "5a", "a5", "5,,", ",5", "5,"]
-LENGTHS += ["\u0665", "\uff15", "1000000000000000000", "99999999999999999999"]
+LENGTHS = ["", "5 5", "5,4", "+5", "-5", "0_5", "5.0", "0x5", "²", "5a", "5,,", ",5", "5,"]
+LENGTHS += ["\u0665", "1000000000000000000"]
+CODINGS = ["", "identity", "gzip", "xchunked", "chunked, chunked", "gzip, chunked", "chunked, gzip"]
+CODINGS += ["chunked,", ",chunked", "chunked;q=1", "\x0bchunked", "\xa0chunked"]
 BAD_FRAMING = [
     *([f"Content-Length: {value}"] for value in LENGTHS),
-    ["Content-Length: "],
-    ["Content-Length: 5 5"],
     ["Content-Length: 5", "Content-Length: 4"],
     ["Content-Length: 5", "Content-Length: 05"],
     ["Content-Length: 5", "Content-Length: "],
-    ["Content-Length: " + "1" * 10000],
+    *([f"Transfer-Encoding: {value}"] for value in CODINGS),
     ["Transfer-Encoding: chunked", "Content-Length: 5"],
-    ["Content-Length: 5", "Transfer-Encoding: chunked"],
-    ["Transfer-Encoding: identity", "Content-Length: 5"],
+    ["Content-Length: 5", "Transfer-Encoding: identity"],
     ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
-    ["Transfer-Encoding: chunked, chunked"],
-    ["Transfer-Encoding: gzip, chunked"],
-    ["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"],
-    ["Transfer-Encoding: chunked, gzip"],
-    ["Transfer-Encoding: chunked,"],
-    ["Transfer-Encoding: ,chunked"],
-    ["Transfer-Encoding: chunked;q=1"],
-    ["Transfer-Encoding: identity"],
-    ["Transfer-Encoding: gzip"],
-    ["Transfer-Encoding: xchunked"],
-    ["Transfer-Encoding: "],
-    ["Transfer-Encoding: \x0bchunked"],
-    ["Transfer-Encoding: \xa0chunked"],
-    ["Transfer-Encoding: \x85chunked"],
 ]
 
 
 @pytest.mark.parametrize("fields", BAD_FRAMING, ids=lambda fields: " ".join(fields)[:50])
 @pytest.mark.parametrize(
-    ("method", "status"), [("GET", 200), ("HEAD", 200), ("GET", 204), ("GET", 304), ("POST", 500)]
+    ("method", "status"), [("GET", 200), ("HEAD", 200), ("GET", 204), ("GET", 304)]
 )
 def test_a_framing_that_two_readers_could_read_in_two_ways(
     fields: list[str], method: str, status: int
 ) -> None:
     with pytest.raises(Malformed):
         framing(*fields, method=method, status=status)
-
-
-def test_chunked_in_http_1_0() -> None:
-    with pytest.raises(Malformed):
-        framing("Transfer-Encoding: chunked", minor=0)
 
 
 @pytest.mark.parametrize("fields", [[], ["Content-Length: 5"], ["Transfer-Encoding: chunked"]])
@@ -284,35 +232,23 @@ def test_where_no_body_may_be_there_is_none(fields: list[str], method: str, stat
 
 
 @pytest.mark.parametrize(
-    ("minor", "values", "expected"),
+    ("minor", "status", "fields", "expected"),
     [
-        (1, [], True),
-        (1, ["keep-alive"], True),
-        (1, ["close"], False),
-        (1, ["Close"], False),
-        (1, ["keep-alive, close"], False),
-        (1, ["x", "CLOSE"], False),
-        (1, ["closed"], True),
-        (0, [], False),
-        (0, ["keep-alive"], True),
-        (0, ["Keep-Alive"], True),
-        (0, ["keep-alive, close"], False),
+        (1, 200, [], True),
+        (1, 200, ["Connection: closed, x"], True),
+        (1, 200, ["Connection: Close"], False),
+        (1, 200, ["Connection: keep-alive, close"], False),
+        (1, 200, ["Connection: x", "Connection: CLOSE"], False),
+        (0, 200, [], False),
+        (0, 200, ["Connection: x, Keep-Alive"], True),
+        (0, 200, ["Connection: keep-alive, close"], False),
+        (1, 204, [], True),
+        (1, 204, ["Content-Length: 0"], True),
+        (1, 204, ["Content-Length: 5"], False),
+        (1, 204, ["Transfer-Encoding: chunked"], False),
     ],
 )
 def test_whether_the_connection_can_be_used_again(
-    minor: int, values: list[str], expected: bool
+    minor: int, status: int, fields: list[str], expected: bool
 ) -> None:
-    fields = [("Connection", value) for value in values]
-    assert keeps_alive(a_head(minor, 200, fields)) is expected
-
-
-@pytest.mark.parametrize("make", [ChunkedDecoder, CloseDecoder, lambda: LengthDecoder(10**9)])
-def test_a_decoder_keeps_nothing_of_what_it_has_given_out(make: Callable[[], Decoder]) -> None:
-    decoder = make()
-    prefix = b"40000000\r\n" if isinstance(decoder, ChunkedDecoder) else b""
-    decoder.feed(prefix)
-    block = b"x" * 65536
-    for _ in range(100):
-        assert decoder.feed(block) is block or decoder.feed(block) == block
-    kept = [value for value in vars(decoder).values() if isinstance(value, (bytes, bytearray))]
-    assert sum(map(len, kept)) == 0
+    assert keeps_alive(a_head(minor, status, fields)) is expected

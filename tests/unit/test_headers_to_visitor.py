@@ -19,7 +19,7 @@ from wsgi_portproxy.headers import (
 )
 from wsgi_portproxy.rewrite import View
 
-from .given import a_view, words
+from .given import a_view, table, words
 
 POLICY = CookiePolicy(DEFAULT_WITHHELD)
 VIEW = a_view("/a/b")
@@ -60,10 +60,6 @@ def test_a_field_that_never_reaches_the_visitor(name: str) -> None:
         assert to_visitor(*fields) == [("X-Kept", "1"), ALWAYS]
 
 
-def test_none_of_them_reaches_the_visitor_if_all_are_sent() -> None:
-    assert to_visitor(*((name, "x") for name in TO_VISITOR_TABLE)) == [ALWAYS]
-
-
 def test_hop_by_hop_fields_are_in_the_table() -> None:
     assert HOP_BY_HOP <= NOT_TO_VISITOR
 
@@ -72,25 +68,12 @@ def test_hop_by_hop_fields_are_in_the_table() -> None:
     "field",
     [
         ("Content-Type", "text/html; charset=utf-8"),
-        ("ETag", '"x"'),
-        ("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT"),
-        ("Vary", "Accept"),
-        ("Content-Encoding", "gzip"),
-        ("Content-Range", "bytes 0-1/2"),
-        ("Accept-Ranges", "bytes"),
-        ("Age", "3"),
-        ("Expires", "0"),
-        ("Pragma", "no-cache"),
         ("Content-Security-Policy", "default-src 'self'"),
-        ("X-Frame-Options", "DENY"),
-        ("Access-Control-Allow-Origin", "*"),
         ("X-ODD_name.x", " padded\tvalue "),
         ("X-Bytes", "\xc3\xa4\xff"),
         ("Empty", ""),
-        ("Retry-After", "120"),
         ("Location", "https://example.com/"),
         ("WWW-Authenticate", 'Basic realm="x"'),
-        ("Allow", "GET"),
     ],
     ids=lambda field: field[0],
 )
@@ -99,24 +82,18 @@ def test_a_field_that_passes_as_it_is(field: tuple[str, str]) -> None:
 
 
 def test_duplicates_keep_their_order_and_count() -> None:
-    fields = [
-        ("X-A", "1"),
-        ("X-A", "2"),
-        ("x-a", "1"),
-        ("Set-Cookie", "a=1"),
-        ("Set-Cookie", "a=2"),
-    ]
+    cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "a=2")]
+    fields = [("X-A", "1"), ("X-A", "2"), ("x-a", "1"), *cookies]
     assert to_visitor(*fields) == [*fields, ALWAYS]
 
 
-@pytest.mark.parametrize(
-    ("connection", "kept"),
-    [
-        pytest.param(["X-Some"], ["X-Other"], id="one"),
-        pytest.param(["close", "x-some, X-OTHER"], [], id="two-lines"),
-        pytest.param(["keep-alive"], ["X-Some", "X-Other"], id="none"),
-        pytest.param([" ,, "], ["X-Some", "X-Other"], id="empty-members"),
-    ],
+@table(
+    "connection, kept",
+    {
+        "two-lines": (["close", "x-some, X-OTHER"], []),
+        "none": (["keep-alive"], ["X-Some", "X-Other"]),
+        "empty-members": ([" ,X-Some, "], ["X-Other"]),
+    },
 )
 def test_a_field_that_connection_names_does_not_pass(
     connection: list[str], kept: list[str]
@@ -132,33 +109,27 @@ def test_connection_removes_neither_the_length_nor_our_cache_control() -> None:
 
 @pytest.mark.parametrize(
     ("lengths", "passed"),
-    [(["5"], "5"), (["5", "5"], "5"), (["5, 5"], "5"), (["5 ,5", "5"], "5"), (["0"], "0")],
+    [(["5"], "5"), (["5 ,5", "5"], "5"), (["0"], "0")],
 )
 def test_the_length_passes_once(lengths: list[str], passed: str) -> None:
     fields = to_visitor(*(("content-length", value) for value in lengths))
     assert fields == [("content-length", passed), ALWAYS]
 
 
-@pytest.mark.parametrize("name", ["Location", "location", "LOCATION", "Content-Location"])
-def test_addresses_are_mapped(name: str) -> None:
-    assert to_visitor((name, "/x"))[0] == (name, f"{P}/x")
-    assert to_visitor((name, "http://localhost:16006/x"))[0] == (name, f"{P}/x")
-
-
-def test_refresh_and_link_are_mapped() -> None:
-    assert to_visitor(("Refresh", "5; url=/x"))[0] == ("Refresh", f"5; url={P}/x")
-    assert to_visitor(("Link", "</x>; rel=next"))[0] == ("Link", f"<{P}/x>; rel=next")
-
-
-def test_mapping_twice_is_mapping_once() -> None:
-    fields = [
-        ("Location", "/x"),
-        ("Refresh", "5;/x"),
-        ("Link", "</x>"),
-        ("Set-Cookie", "a=1;Path=/"),
-    ]
-    once = to_visitor(*fields)
-    assert to_visitor(*once) == once
+@pytest.mark.parametrize(
+    ("name", "value", "mapped"),
+    [
+        ("Location", "/x", f"{P}/x"),
+        ("LOCATION", "http://localhost:16006/x", f"{P}/x"),
+        ("Content-Location", "/x", f"{P}/x"),
+        ("Refresh", "5; url=/x", f"5; url={P}/x"),
+        ("Link", "</x>; rel=next", f"<{P}/x>; rel=next"),
+        ("Set-Cookie", "a=1; Path=/", f"a=1; Path={P}/"),
+    ],
+)
+def test_addresses_are_mapped(name: str, value: str, mapped: str) -> None:
+    assert to_visitor((name, value)) == [(name, mapped), ALWAYS]
+    assert to_visitor((name, mapped)) == [(name, mapped), ALWAYS]  # twice is once
 
 
 def test_early_hints_have_their_links_mapped_and_nothing_else() -> None:
@@ -189,10 +160,18 @@ def test_set_cookie_is_scoped_or_dropped() -> None:
         ("set-cookie", "b=2"),
         ALWAYS,
     ]
-    assert to_visitor(("Set-Cookie", "a=1"), needs_path=True)[0] == (
-        "Set-Cookie",
-        f"a=1; Path={P}/",
-    )
+    with_path = to_visitor(("Set-Cookie", "a=1"), needs_path=True)
+    assert with_path[0] == ("Set-Cookie", f"a=1; Path={P}/")
+
+
+def test_a_copy_for_handshakes_goes_along_where_strays_are_found_as_long_as_there_is_room() -> None:
+    field, view = ("Set-Cookie", "a=1; Path=/"), VIEW._replace(strays=True)
+    scoped = ("Set-Cookie", f"a=1; Path={P}/")
+    copy = ("Set-Cookie", "portproxy.16006!a=1; Path=/; HttpOnly")
+    assert to_visitor(field, view=view) == [scoped, copy, ALWAYS]
+    many = "; ".join(["portproxy.16006!b=" + "x" * 500] * 3)
+    sent = response_headers([field], view, POLICY, needs_path=False, visitors_cookies=many)
+    assert sent == [scoped, ALWAYS]
 
 
 def test_only_some_of_300_cookies_pass() -> None:
@@ -205,7 +184,7 @@ def test_only_some_of_300_cookies_pass() -> None:
 # --- Service workers and logins ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scope", [f"{P}/", f"{P}/a/b", f"{P}/a/", f"{P}/v1.2/a_b-c~d"])
+@pytest.mark.parametrize("scope", [f"{P}/", f"{P}/a/b", f"{P}/v1.2/a_b-c~d"])
 def test_a_service_worker_may_be_allowed_what_is_below_the_prefix(scope: str) -> None:
     field = ("Service-Worker-Allowed", scope)
     assert to_visitor(field) == [field, ALWAYS]
@@ -214,32 +193,9 @@ def test_a_service_worker_may_be_allowed_what_is_below_the_prefix(scope: str) ->
 @pytest.mark.parametrize(
     "scope",
     [
-        "/",
-        "",
-        "/alice/",
-        "/alice/vision/",
-        "/alice/vision/proxy/",
-        P,
-        f"{P}7/",
-        f" {P}/",
-        f"{P}/..",
-        f"{P}/../",
-        f"{P}/a/../../",
-        f"{P}/%2e%2e/",
-        f"{P}/.%2E/",
-        f"{P}/..\\",
-        f"{P}/\\..\\..",
-        f"{P}/.\t./",
-        f"{P}/.\t.",
-        f"{P}/a b",
-        f"{P}/?x",
-        "..",
-        "./",
-        "a/",
-        "http://app.test/",
-        f"http://app.test{P}/",
-        "//evil.com/",
-        "/\\evil.com/",
+        *("/", "", "/alice/vision/", P, f"{P}7/", f" {P}/", "..", "a/", f"http://app.test{P}/"),
+        *(f"{P}/{end}" for end in ["..", "../", "a/../../", "%2e%2e/", ".%2E/", "..\\", "\\..\\"]),
+        *(f"{P}/.\t./", f"{P}/a b", f"{P}/?x", "//evil.com/", "/\\evil.com/"),
     ],
 )
 def test_but_nothing_wider(scope: str) -> None:
@@ -249,16 +205,11 @@ def test_but_nothing_wider(scope: str) -> None:
 @pytest.mark.parametrize(
     ("value", "passes"),
     [
-        ("Negotiate", False),
         ("negotiate", False),
-        ("NTLM", False),
         ("NTLM TlRMTVNTUAAC", False),
-        ("Negotiate oYG2MIGzoAMKAQ==", False),
         ('Basic realm="x", Negotiate', False),
         ('Negotiate,Basic realm="x"', False),
         ("Digest x=1,\tNTLM", False),
-        ('Basic realm="x"', True),
-        ('Bearer error="invalid_token"', True),
         ('Digest realm="negotiated"', True),
     ],
 )
@@ -274,27 +225,18 @@ def test_the_desktop_login_is_never_asked_for(value: str, passes: bool) -> None:
     ("values", "expected"),
     [
         ([], "private"),
-        ([""], "private"),
-        ([" , ,"], "private"),
-        (["public"], "private"),
-        (["public, s-maxage=3600"], "private"),
+        (["", " , ,"], "private"),
         (["PUBLIC, S-MaxAge=3600, max-age=60"], "private, max-age=60"),
         (["public , max-age=31536000 , immutable"], "private, max-age=31536000, immutable"),
-        (['s-maxage="10"'], "private"),
+        (['s-maxage = "10"'], "private"),
         (["proxy-revalidate, must-revalidate"], "private, must-revalidate"),
-        (["max-age=60"], "private, max-age=60"),
         (["max-age=60", "public"], "private, max-age=60"),
-        (["no-cache"], "private, no-cache"),
-        (["private"], "private"),
         (["Private, max-age=5"], "Private, max-age=5"),
-        (["max-age=5, private"], "max-age=5, private"),
-        (["private, public"], "private"),
-        (["no-store"], "no-store"),
+        (["max-age=5, private", "public"], "max-age=5, private"),
         (["no-store, public"], "no-store"),
-        (["no-cache, no-store, must-revalidate"], "no-cache, no-store, must-revalidate"),
+        (["no-cache, No-Store, must-revalidate"], "no-cache, No-Store, must-revalidate"),
         (['private="set-cookie"'], 'private, private="set-cookie"'),
         (['no-cache="a, b", max-age=1'], 'private, no-cache="a, b", max-age=1'),
-        (["stale-while-revalidate=60"], "private, stale-while-revalidate=60"),
         (["privately, no-stored"], "private, privately, no-stored"),
     ],
 )

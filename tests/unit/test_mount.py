@@ -64,6 +64,7 @@ def test_other_paths_are_the_apps_own(template: str, path: str) -> None:
     assert Mount(template).match(segments(path)) is None
 
 
+@pytest.mark.promise("The authorizer judges what your app would see")
 @pytest.mark.parametrize(
     ("template", "path"),
     [

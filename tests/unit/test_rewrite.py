@@ -91,6 +91,7 @@ def test_a_backslash_behind_the_prefix_ends_it_too(view: View) -> None:
     assert view.to_visitor(mapped) == mapped
 
 
+@pytest.mark.case("Location")
 @pytest.mark.parametrize(("url", "mapped"), [r[1:] for r in OURS], ids=[r[0] for r in OURS])
 def test_what_means_the_service_goes_under_the_prefix(url: str, mapped: str) -> None:
     assert PATH.to_visitor(url) == mapped

@@ -99,6 +99,7 @@ def test_what_is_no_hint_is_none(cookie: str) -> None:
     assert by_hint(cookie) == []
 
 
+@pytest.mark.promise("A stray is judged like any request")
 def test_a_forged_hint_leads_no_further_than_a_url_would() -> None:
     """It is the visitor's: whatever it says is judged as if it stood in the URL."""
     [target] = by_hint(f"portproxy.16006={T}/bob/x/proxy/22/evil%0d%0a%3Bx")
