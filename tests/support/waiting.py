@@ -13,7 +13,7 @@ from .service import Exchange
 
 T = TypeVar("T")
 
-PATIENCE = 10.0  # seconds; only ever waited out by a test that fails
+PATIENCE = 30.0  # seconds; only ever waited out by a test that fails
 
 
 def until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
