@@ -40,16 +40,20 @@ CHECKS = servers test-browser-quick tables unit wheel-test types audit lint
 CHECKS_AT_A_TIME = 4
 # Workers of one run of pytest, for tests that start servers and wait for them.
 WORKERS = 4
-PYTEST = $(VENV_PYTHON) -m pytest
-SPREAD = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
-# What measures the machine, or counts what a busy one does, has it for itself.
-ALONE = $(PYTEST) --ignore=tests/browser -m alone
+SPREAD = -n $(WORKERS) --no-loadscope-reorder
+# The slow ones first.
+OVER_SOCKETS = tests/tunnels tests/examples tests/faults tests/hostile tests/http tests/contrib tests/test_*.py
+# How the tests are run: `test` and `coverage` have it measured which lines and branches they reach.
+MEASURED =
+PYTEST = $(VENV_PYTHON) $(MEASURED) -m pytest
+MEASURE = MEASURED="-m coverage run"
 
 .PHONY: test
 test: $(VENV)/test-installed chromium ## Every check before a commit, side by side: all below but test-browser
 	@echo "Running side by side: $(CHECKS). Each is shown when it has ended."
-	@$(MAKE) --no-print-directory --jobs=$(CHECKS_AT_A_TIME) --keep-going --output-sync=target $(CHECKS)
-	$(ALONE)
+	@rm -rf .coverage
+	@$(MAKE) --no-print-directory --jobs=$(CHECKS_AT_A_TIME) --keep-going --output-sync=target $(CHECKS) $(MEASURE)
+	@$(MAKE) --no-print-directory reached
 	@echo
 	@echo "All checks passed."
 
@@ -68,7 +72,6 @@ audit: $(VENV)/test-installed ## Known vulnerabilities (pip-audit), risky code (
 
 .PHONY: suite
 suite: tables servers ## The tests, without those in a browser
-	$(ALONE)
 
 .PHONY: tables
 tables: $(VENV)/test-installed ## The tests without sockets: rules as tables, properties
@@ -76,18 +79,26 @@ tables: $(VENV)/test-installed ## The tests without sockets: rules as tables, pr
 
 .PHONY: servers
 servers: $(VENV)/test-installed ## The tests over sockets, on real servers, WORKERS=4 at a time
-	$(PYTEST) --ignore=tests/browser --ignore=tests/unit --ignore=tests/property -m "not alone" $(SPREAD)
+	$(PYTEST) $(OVER_SOCKETS) $(SPREAD)
 
 .PHONY: coverage
 coverage: $(VENV)/test-installed ## Lines and branches that the tests run, in servers too; fails for fewer than before
-	rm -rf .coverage
-	$(VENV_PYTHON) -m coverage run -m pytest --ignore=tests/browser -m "not alone" $(SPREAD)
+	@rm -rf .coverage
+	@$(MAKE) --no-print-directory tables servers $(MEASURE)
+	@$(MAKE) --no-print-directory reached
+
+.PHONY: reached
+reached:
 	$(VENV_PYTHON) -m coverage combine --quiet
 	$(VENV_PYTHON) -m coverage report
 
 .PHONY: mutants
 mutants: $(VENV)/test-installed ## Break the package in 200 places, and count what the tests notice
 	$(VENV_PYTHON) scripts/mutants.py $(MUTANTS_FLAGS)
+
+.PHONY: claims
+claims: $(VENV)/test-installed ## Write docs/claims.md anew: which tests hold what is promised
+	$(VENV_PYTHON) -m tests.support.claims
 
 .PHONY: unit
 unit: $(VENV)/test-installed ## The unit tables on every other CPython >= 3.10 of this machine

@@ -26,8 +26,6 @@ from tests.support.websocket import handshake, switching
 
 from .offsets import at_each
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 BODY = b"hello, world"
 # One message for each kind of framing.
 ANSWERS = {

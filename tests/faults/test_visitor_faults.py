@@ -24,8 +24,6 @@ from tests.support.waiting import until
 
 from .offsets import AT_A_TIME, at_each
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 BODY = b"hello, world"
 WIRE = {
     "none": b"",

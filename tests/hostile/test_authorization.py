@@ -13,8 +13,6 @@ from tests.support.websocket import STANDARD
 from .conftest import Noted, Untouched
 from .hosts import VERDICTS
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"]
 FORMS = {
     "query": "/alice/vision/x?port={}",

@@ -21,8 +21,6 @@ from tests.support.waiting import peer_left, until
 
 from .strain import CHUNKED, little_memory, target
 
-pytestmark = pytest.mark.xdist_group("strained")
-
 
 @pytest.mark.parametrize("reads", [None, 0, 1000], ids=["at-once", "after-the-head", "midway"])
 def test_a_reset_during_an_upload_is_seen_and_overcome(

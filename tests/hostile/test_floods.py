@@ -17,8 +17,6 @@ from tests.support.waiting import PATIENCE
 
 from .strain import CHUNKED, Flood, little_memory, target
 
-pytestmark = pytest.mark.xdist_group("strained")
-
 HEAD_FLOODS = {
     "one-field": (b"HTTP/1.1 200 OK\r\nA: ", b"x"),
     "fields": (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),

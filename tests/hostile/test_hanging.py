@@ -21,8 +21,6 @@ from tests.support.waiting import peer_left, until
 
 from .strain import target
 
-pytestmark = pytest.mark.xdist_group("strained")
-
 
 def never(exchange: Exchange) -> None:
     """Reads, and says nothing."""

@@ -11,8 +11,6 @@ from tests.support.urls import query_form
 
 from .conftest import Noted, Untouched
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 # Requests of bob, whose authorizer looks at the first segment, and what the app would see. One for
 # each way: property/test_locate has all others.
 ELSEWHERE = [

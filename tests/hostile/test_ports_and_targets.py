@@ -17,8 +17,6 @@ from tests.support.websocket import STANDARD
 
 from .conftest import Noted, Untouched
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 FORMS = ("/alice/vision/?port={}", "/alice/vision/proxy/{}/")
 
 # --- Ports: unit/test_locate has all other ways to write none -------------------------------------

@@ -15,8 +15,6 @@ from tests.support.websocket import STANDARD
 
 from .conftest import Noted, running_host
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 FORMS = ("/alice/vision/x?port={}", "/alice/vision/proxy/{}/x")
 
 # --- Cookies: unit/test_cookies has all other ways to write one -----------------------------------

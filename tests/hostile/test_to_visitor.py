@@ -13,8 +13,6 @@ from tests.support.service import Exchange, answers
 
 from .conftest import Noted
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 QUERY, PATH = FORMS = ("/alice/vision/x?port={}", "/alice/vision/proxy/{}/x")
 PREFIX = PATH.removesuffix("/x")
 HTML = [("Accept", "text/html")]

@@ -125,12 +125,8 @@ def started(row: Row, certificate: tuple[str, str]) -> Iterator[Host]:
 
 
 def each(rows: list[Row]) -> pytest.MarkDecorator:
-    """For each row, which need not be in the worker of the others."""
-    params = [
-        pytest.param(row, id=row.name, marks=pytest.mark.xdist_group(f"matrix-{row.name}"))
-        for row in rows
-    ]
-    return pytest.mark.parametrize("host", params, indirect=True)
+    """For each row; the rows are groups of their own (tests/support/groups.py)."""
+    return pytest.mark.parametrize("host", rows, ids=lambda row: row.name, indirect=True)
 
 
 # --- HTTP
