@@ -29,7 +29,7 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 30_000.0  # TensorBoard on a busy machine; only waited out by a test that fails
+PATIENCE_MS = 60_000.0  # JupyterLab on a busy machine; only waited out by a test that fails
 
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -1,4 +1,4 @@
-"""The demo and a Chromium, once for all tests of this folder; every visitor is new in each test."""
+"""The demo and a Chromium, for all tests of a worker; every visitor is new in each test."""
 
 from __future__ import annotations
 
@@ -35,11 +35,20 @@ def failed(item: pytest.Item) -> bool:
     return item.stash.get(_failed, True)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # once, not by each worker of pytest-xdist
+        shutil.rmtree(FAILURES, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones first: the others fill the gaps that they leave."""
+    items.sort(key=lambda item: item.get_closest_marker("services") is None)
+
+
 # Package, not session: Playwright keeps an event loop running in this thread, in the way of tests
 # of other folders that start one.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    shutil.rmtree(FAILURES, ignore_errors=True)
     with chromium() as browser:
         yield browser
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from playwright.sync_api import Locator, Page, expect
 
+from tests.support.client import ask
 from tests.support.waiting import until
 
 from .chromium import PATIENCE_MS
@@ -38,6 +41,21 @@ chart => {
   return Object.keys(columns).filter(colour => columns[colour].size > width / 2);
 }
 """
+
+
+def wait_for_the_logs(port: int) -> None:
+    """Until TensorBoard has read them. It answers before, and its page would then show what it has
+    and ask again after half a minute."""
+    until(lambda: has_the_logs(port), "TensorBoard has read the logs", PATIENCE_MS / 1000)
+
+
+def has_the_logs(port: int) -> bool:
+    """Each run to its end; the last that it logs of each step is the learning rate."""
+    target = "/data/plugin/scalars/scalars?tag=learning_rate&run="
+    replies = [ask(port, "GET", target + run, host=f"localhost:{port}") for run in RUNS]
+    return all(
+        reply.status == 200 and str(json.loads(reply.body)[-1][1]) == LAST_STEP for reply in replies
+    )
 
 
 def see_the_charts(page: Page) -> None:
@@ -88,12 +106,20 @@ def look_at(card: Locator, colours: dict[str, str]) -> str:
     return card.locator("tb-truncated-path").get_attribute("title") or ""
 
 
-def look_at_lines(lines: Locator) -> None:
-    until(
-        lambda: len(set(lines.evaluate_all(COLOURS_OF_LONG_PATHS))) == len(RUNS),
-        "a line for each run",
-        PATIENCE_MS / 1000,
-    )
+def see_the_scalars_tab(page: Page) -> None:
+    """The same logs as the older tab of TensorBoard draws them."""
+    page.get_by_role("tab", name="Scalars").click()
+    for group in page.locator("tf-category-paginated-view", has_text="loss").all():
+        group.get_by_role("button", name="loss").click()
+    cards = page.locator("tf-scalar-card")
+    expect(cards).to_have_count(len(TAGS))
+    for card in cards.all():
+        lines = card.locator("path.line")
+        until(
+            lambda lines=lines: len(set(lines.evaluate_all(COLOURS_OF_LONG_PATHS))) == len(RUNS),
+            "a line for each run",
+            PATIENCE_MS / 1000,
+        )
 
 
 COLOURS_OF_LONG_PATHS = """

@@ -15,7 +15,7 @@ from tests.support.servers import Server, gunicorn
 from tests.support.service import Exchange, Script
 from tests.support.streams import has_left, leaving
 from tests.support.urls import path_form
-from tests.support.waiting import peer_left, until
+from tests.support.waiting import PATIENCE, peer_left, until
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 PAGE = b"""<!doctype html><title>events</title><script>
@@ -76,22 +76,22 @@ def test_events_come_one_by_one_and_the_worker_is_free(
 
     def stream(exchange: Exchange) -> None:
         exchange.send(EVENTS)
-        for number in range(4):
-            assert go.acquire(timeout=20)
+        for number in range(2):
+            assert go.acquire(timeout=PATIENCE)
             exchange.send(event(number))
-        until(lambda: peer_left(exchange.sock), "the page was closed", 20)
+        until(lambda: peer_left(exchange.sock), "the page was closed")
         left.set()
 
     upstream = service(EventService(stream))
     page = opened(browser, host, upstream.port)
-    for number in range(4):
+    for number in range(2):
         go.release()
         sees(page, str(number))
         leaving(host, path_form(upstream.port, "/events"))
         other = page.evaluate("fetch('other').then((response) => response.text())")
         assert other == "another page"
     page.close()
-    assert left.wait(3), "the service was not told that the page is closed"
+    assert left.wait(PATIENCE), "the service was not told that the page is closed"
     page.context.close()
 
 
@@ -116,12 +116,12 @@ def test_an_event_source_goes_on_behind_an_end(
 
     def first(exchange: Exchange) -> None:
         exchange.send(EVENTS.replace(b"\r\n\r\n", b"\r\n\r\n" + chunk(b"retry: 50\n\n")) + event(7))
-        assert go.wait(20)
+        assert go.wait(PATIENCE)
         ending(exchange)
 
     def second(exchange: Exchange) -> None:
         exchange.send(EVENTS + event(8))
-        assert done.wait(20)
+        assert done.wait(PATIENCE)
 
     events = EventService(first, second)
     upstream = service(events)

@@ -3,84 +3,55 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import re
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.ports import free_port
-from tests.support.waiting import until
 
 from .chromium import fill_in_login
 from .conftest import Visit
-
-FileServer = Callable[["HeldPort"], None]
 
 BAD_GATEWAY = r"\b502\b.*/alice/vision/"
 WAITING = "This page opens the service as soon as it answers."
 
 
-class HeldPort:
-    """A port that nothing listens on, and that no other program can take until `release`.
+@pytest.fixture
+def port() -> int:
+    """Of nobody, until a test starts something there."""
+    return free_port()
 
-    Without SO_REUSEADDR: with it, whoever sets it too may listen here.
-    """
 
-    def __init__(self) -> None:
-        while True:
-            self.number = free_port()
-            self._holder = socket.socket()
-            try:
-                self._holder.bind(("127.0.0.1", self.number))
-            except OSError:  # taken since it was found
-                self.release()
-            else:
-                return
+@contextlib.contextmanager
+def serving(port: int, handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
-    def release(self) -> None:
-        self._holder.close()
+
+class Files(SimpleHTTPRequestHandler):
+    """What `python3 -m http.server` runs, as the page itself proposes."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 @pytest.fixture
-def port() -> Iterator[HeldPort]:
-    port = HeldPort()
-    yield port
-    port.release()
-
-
-@pytest.fixture
-def serve_files(tmp_path: Path) -> Iterator[FileServer]:
-    """Start `python3 -m http.server` on a port, as the page itself proposes."""
-    folder = tmp_path / "files"
-    folder.mkdir()
-    (folder / "results.csv").write_text("step,loss\n1,0.5\n")
-    with contextlib.ExitStack() as stack:
-
-        def start(port: HeldPort) -> None:
-            port.release()
-            command = [sys.executable, "-m", "http.server", str(port.number), "--bind", "127.0.0.1"]
-            process = stack.enter_context(
-                subprocess.Popen(
-                    command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
-            )
-            stack.callback(process.terminate)
-            until(lambda: answers(port.number), "the file server is up")
-
-        yield start
-
-
-def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
+def files(tmp_path: Path) -> Callable[..., Files]:
+    (tmp_path / "results.csv").write_text("step,loss\n1,0.5\n")
+    return partial(Files, directory=str(tmp_path))
 
 
 def wait_for_listing(page: Page) -> None:
@@ -89,35 +60,35 @@ def wait_for_listing(page: Page) -> None:
 
 
 def test_it_waits_and_opens_the_service_that_is_started(
-    visit: Visit, port: HeldPort, serve_files: FileServer
+    visit: Visit, port: int, files: Callable[..., Files]
 ) -> None:
     alice = visit("alice")
     alice.expects(BAD_GATEWAY)
-    page = alice.open(f"/alice/vision/?port={port.number}")
-    expect(page).to_have_title(f"Waiting for port {port.number}")
+    page = alice.open(f"/alice/vision/?port={port}")
+    expect(page).to_have_title(f"Waiting for port {port}")
     heading = page.get_by_role("heading")
-    expect(heading).to_have_text(f"Nothing is running on port {port.number} yet")
-    expect(page.get_by_text(f"Failed to connect to service on port {port.number}.")).to_be_visible()
+    expect(heading).to_have_text(f"Nothing is running on port {port} yet")
+    expect(page.get_by_text(f"Failed to connect to service on port {port}.")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text(re.compile(f"{WAITING}$"))
-    expect(page.get_by_text(f"tensorboard --logdir=./logs --port={port.number}")).to_be_visible()
+    expect(page.get_by_text(f"tensorboard --logdir=./logs --port={port}")).to_be_visible()
 
     # It has asked in vain before, so that it is its own asking that finds the service.
     with page.expect_response(lambda response: response.request.method == "HEAD") as looked:
         pass
     assert looked.value.status == 502
-    serve_files(port)
-    wait_for_listing(page)
-    assert page.url == f"{alice.site}/alice/vision/proxy/{port.number}/"
+    with serving(port, files):
+        wait_for_listing(page)
+    assert page.url == f"{alice.site}/alice/vision/proxy/{port}/"
 
 
 def test_it_follows_the_light_and_the_dark_scheme_and_fits_a_telephone(
-    visit: Visit, port: HeldPort
+    visit: Visit, port: int
 ) -> None:
     paper, ink = {}, {}
     for scheme in ("light", "dark"):
         alice = visit("alice", color_scheme=scheme, viewport={"width": 390, "height": 844})
         alice.expects(BAD_GATEWAY)
-        page = alice.open(f"/alice/vision/?port={port.number}")
+        page = alice.open(f"/alice/vision/?port={port}")
         expect(page.get_by_role("status")).to_be_in_viewport(ratio=1)
         paper[scheme] = lightness(page, "body", "background-color")
         ink[scheme] = lightness(page, "h1", "color")
@@ -138,33 +109,29 @@ def lightness(page: Page, selector: str, name: str) -> int:
 
 
 def test_without_javascript_it_refreshes_itself(
-    visit: Visit, port: HeldPort, serve_files: FileServer
+    visit: Visit, port: int, files: Callable[..., Files]
 ) -> None:
     alice = visit("alice", java_script_enabled=False)
     alice.expects(BAD_GATEWAY)
-    page = alice.open(f"/alice/vision/?port={port.number}")
-    expect(page.get_by_role("heading")).to_have_text(
-        f"Nothing is running on port {port.number} yet"
-    )
-    serve_files(port)
-    wait_for_listing(page)
+    page = alice.open(f"/alice/vision/?port={port}")
+    expect(page.get_by_role("heading")).to_have_text(f"Nothing is running on port {port} yet")
+    with serving(port, files):
+        wait_for_listing(page)
 
 
-def test_a_session_that_ends_meanwhile_leads_to_the_login_and_back(
-    visit: Visit, port: HeldPort
-) -> None:
+def test_a_session_that_ends_meanwhile_leads_to_the_login_and_back(visit: Visit, port: int) -> None:
     alice = visit("alice")
     alice.expects(BAD_GATEWAY)
-    page = alice.open(f"/alice/vision/?port={port.number}")
-    expect(page).to_have_title(f"Waiting for port {port.number}")
+    page = alice.open(f"/alice/vision/?port={port}")
+    expect(page).to_have_title(f"Waiting for port {port}")
     alice.context.clear_cookies()
     page.wait_for_url(re.compile(r"/login/\?next="))
     fill_in_login(page, "alice")
-    expect(page).to_have_title(f"Waiting for port {port.number}")
+    expect(page).to_have_title(f"Waiting for port {port}")
 
 
 def test_a_tab_that_nobody_sees_asks_for_nothing_until_it_is_looked_at(
-    visit: Visit, port: HeldPort, serve_files: FileServer
+    visit: Visit, port: int, files: Callable[..., Files]
 ) -> None:
     alice = visit("alice")
     alice.expects(BAD_GATEWAY)
@@ -176,33 +143,27 @@ def test_a_tab_that_nobody_sees_asks_for_nothing_until_it_is_looked_at(
     )
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.method))
-    page.goto(f"{alice.site}/alice/vision/proxy/{port.number}/")
-    expect(page).to_have_title(f"Waiting for port {port.number}")
+    page.goto(f"{alice.site}/alice/vision/proxy/{port}/")
+    expect(page).to_have_title(f"Waiting for port {port}")
     page.clock.fast_forward(120_000)
     assert asked == ["GET"]
 
-    serve_files(port)
-    with page.expect_response(lambda response: response.request.method == "HEAD") as looked:
+    with serving(port, files):
         page.evaluate("window.seen = true; document.dispatchEvent(new Event('visibilitychange'))")
-    assert looked.value.status == 200
-    wait_for_listing(page)
+        wait_for_listing(page)
+    # Just one more question, so that none was under way before.
+    assert asked == ["GET", "HEAD", "GET"]
 
 
 # --- What must not be repeated -------------------------------------------------------------------
 
 
-class Orders(http.server.ThreadingHTTPServer):
-    """A shop that counts what is ordered by POST."""
+class Shop(BaseHTTPRequestHandler):
+    """Takes orders by POST."""
 
-    block_on_close = False
-
-    def __init__(self, port: int, orders: list[bytes]) -> None:
-        super().__init__(("127.0.0.1", port), OrderHandler)
+    def __init__(self, *args: Any, orders: list[bytes]) -> None:
         self.orders = orders
-
-
-class OrderHandler(http.server.BaseHTTPRequestHandler):
-    server: Orders
+        super().__init__(*args)
 
     def do_GET(self) -> None:
         self._page(
@@ -210,8 +171,8 @@ class OrderHandler(http.server.BaseHTTPRequestHandler):
         )
 
     def do_POST(self) -> None:
-        self.server.orders.append(self.rfile.read(int(self.headers["Content-Length"])))
-        self._page("Thanks", f"{len(self.server.orders)} ordered")
+        self.orders.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self._page("Thanks", f"{len(self.orders)} ordered")
 
     def _page(self, title: str, content: str) -> None:
         body = f"<!doctype html><title>{title}</title><link rel=icon href='data:,'>{content}"
@@ -225,32 +186,21 @@ class OrderHandler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@contextlib.contextmanager
-def shop(port: HeldPort, orders: list[bytes]) -> Iterator[None]:
-    port.release()
-    with Orders(port.number, orders) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_a_form_is_not_sent_again_by_itself(visit: Visit, port: HeldPort) -> None:
+def test_a_form_is_not_sent_again_by_itself(visit: Visit, port: int) -> None:
     alice = visit("alice")
     alice.expects(BAD_GATEWAY)
     orders: list[bytes] = []
-    with shop(port, orders):
-        page = alice.open(f"/alice/vision/?port={port.number}")
+    shop = partial(Shop, orders=orders)
+    with serving(port, shop):
+        page = alice.open(f"/alice/vision/?port={port}")
         expect(page).to_have_title("Shop")
-    sent = follow(page)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
     page.clock.install()
     page.get_by_role("button", name="Order").click()
-    expect(page.get_by_text(f"Failed to connect to service on port {port.number}.")).to_be_visible()
+    expect(page.get_by_text(f"Failed to connect to service on port {port}.")).to_be_visible()
 
-    with shop(port, orders):
+    with serving(port, shop):
         page.clock.fast_forward(120_000)
         assert page.locator("script, meta[http-equiv]").count() == 0
         assert (sent, orders) == (["POST"], []), "it neither waits nor sends anything"
@@ -259,9 +209,3 @@ def test_a_form_is_not_sent_again_by_itself(visit: Visit, port: HeldPort) -> Non
         expect(page.get_by_text("1 ordered")).to_be_visible()
         page.clock.fast_forward(120_000)
         assert (sent, orders) == (["POST", "POST"], [b"item=tea"])
-
-
-def follow(page: Page) -> list[str]:
-    methods: list[str] = []
-    page.on("request", lambda request: methods.append(request.method))
-    return methods

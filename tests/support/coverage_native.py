@@ -1,6 +1,7 @@
-"""A plugin of coverage.py: threads that `threading` does not know are traced too.
+"""A plugin of coverage.py, for what it does not see by itself in the servers of the tests.
 
-The relay's thread is one: it is started by `_thread` itself, as Python has it under gevent.
+Threads that `threading` does not know: the relay's is started by `_thread`, as Python has it under
+gevent. And greenlets, where a process has them; asking for the current one is too slow for others.
 """
 
 from __future__ import annotations
@@ -11,11 +12,22 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from coverage import CoveragePlugin
+from coverage.plugin_support import Plugins
+from coverage.types import TConfigurable
+
 _start = _thread.start_new_thread
 
 
-def coverage_init(registry: object, options: object) -> None:
+class Greenlets(CoveragePlugin):
+    def configure(self, config: TConfigurable) -> None:
+        if any("gevent" in word for word in sys.orig_argv):
+            config.set_option("run:concurrency", ["thread", "gevent"])
+
+
+def coverage_init(registry: Plugins, options: object) -> None:
     """What coverage.py calls in each process that it measures."""
+    registry.add_configurer(Greenlets())
     _thread.start_new_thread = _start_traced
 
 

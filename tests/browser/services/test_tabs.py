@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.tensorboard import wait_for_the_logs
+
 from . import jupyter
 from .conftest import Begin
 from .dashboards import STREAMLIT, click_the_button
@@ -45,6 +47,7 @@ def test_tensorboard_and_jupyterlab(
     tensorboard_and_lab: tuple[Running, Running], form: str, begin_tour: Begin
 ) -> None:
     tensorboard, lab = (begin_tour(running, form) for running in tensorboard_and_lab)
+    wait_for_the_logs(tensorboard.running.port)
     charts = tensorboard.open()
     edited = jupyter.sign_in(lab)
     notebook = jupyter.new_notebook(edited)

@@ -120,10 +120,9 @@ def see_that_the_app_is_the_app(tour: Tour, page: Page) -> None:
     """From a page of the service back into the app: its pages, its script, its API, its cookies."""
     app = tour.guest.site
     for path, title in (("/logout", "Logout of the app"), ("/", "Start page")):
-        follow_a_link(page, app + path if tour.address.form == HOST else path)
-        see_the_app(page, app + path, title)
-        page.go_back()
-        page.wait_for_load_state()
+        with page.context.expect_page() as opened:
+            follow_a_link(page, app + path if tour.address.form == HOST else path)
+        see_the_app(opened.value, app + path, title)
     page.goto(app + PROJECT)
     see_the_app(page, app + PROJECT, "Project page")
     kept = {cookie.get("name"): cookie.get("value") for cookie in tour.guest.context.cookies(app)}
@@ -131,11 +130,12 @@ def see_that_the_app_is_the_app(tour: Tour, page: Page) -> None:
 
 
 def follow_a_link(page: Page, url: str) -> None:
-    """As if the service's page had had it."""
+    """As if the service's page had had it. In a tab of its own, so that the page stays as it is."""
     page.evaluate(
         """url => {
             const link = document.body.appendChild(document.createElement("a"));
             link.href = url;
+            link.target = "_blank";
             link.click();
         }""",
         url,

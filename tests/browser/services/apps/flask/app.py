@@ -38,7 +38,7 @@ def events() -> Response:
     def numbers() -> Iterator[str]:
         for number in range(1, 4):
             yield f"data: {number}\n\n"
-            time.sleep(0.2)
+            time.sleep(0.05)
         yield "event: over\ndata:\n\n"
 
     return Response(numbers(), content_type="text/event-stream")
