@@ -148,7 +148,8 @@ soak: $(VENV)/test-installed ## Load that ends in every bad way, SOAK_SECONDS=18
 	$(VENV_PYTHON) benchmarks/soak.py --mixed $(SOAK_SECONDS)
 
 .PHONY: fuzz
-fuzz: $(FUZZ_VENV)/installed ## Fuzz the readers of hostile input, FUZZ_SECONDS=60 for each
+fuzz: $(FUZZ_VENV)/installed $(VENV)/test-installed ## Fuzz the readers of hostile input, FUZZ_SECONDS=60 for each; every night
+	HYPOTHESIS_PROFILE=nightly $(VENV_PYTHON) -m pytest tests/property
 	$(FUZZ_VENV)/bin/python fuzz/run.py $(FUZZ_TARGETS)
 
 .PHONY: screenshot

@@ -26,7 +26,7 @@ def group_of(nodeid: str) -> str:
     return f"{path}[{parameter[1]}]" if parameter else path
 
 
-class ByGroup(LoadScopeScheduling):
+class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
     """Gives a free worker the next group. `--dist loadgroup` does the same with marks, but not with
     pytest 9.2: it changes an attribute of the tests that is no longer read."""
 
