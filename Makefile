@@ -40,6 +40,7 @@ CHECKS = servers test-browser-quick tables unit wheel-test types audit lint
 CHECKS_AT_A_TIME = 4
 # Workers of one run of pytest, for tests that start servers and wait for them.
 WORKERS = 4
+BROWSERS = 2
 SPREAD = -n $(WORKERS) --no-loadscope-reorder
 # The slow ones first.
 OVER_SOCKETS = tests/tunnels tests/examples tests/faults tests/hostile tests/http tests/contrib tests/test_*.py
@@ -110,11 +111,11 @@ wheel-test: $(VENV)/test-installed ## Build the wheel and install it into an emp
 
 .PHONY: test-browser-quick
 test-browser-quick: $(VENV)/test-installed chromium ## The demo and light services in headless Chromium
-	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m "not services"
+	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m "not services" -n $(BROWSERS) --no-loadscope-reorder
 
 .PHONY: test-browser
-test-browser: $(VENV)/test-installed $(SERVICES_VENV)/installed chromium ## The demo and all services in headless Chromium
-	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser
+test-browser: $(VENV)/test-installed $(SERVICES_VENV)/installed chromium ## The other services in headless Chromium, JupyterLab and MLflow too
+	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m services -n $(BROWSERS) --no-loadscope-reorder
 	@echo
 	@echo "All browser tests passed."
 

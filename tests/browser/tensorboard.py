@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -115,11 +116,11 @@ def see_the_scalars_tab(page: Page) -> None:
     expect(cards).to_have_count(len(TAGS))
     for card in cards.all():
         lines = card.locator("path.line")
-        until(
-            lambda lines=lines: len(set(lines.evaluate_all(COLOURS_OF_LONG_PATHS))) == len(RUNS),
-            "a line for each run",
-            PATIENCE_MS / 1000,
-        )
+        until(partial(has_a_line_for_each_run, lines), "they are drawn", PATIENCE_MS / 1000)
+
+
+def has_a_line_for_each_run(lines: Locator) -> bool:
+    return len(set(lines.evaluate_all(COLOURS_OF_LONG_PATHS))) == len(RUNS)
 
 
 COLOURS_OF_LONG_PATHS = """
