@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,13 @@ def may_view(request: Request, target: Target) -> bool:
     return target.params["username"] == "alice"
 
 
-application = PortProxy(app, authorizer=may_view, mount="/{username}/{project}")
+CAP = os.environ.get("REQUESTS_PER_PORT")
+application = PortProxy(
+    app,
+    authorizer=may_view,
+    mount="/{username}/{project}",
+    max_requests_per_port=int(CAP) if CAP else None,
+)
 # For measurements of streams: none leaves its thread, all leave at once, and soon: so that hundreds
 # can be opened through a few threads in a short time.
 staying = PortProxy(app, authorizer=may_view, mount="/{username}/{project}", handover_after=None)

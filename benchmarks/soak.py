@@ -207,7 +207,7 @@ def main() -> int:
         "--mixed", type=float, default=1800, metavar="SECONDS", help="of mixed load"
     )
     parser.add_argument("--seconds", type=float, default=600, help="open no more after that time")
-    parser.add_argument("--threads", type=int, default=4, help="of the server")
+    parser.add_argument("--cap", default="", help="of requests for a port; half of the threads")
     parser.add_argument("--seed", type=int, default=1, help="of all choices; the order may differ")
     options = parser.parse_args()
     counts = {"tunnels": options.tunnels, "streams": options.streams}
@@ -215,7 +215,9 @@ def main() -> int:
     set_descriptor_limit(20_000)
     problems: list[str] = []
     print(f"seed {options.seed}")
-    with gunicorn("benchmarks.host:application", threads=options.threads) as server:
+    with gunicorn(
+        "benchmarks.host:application", threads=4, env={"REQUESTS_PER_PORT": options.cap}
+    ) as server:
         for name, make in LOADS.items():
             if not counts[name]:
                 continue

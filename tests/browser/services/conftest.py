@@ -19,8 +19,12 @@ Begin = Callable[[Running, str], Tour]
 
 @pytest.fixture(scope="package")
 def site() -> Iterator[str]:
-    """The address of the host app. A traceback in its log fails what ran meanwhile."""
-    with gunicorn("tests.browser.services.hostapp:application") as server:
+    """The address of the host app. A traceback in its log fails what ran meanwhile.
+
+    With as many threads as gunicorn.conf.py of the examples has. Of 8 a port gets 4, a browser asks
+    six things at a time, and on a busy machine JupyterLab takes so long that the last are refused.
+    """
+    with gunicorn("tests.browser.services.hostapp:application", threads=32) as server:
         yield f"http://localhost:{server.port}"
         assert "Traceback" not in server.output(), server.output()
 

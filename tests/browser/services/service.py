@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 APPS = Path(__file__).parent / "apps"
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
-START_SECONDS = 120.0  # the first start of MLflow on a busy machine, which makes its database
+START_SECONDS = 300.0  # MLflow on a busy machine, which makes its database and starts four workers
 
 QUERY, HOST = "query", "host"
 FORMS = (QUERY, HOST)
