@@ -37,7 +37,7 @@ from benchmarks.soak_mixed import MixedLoad
 from benchmarks.soak_streams import StreamLoad
 from benchmarks.soak_tunnels import TunnelLoad, Wrong
 from tests.support.client import ask
-from tests.support.procfs import descriptors, worker_of
+from tests.support.procfs import descriptors, settled_descriptors, worker_of
 from tests.support.servers import Server, gunicorn
 
 AT_A_TIME = 32
@@ -86,7 +86,7 @@ def held(server: Server) -> Held:
     calm_since, last = time.monotonic(), -1
     while True:
         state = json.loads(ask(server.port, "GET", "/state").body)
-        count = descriptors(pid)
+        count = settled_descriptors(pid)  # the connection that asked has been closed
         if count != last or state["tunnels"]:
             calm_since, last = time.monotonic(), count
         if time.monotonic() - calm_since > 1.0 or time.monotonic() > deadline:

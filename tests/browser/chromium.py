@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from tests.support.servers import ROOT
+
 OPTIONS = (
     "--no-sandbox",  # it cannot be had as root in a container, which is where CI runs
     "--disable-gpu",
@@ -34,24 +34,14 @@ PATIENCE_MS = 60_000.0  # JupyterLab on a busy machine; only waited out by a tes
 expect.set_options(timeout=PATIENCE_MS)
 
 
-def chromium_path() -> str:
-    """The browser that $CHROMIUM names, else the first that is found. Raises if there is none."""
-    named = os.environ.get("CHROMIUM")
-    for name in [named] if named else NAMES:
-        if path := shutil.which(name):
-            return path
-    raise RuntimeError(
-        f"There is no {named or 'Chromium'}: the browser tests cannot run. "
-        "Install it (Debian: apt-get install chromium) or name one: CHROMIUM=/path/to/chromium"
-    )
-
-
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless browser until the end of the block."""
-    path = chromium_path()
+    """A headless browser until the end of the block: the one that $CHROMIUM names, or is found."""
+    found = subprocess.run([ROOT / "scripts/chromium.sh"], stdout=subprocess.PIPE, text=True)
+    if found.returncode != 0:
+        raise RuntimeError("There is no Chromium: the browser tests cannot run.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=OPTIONS)
         try:
             yield browser
         finally:
@@ -70,9 +60,8 @@ class Visitor:
         self.site = site
         self.context = context
         self.complaints: list[str] = []
-        self._expected = [
-            r"/favicon\.ico\b"
-        ]  # Chromium's own question, for pages that name no icon
+        # Chromium's own question, for pages that name no icon.
+        self._expected = [r"/favicon\.ico\b"]
         context.set_default_timeout(PATIENCE_MS)
         context.on("console", self._console)
         context.on("weberror", lambda error: self.complaints.append(f"exception: {error.error}"))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.support.chunks import chunk
 from tests.support.received import OK
 from tests.support.service import Exchange, Service
+from tests.support.waiting import PATIENCE
 from wsgi_portproxy.exchange import UpstreamRequest
 from wsgi_portproxy.fields import fields_of
 from wsgi_portproxy.servers import BodyReader
@@ -23,7 +24,7 @@ from wsgi_portproxy.upstream import Upstream
 sizes = st.one_of(st.integers(1, 40_000), st.sampled_from([16384, 65536, 400_000]))
 
 
-@settings(max_examples=max(40, settings().max_examples // 10))
+@settings(max_examples=max(20, settings().max_examples // 10))
 @given(sizes, st.integers(0, 400_000), st.binary(max_size=200), st.booleans(), st.booleans())
 def test_an_early_answer_arrives_whole_whatever_is_left_of_the_upload(
     size: int, taken: int, answer: bytes, is_chunked: bool, goes_on_reading: bool
@@ -50,16 +51,16 @@ def test_an_early_answer_arrives_whole_whatever_is_left_of_the_upload(
         upload = Upload(BodyReader({"wsgi.input": io.BytesIO(bytes(size))}), None)
     with (
         closing(Service(script)) as service,
-        closing(Upstream(connect_timeout=5, head_timeout=10)) as upstream,
+        closing(Upstream(connect_timeout=PATIENCE, head_timeout=PATIENCE)) as upstream,
     ):
         fields = fields_of([("Host", "localhost"), upload.header])
         post = UpstreamRequest(service.port, "POST", "/", fields)
         get = UpstreamRequest(service.port, "GET", "/", fields_of([("Host", "localhost")]))
-        response = upstream.send(post, upload, deadline=time.monotonic() + 10)
+        response = upstream.send(post, upload, deadline=time.monotonic() + PATIENCE)
         assert (response.status, response.read()) == (413, answer)
         response.close()
         whole = upload.complete and response.request_is_sent
-        again = upstream.send(get, deadline=time.monotonic() + 10)
+        again = upstream.send(get, deadline=time.monotonic() + PATIENCE)
         assert again.read() == b"hi"
         again.close()
         posts = [one for one in service.exchanges if one.requests[0].startswith(b"POST")]

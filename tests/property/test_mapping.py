@@ -27,34 +27,18 @@ VIEWS = {
     "whole-app": a_query_view("/a/b?c", prefix=""),
     "external": a_view("/a/b?c")._replace(authority="app.test", external=True),
 }
-# Of each view, or adapter; a search takes as many as it has time for.
-few = settings(max_examples=max(30, settings().max_examples // 3))
-views = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+of_views = settings(max_examples=3 * settings().max_examples)  # there are five
+views = st.sampled_from([*VIEWS.values()])
 
-url = st.one_of(
-    made.latin1,
-    made.mixed(
-        [
-            *(
-                "http://localhost:16006",
-                "http://127.0.0.1:16006",
-                "//[::1]:16006",
-                "http://app.test",
-            ),
-            *("https://evil.test", "//evil.test", "/\\evil.test", "javascript:x", "http:", "///"),
-            *(
-                "/alice/vision/proxy/16006",
-                "/alice/vision",
-                "?port=16006",
-                "?port=16007",
-                "&port=1",
-            ),
-            *("/x", "x", "?y=z", "#f", "\t", " ", "%2F", "/./", "/.", "@evil.test", ":80"),
-        ],
-        "/\\?#:@. a",
-        5,
-    ),
-)
+_SITES = [
+    *("http://localhost:16006", "http://127.0.0.1:16006", "//[::1]:16006", "http://app.test"),
+    *("https://evil.test", "//evil.test", "/\\evil.test", "javascript:x", "http:", "///"),
+]
+_PATHS = [
+    *("/alice/vision/proxy/16006", "/alice/vision", "?port=16006", "?port=16007", "&port=1"),
+    *("/x", "x", "?y=z", "#f", "\t", " ", "%2F", "/./", "/.", "@evil.test", ":80"),
+]
+url = st.one_of(made.latin1, made.mixed([*_SITES, *_PATHS], "/\\?#:@. a", 5))
 
 
 def seen_by_a_browser(view: View, location: str) -> tuple[str, str]:
@@ -71,17 +55,15 @@ def seen_by_a_browser(view: View, location: str) -> tuple[str, str]:
 
 
 @pytest.mark.case("Location")
-@views
-@few
-@given(url)
+@of_views
+@given(views, url)
 def test_what_was_mapped_once_stays(view: View, location: str) -> None:
     once = view.to_visitor(location)
     assert view.to_visitor(once) == once
 
 
-@views
-@few
-@given(url.filter(lambda text: ".." not in text))
+@of_views
+@given(views, url.filter(lambda text: ".." not in text))
 def test_what_is_mapped_is_below_the_prefix_on_this_site(view: View, location: str) -> None:
     mapped = view.to_visitor(location)
     if mapped != location:
@@ -91,9 +73,8 @@ def test_what_is_mapped_is_below_the_prefix_on_this_site(view: View, location: s
         assert path == view.target.prefix or path.startswith(view.target.prefix + "/")
 
 
-@views
-@few
-@given(made.rest, made.any_query)
+@of_views
+@given(views, made.rest, made.any_query)
 def test_a_path_of_the_service_keeps_its_bytes_behind_the_prefix(
     view: View, rest: str, query: str
 ) -> None:
@@ -107,17 +88,15 @@ def test_a_path_of_the_service_keeps_its_bytes_behind_the_prefix(
         assert others == cut_port(query)[1]
 
 
-@views
-@few
-@given(url)
+@of_views
+@given(views, url)
 def test_another_sites_url_stays(view: View, location: str) -> None:
     if view.service_path(location) is None:
         assert view.to_visitor(location) == location
 
 
-@views
-@few
-@given(url)
+@of_views
+@given(views, url)
 def test_a_referer_tells_a_service_nothing_of_the_apps_pages(view: View, rest: str) -> None:
     for referer in (view.origin + rest, view.origin + view.target.prefix + rest):
         told = view.referer_to_service(referer)
@@ -130,9 +109,8 @@ def test_a_referer_tells_a_service_nothing_of_the_apps_pages(view: View, rest: s
             assert view.target.prefix not in told.split("?")[0] or not view.target.prefix or rest
 
 
-@views
-@few
-@given(st.one_of(url, st.builds("{}{}{}".format, st.integers(0, 9), st.just("; url="), url)))
+@of_views
+@given(views, st.one_of(url, st.builds("{}{}{}".format, st.integers(0, 9), st.just("; url="), url)))
 def test_refresh_and_link_are_mapped_once(view: View, value: str) -> None:
     refresh = view.refresh_to_visitor(value)
     assert view.refresh_to_visitor(refresh) == refresh
@@ -143,41 +121,16 @@ def test_refresh_and_link_are_mapped_once(view: View, value: str) -> None:
 # --- Pages ---------------------------------------------------------------------------------------
 
 ADAPTERS = {adapter.name: adapter for adapter in DEFAULT_PAGE_ADAPTERS}
-adapters = pytest.mark.parametrize("adapter", DEFAULT_PAGE_ADAPTERS, ids=ADAPTERS)
+_KEYS = ['"baseUrl"', '"fullAppUrl"', '"root"', '"requests_pathname_prefix"', "data-base-url"]
+_MARKUP = ["</script>", "<", "\\u003c", "\\", "&amp;", "http://localhost:16006", "/a"]
 _MARKERS = [adapter.marker.decode() for adapter in DEFAULT_PAGE_ADAPTERS]
-page = made.mixed(
-    [
-        *_MARKERS,
-        *(
-            '"baseUrl"',
-            '"fullAppUrl"',
-            '"root"',
-            '"requests_pathname_prefix"',
-            ": ",
-            ":",
-            '"/',
-            '"',
-        ),
-        *(
-            "</script>",
-            "<",
-            "\\u003c",
-            "\\",
-            "&amp;",
-            "http://localhost:16006",
-            "/a",
-            "data-base-url",
-        ),
-    ],
-    '"\\/<&\x00\xff a',
-    14,
-).map(lambda text: text.encode("latin-1"))
+page = made.mixed([*_MARKERS, *_KEYS, *_MARKUP, ": ", ":", '"/', '"'], '"\\/<&\x00\xff a', 14).map(
+    lambda text: text.encode("latin-1")
+)
 
 
-@views
-@adapters
-@few
-@given(st.one_of(page, st.binary(max_size=60)))
+@of_views
+@given(views, st.sampled_from(DEFAULT_PAGE_ADAPTERS), st.one_of(page, st.binary(max_size=60)))
 def test_an_adapter_takes_any_bytes_and_corrects_them_once(
     view: View, adapter: PageAdapter, document: bytes
 ) -> None:
@@ -186,8 +139,8 @@ def test_an_adapter_takes_any_bytes_and_corrects_them_once(
 
 
 json_value = st.recursive(
-    st.one_of(st.none(), st.integers(), st.text(max_size=5), st.sampled_from(["/", "/x", "//y"])),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    st.one_of(st.none(), st.integers(), made.any_text, st.sampled_from(["/", "/x", "//y"])),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(made.any_text, inner),
     max_leaves=4,
 )
 CASES = {
@@ -197,10 +150,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-@few
 @given(
-    others=st.dictionaries(st.text(max_size=6), json_value, max_size=4),
+    name=st.sampled_from([*CASES]),
+    others=st.dictionaries(made.any_text, json_value, max_size=4),
     urls=st.lists(st.sampled_from(["/", "/a/b", "/a?b=<c>", "http://localhost:16006/x", "y", ""])),
     around=st.tuples(made.latin1, made.latin1),
 )

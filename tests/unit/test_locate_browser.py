@@ -9,28 +9,18 @@ import pytest
 from wsgi_portproxy.locate import Locator, is_navigation, preferred_type
 from wsgi_portproxy.mount import Mount
 
-from .given import costs_little, environ
+from .given import costs_little, environ, table
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
 
-CHROME = (
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 "
-    "Safari/537.36"
-)
-FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0"
-SAFARI = (
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-    "Version/18.6 Safari/605.1.15"
-)
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0"
+NAVIGATES: dict[str, Any] = {"HTTP_SEC_FETCH_MODE": "navigate"}
 
 # What browsers send with a navigation (MDN, "List of default Accept values", and measured).
 PAGES = {
     "chrome": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
     "image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7",
-    "firefox-66-to-131": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,"
-    "image/webp,image/png,image/svg+xml,*/*;q=0.8",
     "firefox-and-safari": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-    "edge-18": "text/html, application/xhtml+xml, application/xml; q=0.9, */*; q=0.8",
     "internet-explorer-11": "text/html, application/xhtml+xml, image/jxr, */*",
     "lynx": "text/html, text/plain, text/sgml, text/css, application/xhtml+xml, */*;q=0.01",
     "turbo": "text/html, application/xhtml+xml",
@@ -42,9 +32,7 @@ NO_PAGES = {
     "jquery-json": "application/json, text/javascript, */*; q=0.01",
     "image": "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
     "stylesheet": "text/css,*/*;q=0.1",
-    "video": "video/webm,video/ogg,video/*;q=0.9,application/ogg;q=0.7,audio/*;q=0.6,*/*;q=0.5",
     "event-stream": "text/event-stream",
-    "problem-json": "application/problem+json",
     "html-refused": "text/html;q=0, */*",
     "html-last": "application/json, text/html;q=0.5",
     "none": "",
@@ -52,35 +40,26 @@ NO_PAGES = {
 }
 
 
-@pytest.mark.parametrize("agent", [CHROME, FIREFOX, SAFARI], ids=["chrome", "firefox", "safari"])
-@pytest.mark.parametrize("accept", PAGES.values(), ids=PAGES)
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_without_sec_fetch_a_browser_that_prefers_html_navigates(
-    agent: str, accept: str, method: str
-) -> None:
+@table("accept", PAGES)
+def test_without_sec_fetch_a_browser_that_prefers_html_navigates(accept: str) -> None:
     """Browsers send Sec-Fetch to https and localhost only."""
-    made = environ(method=method, HTTP_USER_AGENT=agent, HTTP_ACCEPT=accept)
-    assert is_navigation(made)
+    fields: dict[str, Any] = {"HTTP_USER_AGENT": CHROME, "HTTP_ACCEPT": accept}
+    for method in ("GET", "HEAD"):
+        assert is_navigation(environ(method=method, **fields))
+    for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        assert not is_navigation(environ(method=method, **fields))
 
 
-@pytest.mark.parametrize("accept", NO_PAGES.values(), ids=NO_PAGES)
+@table("accept", NO_PAGES)
 def test_without_sec_fetch_other_requests_of_browsers_do_not(accept: str) -> None:
     assert not is_navigation(environ(HTTP_USER_AGENT=CHROME, HTTP_ACCEPT=accept))
 
 
-@pytest.mark.parametrize(
-    "agent",
-    ["", "curl/8.5.0", "python-requests/2.32", "Wget/1.21", "Go-http-client/1.1", "Lynx/2.9"],
-)
-def test_programs_do_not_navigate_whatever_they_accept(agent: str) -> None:
-    assert not is_navigation(environ(HTTP_USER_AGENT=agent, HTTP_ACCEPT=PAGES["chrome"]))
+def test_programs_do_not_navigate_whatever_they_accept() -> None:
+    for agent in ("", "curl/8.5.0", "Wget/1.21", "Lynx/2.9", "x Mozilla/5.0"):
+        assert not is_navigation(environ(HTTP_USER_AGENT=agent, HTTP_ACCEPT=PAGES["chrome"]))
     assert not is_navigation(environ(HTTP_ACCEPT=PAGES["chrome"]))
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_without_sec_fetch_other_methods_do_not(method: str) -> None:
-    made = environ(method=method, HTTP_USER_AGENT=CHROME, HTTP_ACCEPT=PAGES["chrome"])
-    assert not is_navigation(made)
+    assert not is_navigation(environ(HTTP_USER_AGENT=CHROME))
 
 
 @pytest.mark.parametrize(
@@ -91,8 +70,6 @@ def test_without_sec_fetch_other_methods_do_not(method: str) -> None:
         ("navigate", "POST", True),  # a form
         ("cors", "GET", False),
         ("no-cors", "GET", False),
-        ("same-origin", "GET", False),
-        ("websocket", "GET", False),
         ("", "GET", False),
     ],
 )
@@ -111,14 +88,14 @@ def test_with_sec_fetch_only_its_mode_counts(
 
 # --- Where it is sent ----------------------------------------------------------------------------
 
-NAVIGATES: dict[str, Any] = {"HTTP_SEC_FETCH_MODE": "navigate"}
 
-
-def moved(url: str, *, promote: bool = True, **fields: Any) -> tuple[int, str] | None:
+def moved(
+    url: str, *, promote: bool = True, locator: Locator = LOCATOR, **fields: Any
+) -> tuple[int, str] | None:
     made = environ(url, **fields)
-    target = LOCATOR.locate(made)
+    target = locator.locate(made)
     assert target is not None
-    return LOCATOR.canonical_location(target, made, promote=promote)
+    return locator.canonical_location(target, made, promote=promote)
 
 
 @pytest.mark.parametrize(
@@ -126,11 +103,8 @@ def moved(url: str, *, promote: bool = True, **fields: Any) -> tuple[int, str] |
     [
         ("/alice/vision/?port=16006", "/alice/vision/proxy/16006/"),
         ("/alice/vision?port=16006", "/alice/vision/proxy/16006/"),
-        ("/alice/vision/?port=16006&token=a%2Bb", "/alice/vision/proxy/16006/?token=a%2Bb"),
-        ("/alice/vision/a/b?x&port=16006", "/alice/vision/proxy/16006/a/b?x"),
-        ("/alice/vision/a%2Fb//?port=16006", "/alice/vision/proxy/16006/a%2Fb//"),
+        ("/alice/vision/a%2Fb//?x&port=16006", "/alice/vision/proxy/16006/a%2Fb//?x"),
         ("/alice/vision//evil.com/?port=16006", "/alice/vision/proxy/16006//evil.com/"),
-        ("/alice/vision/\\evil.com/?port=16006", "/alice/vision/proxy/16006/\\evil.com/"),
         ("/%61lice/v|/?port=16006", "/%61lice/v%7C/proxy/16006/"),
     ],
 )
@@ -141,34 +115,22 @@ def test_a_navigation_moves_to_the_path_form(url: str, location: str) -> None:
 
 
 def test_a_navigation_of_the_whole_app_stays_on_this_site() -> None:
-    locator = Locator(Mount(""))
-    for url, location in [
-        ("/?port=16006", "/proxy/16006/"),
-        ("//evil.com/x?port=16006", "/proxy/16006//evil.com/x"),
-        ("/\\evil.com?port=16006", "/proxy/16006/\\evil.com"),
-        ("/http://evil.com/?port=16006", "/proxy/16006/http://evil.com/"),
-    ]:
-        made = environ(url, **NAVIGATES)
-        target = locator.locate(made)
-        assert target is not None
-        assert locator.canonical_location(target, made, promote=True) == (307, location)
+    for path in ("/", "//evil.com/x", "/\\evil.com", "/http://evil.com/"):
+        made = moved(f"{path}?port=16006", locator=Locator(Mount("")), **NAVIGATES)
+        assert made == (307, f"/proxy/16006{path}")
 
 
 def test_below_a_script_name_too() -> None:
-    made = environ("/apps/alice/vision/?port=16006", script_name="/apps", **NAVIGATES)
-    target = LOCATOR.locate(made)
-    assert target is not None
-    location = LOCATOR.canonical_location(target, made, promote=True)
-    assert location == (307, "/apps/alice/vision/proxy/16006/")
+    made = moved("/apps/alice/vision/?port=16006", script_name="/apps", **NAVIGATES)
+    assert made == (307, "/apps/alice/vision/proxy/16006/")
 
 
 @pytest.mark.parametrize("fields", [{}, NAVIGATES], ids=["program", "browser"])
 @pytest.mark.parametrize("promote", [True, False])
 def test_the_path_form_without_its_slash_gets_it(fields: dict[str, Any], promote: bool) -> None:
     url = "/alice/vision/proxy/16006"
-    assert moved(url, promote=promote, **fields) == (308, url + "/")
-    assert moved(url + "?x=1", promote=promote, **fields) == (308, url + "/?x=1")
-    assert moved(url + "?", promote=promote, **fields) == (308, url + "/?")
+    for query in ("", "?x=1", "?"):
+        assert moved(url + query, promote=promote, **fields) == (308, f"{url}/{query}")
     assert moved(url + "/x", promote=promote, **fields) is None
 
 
@@ -183,21 +145,15 @@ TEXT, JSON, HTML = "text/plain", "application/json", "text/html"
         *((accept, HTML) for accept in PAGES.values()),
         ("", TEXT),
         ("*/*", TEXT),
-        ("text/*", TEXT),
         ("text/plain", TEXT),
-        ("image/png", TEXT),
         ("garbage", TEXT),
         (NO_PAGES["image"], TEXT),
-        (NO_PAGES["stylesheet"], TEXT),
         ("application/json", JSON),
         ("APPLICATION/JSON", JSON),
         ("application/*", JSON),
-        ("application/json, */*", JSON),
         ("application/json;q=0.9, text/plain;q=0.8, */*;q=0.1", JSON),
         ("application/problem+json", JSON),
-        ("application/vnd.api+json, image/png", JSON),
         (NO_PAGES["axios"], JSON),
-        (NO_PAGES["jquery-json"], JSON),
         ("text/plain, application/json;q=0.1", TEXT),
         ("application/json;q=0, */*", TEXT),
         ("text/html;q=0.3, application/json;q=0.2", HTML),
@@ -211,17 +167,16 @@ def test_what_an_accept_prefers(accept: str, expected: str) -> None:
     assert preferred_type(accept) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     "accept",
-    [
-        "," * 60000,
-        "a/b" + ";x=y" * 15000 + "!",
-        'a/b;x="' + "\\a" * 30000,
-        "text/html," * 6000,
-        "," + " " * 60000 + "!",
-        "a/b;q=" + "1" * 60000,
-    ],
-    ids=["commas", "parameters", "quotes", "many", "spaces", "quality"],
+    {
+        "commas": "," * 60000,
+        "parameters": "a/b" + ";x=y" * 15000 + "!",
+        "quotes": 'a/b;x="' + "\\a" * 30000,
+        "many": "text/html," * 6000,
+        "spaces": "," + " " * 60000 + "!",
+        "quality": "a/b;q=" + "1" * 60000,
+    },
 )
 def test_a_long_accept_costs_little(accept: str) -> None:
     with costs_little():

@@ -26,7 +26,7 @@ from wsgi_portproxy.pages import (
 )
 from wsgi_portproxy.rewrite import View
 
-from .given import a_query_view, a_target, a_view, costs_little, environ
+from .given import a_query_view, a_target, a_view, costs_little, environ, table, words
 
 P = "/alice/vision/proxy/16006"
 LOCAL = "http://localhost:16006"
@@ -44,7 +44,6 @@ def lab(**config: str) -> bytes:
     return (
         '<!doctype html><html lang="en"><head><title>JupyterLab</title>   '
         f'<script id="jupyter-config-data" type="application/json">{data}</script>'
-        '<link rel="icon" href="/static/favicons/favicon.ico" class="idle favicon">'
         '<script defer="defer" src="/static/lab/main.efd36b46f3b45eb8.js"></script></head>'
         '<body data-x="baseUrl">"baseUrl": "/"</body></html>'
     ).encode()
@@ -63,56 +62,42 @@ LAB = {
     "appUrl": "/lab",
     "baseUrl": "/",
     "fullAppUrl": "/lab",
-    "fullLabextensionsUrl": "/lab/extensions",
     "fullMathjaxUrl": "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.7/MathJax.js",
-    "fullSettingsUrl": "/lab/api/settings",
     "fullStaticUrl": "/static/lab",
-    "fullTreeUrl": "/lab/tree",
     "fullWorkspacesApiUrl": "/lab/api/workspaces",
     "labextensionsUrl": "/lab/extensions",
     "preferredPath": "/",
     "rootUri": "file:///home/alice",
     "serverRoot": "/home/alice",
-    "settingsUrl": "/lab/api/settings",
     "token": "40d04eeafbcd62cde1cfda0229699fccc3c86da3251152ad",
-    "treePath": "",
     "wsUrl": "",
 }
-MAPPED = {name for name in LAB if name == "baseUrl" or name.startswith("full")} - {"fullMathjaxUrl"}
+MAPPED = {"baseUrl", "fullAppUrl", "fullStaticUrl", "fullWorkspacesApiUrl"}
 
 
-@pytest.mark.parametrize(
-    ("view", "prefix"), [(VIEW, P), (MOUNTED, f"/apps{P}")], ids=["plain", "below-a-script-name"]
-)
+@table("view, prefix", {"plain": (VIEW, P), "below-a-script-name": (MOUNTED, f"/apps{P}")})
 def test_jupyters_base_url_and_what_is_made_from_it(view: View, prefix: str) -> None:
     document = lab(**LAB)
     adapted = jupyter(document, view)
-    data = config(adapted)
-    for name, value in LAB.items():
-        assert data[name] == (prefix + value if name in MAPPED else value), name
-    assert data["devMode"] is False
+    mapped = {name: prefix + LAB[name] for name in MAPPED}
+    assert config(adapted) == {**config(document), **mapped}
     # And nothing outside of it.
     start, end = b'<script id="jupyter', b"</script>"
     assert adapted.partition(start)[0] == document.partition(start)[0]
     assert adapted.partition(end)[2] == document.partition(end)[2]
 
 
-@pytest.mark.parametrize("view", [VIEW, MOUNTED, HOST, EXTERNAL, FULL_PATH])
+@table("view", {"mounted": MOUNTED, "host": HOST, "external": EXTERNAL, "full": FULL_PATH})
 def test_what_is_mapped_already_stays(view: View) -> None:
     adapted = jupyter(lab(**LAB), view)
     assert jupyter(adapted, view) == adapted
     assert config(adapted)["baseUrl"] == view.target.prefix + "/"
 
 
-def test_a_server_that_was_told_its_base_url_is_left_alone() -> None:
-    document = lab(**{name: P + value for name, value in LAB.items() if name in MAPPED})
-    assert jupyter(document, FULL_PATH) == document
-    assert jupyter(document, VIEW) == document
-
-
-def test_in_the_host_form_nothing_is_to_be_corrected() -> None:
-    document = lab(**LAB)
-    assert jupyter(document, HOST) == document
+def test_what_is_right_is_left_alone() -> None:
+    told = lab(**{name: P + value for name, value in LAB.items() if name in MAPPED})
+    for document, view in ((told, FULL_PATH), (told, VIEW), (lab(**LAB), HOST)):
+        assert jupyter(document, view) == document
 
 
 @pytest.mark.parametrize(
@@ -120,12 +105,10 @@ def test_in_the_host_form_nothing_is_to_be_corrected() -> None:
     [
         ("/", f"{P}/"),
         ("/base/", f"{P}/base/"),
-        (f"{LOCAL}/", f"http://app.test{P}/"),
         (f"{LOCAL}/lab", f"http://app.test{P}/lab"),
         ("http://127.0.0.1:16006/", f"http://app.test{P}/"),
         (f"{LOCAL}{P}/lab", f"http://app.test{P}/lab"),
         ("http://localhost:16007/", "http://localhost:16007/"),
-        ("http://localhost:160066/", "http://localhost:160066/"),
         ("https://example.com/", "https://example.com/"),
         ("//example.com/", "//example.com/"),
         ("javascript:alert(1)", "javascript:alert(1)"),
@@ -163,7 +146,8 @@ def test_values_in_other_spellings_of_json(given: bytes, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [b"null", b"7", b'["/"]', b'{"a": 1}', rb'"/\x"', b'"/\xff"', b"'/'", b'"\n/"', b""],
+    [b"null", b'["/"]', b'{"a": 1}', rb'"/\x"', b'"/\xff"', b"'/'", b'"\n/"', b""],
+    ids=ascii,
 )
 def test_what_is_no_json_string_stays(given: bytes) -> None:
     document = lab(baseUrl="@").replace(b'"@"', given)
@@ -171,10 +155,10 @@ def test_what_is_no_json_string_stays(given: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [b'"baseurl"', b'"xbaseUrl"', b'"baseUrls"', b"'baseUrl'", b'"fullUrl"', b'"full1Url"']
+    "key", words(""" "baseurl" "xbaseUrl" "baseUrls" 'baseUrl' "fullUrl" "full1Url" """)
 )
-def test_other_keys_stay(key: bytes) -> None:
-    document = lab(baseUrl="/").replace(b'"baseUrl"', key)
+def test_other_keys_stay(key: str) -> None:
+    document = lab(baseUrl="/").replace(b'"baseUrl"', key.encode())
     assert jupyter(document, VIEW) == document
 
 
@@ -185,18 +169,14 @@ def test_a_script_that_speaks_of_the_configuration_before_it_is_not_taken_for_it
     assert config(adapted)["baseUrl"] == f"{P}/"
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
+def test_a_document_without_the_configuration_stays() -> None:
+    for document in (
         b"",
-        b'<p>id="jupyter-config-data"',
         b'id="jupyter-config-data" "baseUrl": "/"',
         b'"baseUrl": "/" id="jupyter-config-data"</script>',
         b'</script>"baseUrl": "/" <script id="jupyter-config-data">',
-    ],
-)
-def test_a_document_without_the_configuration_stays(document: bytes) -> None:
-    assert jupyter(document, VIEW) == document
+    ):
+        assert jupyter(document, VIEW) == document
 
 
 # --- The others ----------------------------------------------------------------------------------
@@ -225,10 +205,8 @@ GRADIO = (
 )
 
 
-@pytest.mark.parametrize(
-    ("view", "root"),
-    [(VIEW, f"http://app.test{P}"), (HOST, "https://16006.p.test")],
-    ids=["path-form", "host-form"],
+@table(
+    "view, root", {"path": (VIEW, f"http://app.test{P}"), "host": (HOST, "https://16006.p.test")}
 )
 def test_gradio(view: View, root: str) -> None:
     adapted = gradio(GRADIO, view)
@@ -250,10 +228,8 @@ def test_gradio_that_knows_its_address_is_left_alone() -> None:
     ("given", "expected"),
     [
         ("/", f"{P}/"),
-        ("/user/alice/", f"{P}/user/alice/"),
         (f"{P}/", f"{P}/"),
-        ("/a&amp;b/", f"{P}/a&amp;b/"),
-        ("/caf\xe9/", f"{P}/caf\xe9/"),
+        ("/caf\xe9&amp;b/", f"{P}/caf\xe9&amp;b/"),
         ("/a&lt;b&#39;&quot;/", f"{P}/a&lt;b&#x27;&quot;/"),
         ("//example.com/", "//example.com/"),
         ("x", "x"),
@@ -271,7 +247,7 @@ def test_jupyters_older_pages(given: str, expected: str) -> None:
 # --- Hostile documents ---------------------------------------------------------------------------
 
 SIZE = MAX_DOCUMENT - 100
-QUARTER = SIZE // 4  # what is quadratic takes far too long for it already
+PART = SIZE // 16  # what is quadratic takes far too long for it already
 BEGINS = {
     jupyter: b'<script id="jupyter-config-data">',
     dash: b'<script id="_dash-config">',
@@ -299,13 +275,13 @@ PIECES = {
 }
 
 
-@pytest.mark.parametrize(("first", "repeated"), PIECES.values(), ids=PIECES)
-@pytest.mark.parametrize("ended", [True, False], ids=["ended", "without-end"])
+@table("first, repeated", PIECES)
+@table("ended", {"ended": True, "without-end": False})
 def test_a_hostile_document_costs_linear_time(first: bytes, repeated: bytes, ended: bool) -> None:
     for adapter, begin in BEGINS.items():
         key = KEYS.get(adapter, b"")
         piece = repeated.replace(b"K", key)
-        document = begin + first.replace(b"K", key) + piece * (QUARTER // len(piece))
+        document = begin + first.replace(b"K", key) + piece * (PART // len(piece))
         with costs_little():
             adapter(document + b"</script>" * ended, VIEW)
 
@@ -335,6 +311,7 @@ OWN = [
     (b"<form action='https://127.0.0.1:16006/save'>", b"<form action='%b/save'>"),
     (b'<a href="http://localhost:16006">', b'<a href="%b">'),
     (b'<a href="http://localhost:16006?x">', b'<a href="%b?x">'),
+    (b'<a href="http://localhost:16006#x">', b'<a href="%b#x">'),
     (b'<a href="http://localhost:160060/">', None),
     (b'<a href="http://localhost:16007/">', None),
     (b'<a href="http://localhost.evil:16006/">', None),
@@ -376,25 +353,26 @@ def test_each_default_adapter_knows_its_own_pages_and_no_others() -> None:
             assert (adapter.marker in document) is (function is adapter.adapt)
 
 
-@pytest.mark.parametrize("adapters", [["x"], [None], [jupyter], [("a", b"b", jupyter)]])
-def test_what_is_no_adapter_is_refused(adapters: Any) -> None:
-    with pytest.raises(TypeError):
-        Pages(adapters)
+def test_what_is_no_adapter_is_refused() -> None:
+    wrong: list[Any] = ["x", None, jupyter, ("a", b"b", jupyter)]
+    for adapter in wrong:
+        with pytest.raises(TypeError):
+            Pages([DEFAULT_PAGE_ADAPTERS[0], adapter])
 
 
-@pytest.mark.parametrize(
-    ("view", "fields", "looks"),
-    [
-        pytest.param(VIEW, {"mode": "navigate"}, True, id="page"),
-        pytest.param(HOST, {"mode": "navigate"}, True, id="page-in-the-host-form"),
-        pytest.param(a_query_view(), {"mode": "navigate"}, False, id="query-form"),
-        pytest.param(VIEW, {"mode": "cors"}, False, id="fetch"),
-        pytest.param(VIEW, {"mode": "navigate", "method": "HEAD"}, False, id="head"),
-        pytest.param(VIEW, {"mode": "navigate", "method": "POST"}, False, id="form"),
-    ],
+@table(
+    "view, method, mode, looks",
+    {
+        "page": (VIEW, "GET", "navigate", True),
+        "page-in-the-host-form": (HOST, "GET", "navigate", True),
+        "query-form": (a_query_view(), "GET", "navigate", False),
+        "fetch": (VIEW, "GET", "cors", False),
+        "head": (VIEW, "HEAD", "navigate", False),
+        "form": (VIEW, "POST", "navigate", False),
+    },
 )
-def test_which_answers_are_looked_at(view: View, fields: dict[str, str], looks: bool) -> None:
-    made = environ(method=fields.get("method", "GET"), HTTP_SEC_FETCH_MODE=fields["mode"])
+def test_which_answers_are_looked_at(view: View, method: str, mode: str, looks: bool) -> None:
+    made = environ(method=method, HTTP_SEC_FETCH_MODE=mode)
     assert Pages(DEFAULT_PAGE_ADAPTERS).may_adapt(view, made) is looks
     assert not Pages(()).may_adapt(view, made)
 

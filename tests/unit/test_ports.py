@@ -14,7 +14,7 @@ from wsgi_portproxy.locate import Target
 from wsgi_portproxy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, own_ports, pseudonym, via
 from wsgi_portproxy.servers import client_socket
 
-from .given import a_target, environ
+from .given import a_target, environ, table
 
 
 def check(port: int, allowed: AllowedPorts = DEFAULT_PORTS, **fields: Any) -> None:
@@ -22,12 +22,12 @@ def check(port: int, allowed: AllowedPorts = DEFAULT_PORTS, **fields: Any) -> No
     PortPolicy(allowed).check(a_target(port=port), made, client_socket(made))
 
 
-@pytest.mark.parametrize("port", [10000, 10001, 16006, 19999, 20000])
-def test_the_default_range_includes_both_ends(port: int) -> None:
-    check(port)
+def test_the_default_range_includes_both_ends() -> None:
+    for port in (10000, 16006, 20000):
+        check(port)
 
 
-@pytest.mark.parametrize("port", [0, 80, 5000, 9999, 20001, 65535, 65536, 16006 + 65536, 99999])
+@pytest.mark.parametrize("port", [0, 80, 9999, 20001, 65535, 16006 + 65536])
 def test_the_text_for_a_port_outside_of_it(port: int) -> None:
     with pytest.raises(PortNotAllowed) as caught:
         check(port)
@@ -40,29 +40,25 @@ class OddPorts(Container[int]):
         return isinstance(port, int) and port % 2 == 1
 
 
-ALLOWED = [
-    ("range", range(6000, 6010), 6009, 6010, " (6000-6009)"),
-    ("one-port", range(6006, 6007), 6006, 6007, " (6006-6006)"),
-    ("backwards", range(6009, 5999, -1), 6000, 5999, " (6000-6009)"),
-    ("every-tenth", range(6000, 7000, 10), 6010, 6011, ""),
-    ("empty-range", range(0), None, 6006, ""),
-    ("set", {8888, 6006}, 6006, 6007, " (6006, 8888)"),
-    ("list", [6006], 6006, 6007, " (6006)"),
-    ("tuple", (8888, 6006), 8888, 6007, " (6006, 8888)"),
-    ("frozenset", frozenset({6006}), 6006, 6007, " (6006)"),
-    ("dict", {6006: "tensorboard"}, 6006, 6007, ""),
-    ("empty-set", set(), None, 6006, ""),
-    ("eight", {1, 2, 3, 4, 5, 6, 7, 8}, 8, 9, " (1, 2, 3, 4, 5, 6, 7, 8)"),
-    ("nine", {1, 2, 3, 4, 5, 6, 7, 8, 9}, 9, 10, ""),
-    ("own-container", OddPorts(), 6007, 6006, ""),
-    ("callable", lambda target: {6006}, 6006, 6007, " (6006)"),
-]
-
-
-@pytest.mark.parametrize(
-    ("allowed", "inside", "outside", "named"),
-    [row[1:] for row in ALLOWED],
-    ids=[row[0] for row in ALLOWED],
+@table(
+    "allowed, inside, outside, named",
+    {
+        "range": (range(6000, 6010), 6009, 6010, " (6000-6009)"),
+        "one-port": (range(6006, 6007), 6006, 6007, " (6006-6006)"),
+        "backwards": (range(6009, 5999, -1), 6000, 5999, " (6000-6009)"),
+        "every-tenth": (range(6000, 7000, 10), 6010, 6011, ""),
+        "empty-range": (range(0), None, 6006, ""),
+        "set": ({8888, 6006}, 6006, 6007, " (6006, 8888)"),
+        "list": ([6006], 6006, 6007, " (6006)"),
+        "tuple": ((8888, 6006), 8888, 6007, " (6006, 8888)"),
+        "frozenset": (frozenset({6006}), 6006, 6007, " (6006)"),
+        "dict": ({6006: "tensorboard"}, 6006, 6007, ""),
+        "empty-set": (set(), None, 6006, ""),
+        "eight": ({1, 2, 3, 4, 5, 6, 7, 8}, 8, 9, " (1, 2, 3, 4, 5, 6, 7, 8)"),
+        "nine": ({1, 2, 3, 4, 5, 6, 7, 8, 9}, 9, 10, ""),
+        "own-container": (OddPorts(), 6007, 6006, ""),
+        "callable": (lambda target: {6006}, 6006, 6007, " (6006)"),
+    },
 )
 def test_containers_and_callables(
     allowed: AllowedPorts, inside: int | None, outside: int, named: str
@@ -74,27 +70,24 @@ def test_containers_and_callables(
     assert caught.value.message == f"Port {outside} is outside allowed range{named}"
 
 
-@pytest.mark.parametrize("port", [1, 80, 65535])
-def test_any_tcp_port_may_be_allowed(port: int) -> None:
-    check(port, range(100000))
-
-
-@pytest.mark.parametrize("port", [0, 65536, 70000])
-def test_what_is_no_tcp_port_is_refused_even_if_allowed(port: int) -> None:
-    with pytest.raises(PortNotAllowed):
+def test_any_tcp_port_may_be_allowed_and_nothing_else() -> None:
+    for port in (1, 65535):
         check(port, range(100000))
+    for port in (0, 65536):
+        with pytest.raises(PortNotAllowed):
+            check(port, range(100000))
 
 
-@pytest.mark.parametrize(
+@table(
     "allowed",
-    [
-        pytest.param(None, id="none"),
-        pytest.param(16006, id="int"),
-        pytest.param("10000-20000", id="text"),
-        pytest.param(b"10000", id="bytes"),
-        pytest.param(range, id="class"),
-        pytest.param(iter([1, 2]), id="iterator"),
-    ],
+    {
+        "none": None,
+        "int": 16006,
+        "text": "10000-20000",
+        "bytes": b"10000",
+        "class": range,
+        "iterator": iter([1, 2]),
+    },
 )
 def test_settings_that_could_never_work_are_refused(allowed: Any) -> None:
     with pytest.raises(TypeError, match="ports must be"):
@@ -118,19 +111,16 @@ def _raise(*_: object) -> Any:
     raise RuntimeError("the database is gone")
 
 
-@pytest.mark.parametrize(
+@table(
     "allowed",
-    [
-        pytest.param(_raise, id="raises"),
-        pytest.param(lambda target: None, id="none"),
-        pytest.param(lambda target: True, id="bool"),
-        pytest.param(lambda target: 16006, id="int"),
-        pytest.param(lambda target: "16006", id="text"),
-        pytest.param(lambda target: Mock(), id="mock"),
-        pytest.param(lambda target: range, id="class"),
-        pytest.param(lambda target: Mock(__contains__=_raise), id="container-that-raises"),
-        pytest.param(Mock(__contains__=_raise), id="own-container-that-raises"),
-    ],
+    {
+        "raises": _raise,
+        "none": lambda target: None,
+        "int": lambda target: 16006,
+        "mock": lambda target: Mock(),
+        "container-that-raises": lambda target: Mock(__contains__=_raise),
+        "own-container-that-raises": Mock(__contains__=_raise),
+    },
 )
 def test_a_callable_that_fails_closes_the_port(allowed: Any) -> None:
     with pytest.raises(AuthorizerFailed) as caught:
@@ -184,15 +174,15 @@ def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
     check(16007, **fields)
 
 
-@pytest.mark.parametrize(
-    ("sock", "ports"),
-    [
-        pytest.param(FakeSocket(("::1", 16006, 0, 0)), {8000, 16006}, id="ipv6"),
-        pytest.param(FakeSocket("/run/gunicorn.sock"), {8000}, id="unix-socket"),
-        pytest.param(FakeSocket(b"\0abstract"), {8000}, id="abstract-unix-socket"),
-        pytest.param(FakeSocket(descriptor=-1), {8000}, id="closed"),
-        pytest.param(None, {8000}, id="not-shown"),
-    ],
+@table(
+    "sock, ports",
+    {
+        "ipv6": (FakeSocket(("::1", 16006, 0, 0)), {8000, 16006}),
+        "unix-socket": (FakeSocket("/run/gunicorn.sock"), {8000}),
+        "abstract-unix-socket": (FakeSocket(b"\0abstract"), {8000}),
+        "closed": (FakeSocket(descriptor=-1), {8000}),
+        "not-shown": (None, {8000}),
+    },
 )
 def test_our_own_port_as_far_as_the_server_tells(sock: FakeSocket | None, ports: set[int]) -> None:
     shown: dict[str, Any] = {"gunicorn.socket": sock}
@@ -200,26 +190,16 @@ def test_our_own_port_as_far_as_the_server_tells(sock: FakeSocket | None, ports:
     assert own_ports(made, client_socket(made)) == ports
 
 
-def test_a_visitor_who_is_gone_is_no_reason_to_forget_the_port() -> None:
-    gone: dict[str, Any] = {"gunicorn.socket": FakeSocket(OSError("not connected"))}
-    with pytest.raises(Loop):
-        check(8000, range(1, 65536), **gone)
+@table("sock", {"gone": FakeSocket(OSError("not connected")), "closed": FakeSocket(descriptor=-1)})
+def test_a_connection_that_tells_nothing_says_nothing_of_the_next(sock: FakeSocket) -> None:
+    silent: dict[str, Any] = {"gunicorn.socket": sock}
+    with pytest.raises(Loop):  # what the server says is known all the same
+        check(8000, range(1, 65536), **silent)
     policy = PortPolicy(range(1, 65536))
-    made = environ(**gone)
+    made = environ(**silent)
     policy.check(a_target(port=16006), made, client_socket(made))
-    there: dict[str, Any] = {"gunicorn.socket": FakeSocket()}
-    made = environ(**there)
-    with pytest.raises(Loop):  # what the next one tells counts
-        policy.check(a_target(port=16006), made, client_socket(made))
-
-
-def test_a_connection_that_is_not_seen_says_nothing_of_the_next() -> None:
-    there: dict[str, Any] = {"gunicorn.socket": FakeSocket()}
-    closed: dict[str, Any] = {"gunicorn.socket": FakeSocket(descriptor=-1)}
-    policy = PortPolicy(range(1, 65536))
-    made = environ(**closed)
-    policy.check(a_target(port=16006), made, client_socket(made))
-    made = environ(**there)
+    telling: dict[str, Any] = {"gunicorn.socket": FakeSocket()}
+    made = environ(**telling)
     with pytest.raises(Loop):
         policy.check(a_target(port=16006), made, client_socket(made))
 
@@ -234,12 +214,10 @@ def test_the_system_is_asked_once_for_what_it_listens_on() -> None:
     assert sock.getsockname.call_count == 1
 
 
-@pytest.mark.parametrize("server_port", ["", "x", "-1", "²", "80.0"])
-def test_an_odd_server_port_is_none(server_port: str) -> None:
-    assert own_ports(environ(SERVER_PORT=server_port), None) == set()
-    made = environ()
-    del made["SERVER_PORT"]
-    assert own_ports(made, None) == set()
+def test_an_odd_server_port_is_none() -> None:
+    for server_port in ("", "x", "-1", "²", "80.0"):
+        assert own_ports({"SERVER_PORT": server_port}, None) == set()
+    assert own_ports({}, None) == set()
 
 
 def test_our_own_via_coming_back_is_a_loop() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from wsgi_portproxy.rewrite import View
 
-from .given import a_query_view, a_target, a_view, costs_little
+from .given import a_query_view, a_target, a_view, costs_little, table, words
 
 P = "/alice/vision/proxy/16006"
 PATH = a_view("/a/b?x=1")
@@ -19,68 +19,41 @@ WHOLE_APP = a_query_view("/a/b", prefix="")
 
 # --- Location, in the path form ------------------------------------------------------------------
 
-OURS = [
-    ("root", "/", f"{P}/"),
-    ("path", "/login", f"{P}/login"),
-    ("path-and-query", "/login?next=/x&a=1", f"{P}/login?next=/x&a=1"),
-    ("fragment", "/x#frag", f"{P}/x#frag"),
-    ("localhost", "http://localhost:16006/x", f"{P}/x"),
-    ("127.0.0.1", "http://127.0.0.1:16006/x", f"{P}/x"),
-    ("ipv6", "http://[::1]:16006/x", f"{P}/x"),
-    ("0.0.0.0", "http://0.0.0.0:16006/x", f"{P}/x"),
-    ("upper-case", "HTTP://LOCALHOST:16006/X", f"{P}/X"),
-    ("https", "https://localhost:16006/x", f"{P}/x"),
-    ("without-scheme", "//localhost:16006/x", f"{P}/x"),
-    ("without-path", "http://localhost:16006", f"{P}/"),
-    ("only-a-query", "http://localhost:16006?x=1", f"{P}/?x=1"),
-    ("only-a-fragment", "http://localhost:16006#x", f"{P}/#x"),
-    ("double-slash-below", "http://localhost:16006//x", f"{P}//x"),
-    ("absolute-url-in-the-query", "/x?u=http://other/", f"{P}/x?u=http://other/"),
-    ("colon-in-the-path", "/x:y", f"{P}/x:y"),
-    ("at-in-the-path", "/@x", f"{P}/@x"),
-    ("escapes", "/a%2Fb%20%zz", f"{P}/a%2Fb%20%zz"),
-    ("bytes", "/\xc3\xa4", f"{P}/\xc3\xa4"),
-    ("dots", "/../x", f"{P}/../x"),
-    ("a-longer-number", f"{P}7/x", f"{P}{P}7/x"),
-    ("the-app-above", "/alice/vision/x", f"{P}/alice/vision/x"),
-    ("the-prefix-inside", f"/x{P}/", f"{P}/x{P}/"),
-    ("the-prefix-in-the-query", f"/x?next={P}/", f"{P}/x?next={P}/"),
-]
-KEPT = [
-    ("under-the-prefix", f"{P}/x?y#z"),
-    ("the-prefix-itself", P),
-    ("the-prefix-with-query", f"{P}?x"),
-    ("relative", "x"),
-    ("relative-up", "../x"),
-    ("relative-with-colon", "./x:y"),
-    ("relative-query", "?x=1"),
-    ("relative-fragment", "#x"),
-    ("empty", ""),
-    ("other-host", "http://example.com/x"),
-    ("other-host-without-scheme", "//example.com/x"),
-    ("other-host-with-backslashes", "\\\\example.com/x"),
-    ("other-host-with-both-slashes", "/\\example.com/x"),
-    ("other-host-behind-three-slashes", "///example.com/x"),
-    ("other-host-behind-four-slashes", "http:////example.com/x"),
-    ("other-port", "http://localhost:16007/x"),
-    ("longer-port", "http://localhost:160066/x"),
-    ("no-port", "http://localhost/x"),
-    ("other-name-of-this-machine", "http://127.0.0.2:16006/x"),
-    ("name-that-only-begins-so", "http://localhost.evil.com:16006/x"),
-    ("name-that-only-ends-so", "http://evil-localhost:16006/x"),
-    ("userinfo-before-us", "http://user@localhost:16006/x"),
-    ("us-as-userinfo", "http://localhost:16006@evil.com/x"),
-    ("us-as-userinfo-and-port", "http://localhost:16006@evil.com:16006/x"),
-    ("us-behind-a-backslash", "http://evil.com\\@localhost:16006/x"),
-    ("space-in-the-port", "http://localhost: 16006/x"),
-    ("other-scheme", "ftp://localhost:16006/x"),
-    ("websocket-scheme", "ws://localhost:16006/x"),
-    ("javascript", "javascript:alert(1)"),
-    ("data", "data:text/html,x"),
-    ("mailto", "mailto:a@b"),
-    ("scheme-without-slashes", "http:x"),
-    ("the-apps-own-origin", "http://app.test/alice/"),
-]
+OURS = {
+    "root": ("/", f"{P}/"),
+    "path": ("/login?next=/x&a=1#f", f"{P}/login?next=/x&a=1#f"),
+    "localhost": ("http://localhost:16006/x", f"{P}/x"),
+    "127.0.0.1": ("http://127.0.0.1:16006/x", f"{P}/x"),
+    "ipv6": ("http://[::1]:16006/x", f"{P}/x"),
+    "0.0.0.0": ("http://0.0.0.0:16006/x", f"{P}/x"),
+    "upper-case": ("HTTP://LOCALHOST:16006/X", f"{P}/X"),
+    "https": ("https://localhost:16006/x", f"{P}/x"),
+    "without-scheme": ("//localhost:16006/x", f"{P}/x"),
+    "without-path": ("http://localhost:16006", f"{P}/"),
+    "only-a-query": ("http://localhost:16006?x=1", f"{P}/?x=1"),
+    "only-a-fragment": ("http://localhost:16006#x", f"{P}/#x"),
+    "double-slash-below": ("http://localhost:16006//x", f"{P}//x"),
+    "absolute-url-in-the-query": ("/x?u=http://other/", f"{P}/x?u=http://other/"),
+    "colon-and-at": ("/x:y@z", f"{P}/x:y@z"),
+    "bytes": ("/a%2Fb%20%zz\xc3\xa4", f"{P}/a%2Fb%20%zz\xc3\xa4"),
+    "line-end": ("http://localhost:16006/a\nb", f"{P}/a\nb"),
+    "dots": ("/../x", f"{P}/../x"),
+    "a-longer-number": (f"{P}7/x", f"{P}{P}7/x"),
+    "the-app-above": ("/alice/vision/x", f"{P}/alice/vision/x"),
+    "the-prefix-inside": (f"/x{P}/", f"{P}/x{P}/"),
+    "the-prefix-in-the-query": (f"/x?next={P}/", f"{P}/x?next={P}/"),
+}
+RELATIVE = ["x", "../x", "./x:y", "?x=1", "#x", ""]
+FOREIGN = words(r"""
+    http://example.com/x //example.com/x \\example.com/x /\example.com/x ///example.com/x
+    http:////example.com/x http://localhost:16007/x http://localhost:160066/x http://localhost/x
+    http://127.0.0.2:16006/x http://localhost.evil.com:16006/x http://evil-localhost:16006/x
+    http://user@localhost:16006/x http://localhost:16006@evil.com/x
+    http://localhost:16006@evil.com:16006/x http://evil.com\@localhost:16006/x
+    ftp://localhost:16006/x ws://localhost:16006/x javascript:alert(1) data:text/html,x mailto:a@b
+    http:x http://app.test/alice/
+""")
+FOREIGN.append("http://localhost: 16006/x")
 
 
 # Found by Hypothesis: browsers read `\\` as `/`, and the prefix came in front once more.
@@ -92,23 +65,22 @@ def test_a_backslash_behind_the_prefix_ends_it_too(view: View) -> None:
 
 
 @pytest.mark.case("Location")
-@pytest.mark.parametrize(("url", "mapped"), [r[1:] for r in OURS], ids=[r[0] for r in OURS])
+@table("url, mapped", OURS)
 def test_what_means_the_service_goes_under_the_prefix(url: str, mapped: str) -> None:
     assert PATH.to_visitor(url) == mapped
     assert PATH.to_visitor(mapped) == mapped
 
 
-@pytest.mark.parametrize("url", [r[1] for r in KEPT], ids=[r[0] for r in KEPT])
+@pytest.mark.parametrize("url", [f"{P}/x?y#z", P, f"{P}?x", *RELATIVE, *FOREIGN])
 def test_all_else_stays(url: str) -> None:
     assert PATH.to_visitor(url) == url
 
 
-@pytest.mark.parametrize(("url", "mapped"), [r[1:] for r in OURS], ids=[r[0] for r in OURS])
-def test_below_a_script_name_too(url: str, mapped: str) -> None:
-    if P in url:
-        return  # those rows are about this prefix
-    assert MOUNTED.to_visitor(url) == f"/apps/one{mapped}"
-    assert MOUNTED.to_visitor(f"/apps/one{mapped}") == f"/apps/one{mapped}"
+def test_below_a_script_name_too() -> None:
+    for url, mapped in OURS.values():
+        if P not in url:  # those rows are about this prefix
+            assert MOUNTED.to_visitor(url) == f"/apps/one{mapped}"
+            assert MOUNTED.to_visitor(f"/apps/one{mapped}") == f"/apps/one{mapped}"
 
 
 def test_the_host_that_the_service_was_sent_means_the_service() -> None:
@@ -121,44 +93,41 @@ def test_the_host_that_the_service_was_sent_means_the_service() -> None:
 # --- Location, in the query form -----------------------------------------------------------------
 
 M = "/alice/vision"
-QUERY_OURS = [
-    ("root", "/", f"{M}/?port=16006"),
-    ("path", "/login", f"{M}/login?port=16006"),
-    ("query", "/login?a=1&b=%2B", f"{M}/login?a=1&b=%2B&port=16006"),
-    ("fragment", "/x?a#f", f"{M}/x?a&port=16006#f"),
-    ("bare-question-mark", "/x?", f"{M}/x?port=16006"),
-    ("absolute", "http://localhost:16006/x?a", f"{M}/x?a&port=16006"),
-    ("absolute-without-path", "http://127.0.0.1:16006", f"{M}/?port=16006"),
-    ("under-the-prefix", f"{M}/x", f"{M}/x?port=16006"),
-    ("the-prefix-itself", M, f"{M}?port=16006"),
-    ("another-port-in-it", "/x?port=80&a=1", f"{M}/x?a=1&port=16006"),
-    ("of-the-visitor-for-another-port", f"{M}/x?port=15000&a", f"{M}/x?port=15000&a"),
-    ("of-the-visitor-and-odd", f"{M}/x?port=16006&port=1", f"{M}/x?port=16006&port=1"),
-    ("relative", "c", f"{M}/a/c?port=16006"),
-    ("relative-with-query", "c?d", f"{M}/a/c?d&port=16006"),
-    ("relative-up", "../c", f"{M}/c?port=16006"),
-    ("relative-far-up", "../../../c", f"{M}/c?port=16006"),
-    ("relative-dot", ".", f"{M}/a/?port=16006"),
-    ("relative-dot-dot", "..", f"{M}/?port=16006"),
-    ("relative-through-dots", "./c/../d/", f"{M}/a/d/?port=16006"),
-    ("relative-double-slash", "c//d", f"{M}/a/c//d?port=16006"),
-    ("relative-with-colon", "./c:d", f"{M}/a/c:d?port=16006"),
-    ("relative-with-odd-bytes", "c[%zz d", f"{M}/a/c[%zz d?port=16006"),
-    ("relative-query", "?d=1", f"{M}/a/b?d=1&port=16006"),
-    ("relative-fragment", "#f", f"{M}/a/b?x=1&port=16006#f"),
-    ("empty", "", f"{M}/a/b?x=1&port=16006"),
-]
 
 
-@pytest.mark.parametrize(
-    ("url", "mapped"), [r[1:] for r in QUERY_OURS], ids=[r[0] for r in QUERY_OURS]
+@table(
+    "url, mapped",
+    {
+        "root": ("/", f"{M}/?port=16006"),
+        "path": ("/login", f"{M}/login?port=16006"),
+        "query": ("/login?a=1&b=%2B", f"{M}/login?a=1&b=%2B&port=16006"),
+        "fragment": ("/x?a#f", f"{M}/x?a&port=16006#f"),
+        "bare-question-mark": ("/x?", f"{M}/x?port=16006"),
+        "absolute": ("http://localhost:16006/x?a", f"{M}/x?a&port=16006"),
+        "under-the-prefix": (f"{M}/x", f"{M}/x?port=16006"),
+        "the-prefix-itself": (M, f"{M}?port=16006"),
+        "another-port-in-it": ("/x?port=80&a=1", f"{M}/x?a=1&port=16006"),
+        "of-the-visitor-for-another-port": (f"{M}/x?port=15000&a", f"{M}/x?port=15000&a"),
+        "of-the-visitor-and-odd": (f"{M}/x?port=16006&port=1", f"{M}/x?port=16006&port=1"),
+        "relative": ("c", f"{M}/a/c?port=16006"),
+        "relative-up": ("../c", f"{M}/c?port=16006"),
+        "relative-far-up": ("../../../c", f"{M}/c?port=16006"),
+        "relative-dot": (".", f"{M}/a/?port=16006"),
+        "relative-dot-dot": ("..", f"{M}/?port=16006"),
+        "relative-through-dots": ("./c/../d/", f"{M}/a/d/?port=16006"),
+        "relative-with-colon": ("./c:d", f"{M}/a/c:d?port=16006"),
+        "relative-with-odd-bytes": ("c[%zz d", f"{M}/a/c[%zz d?port=16006"),
+        "relative-query": ("?d=1", f"{M}/a/b?d=1&port=16006"),
+        "relative-fragment": ("#f", f"{M}/a/b?x=1&port=16006#f"),
+        "empty": ("", f"{M}/a/b?x=1&port=16006"),
+    },
 )
 def test_in_the_query_form_every_url_has_the_port(url: str, mapped: str) -> None:
     assert QUERY.to_visitor(url) == mapped
     assert QUERY.to_visitor(mapped) == mapped
 
 
-@pytest.mark.parametrize("url", [r[1] for r in KEPT[9:]], ids=[r[0] for r in KEPT[9:]])
+@pytest.mark.parametrize("url", FOREIGN)
 def test_in_the_query_form_all_else_stays(url: str) -> None:
     assert QUERY.to_visitor(url) == url
     assert WHOLE_APP.to_visitor(url) == url
@@ -194,14 +163,11 @@ def test_with_the_whole_app_as_the_mount_it_stays_on_this_site(
         ("/x?y=1", "/x?y=1"),
         ("http://localhost:16006/x", "/x"),
         ("http://127.0.0.1:16006", "/"),
-        ("http://localhost:16006?a", "/?a"),
         ("c", "/a/c"),
         ("?c", "/a/b?c"),
         ("", "/a/b?x=1"),
-        ("../..", "/"),
         ("/x#fragment?y", "/x"),
         ("/a b\xe4", "/a%20b%E4"),
-        ("/a%2Fb%zz", "/a%2Fb%zz"),
         (f"{M}/x?a&port=16006", "/x?a"),
         (f"{M}?port=16006", "/"),
         (M, "/"),
@@ -209,9 +175,7 @@ def test_with_the_whole_app_as_the_mount_it_stays_on_this_site(
         (f"{M}/x?port=16006&port=15000", None),
         ("/x?port=80", "/x?port=80"),
         ("http://localhost:16006//x", "//x"),
-        ("http://localhost:16007/x", None),
         ("http://localhost/x", None),
-        ("https://example.com/", None),
         ("//example.com/", None),
         ("/\\example.com/", None),
         ("http://localhost:16006@example.com/", None),
@@ -234,25 +198,23 @@ def test_a_view_of_another_path() -> None:
 LOCAL = "http://localhost:16006"
 
 
-@pytest.mark.parametrize(
-    ("referer", "told"),
-    [
-        pytest.param(f"http://app.test{P}/lab?x=1", f"{LOCAL}/lab?x=1", id="page-of-the-service"),
-        pytest.param(f"http://app.test{P}/", f"{LOCAL}/", id="its-root"),
-        pytest.param(f"http://app.test{P}", f"{LOCAL}/", id="without-slash"),
-        pytest.param(f"http://app.test{P}?x", f"{LOCAL}/?x", id="without-slash-with-query"),
-        pytest.param(f"http://app.test{P}7/secret", f"{LOCAL}/", id="another-service"),
-        pytest.param("http://app.test/alice/vision/?port=16006", f"{LOCAL}/", id="query-form"),
-        pytest.param("http://app.test/settings?token=1", f"{LOCAL}/", id="page-of-the-app"),
-        pytest.param("http://app.test/", f"{LOCAL}/", id="root-of-the-app"),
-        pytest.param("http://app.test", f"{LOCAL}/", id="origin-only"),
-        pytest.param("http://app.test.evil/x", "http://app.test.evil/x", id="longer-host"),
-        pytest.param("https://app.test/x", "https://app.test/x", id="other-scheme"),
-        pytest.param("http://app.test:81/x", "http://app.test:81/x", id="other-port"),
-        pytest.param("https://example.com/x?y", "https://example.com/x?y", id="foreign"),
-        pytest.param("", "", id="empty"),
-        pytest.param("about:client", "about:client", id="no-url"),
-    ],
+@table(
+    "referer, told",
+    {
+        "page-of-the-service": (f"http://app.test{P}/lab?x=1", f"{LOCAL}/lab?x=1"),
+        "without-slash": (f"http://app.test{P}", f"{LOCAL}/"),
+        "without-slash-with-query": (f"http://app.test{P}?x", f"{LOCAL}/?x"),
+        "another-service": (f"http://app.test{P}7/secret", f"{LOCAL}/"),
+        "query-form": ("http://app.test/alice/vision/?port=16006", f"{LOCAL}/"),
+        "page-of-the-app": ("http://app.test/settings?token=1", f"{LOCAL}/"),
+        "root-of-the-app": ("http://app.test/", f"{LOCAL}/"),
+        "origin-only": ("http://app.test", f"{LOCAL}/"),
+        "longer-host": ("http://app.test.evil/x", "http://app.test.evil/x"),
+        "other-scheme": ("https://app.test/x", "https://app.test/x"),
+        "other-port": ("http://app.test:81/x", "http://app.test:81/x"),
+        "foreign": ("https://example.com/x?y", "https://example.com/x?y"),
+        "empty": ("", ""),
+    },
 )
 def test_the_referer_of_our_own_pages_becomes_the_services(referer: str, told: str) -> None:
     assert PATH.referer_to_service(referer) == told
@@ -263,9 +225,7 @@ def test_the_referer_of_our_own_pages_becomes_the_services(referer: str, told: s
     [
         (f"http://app.test{M}/x?a=1&port=16006&b", f"{LOCAL}/x?a=1&b"),
         (f"http://app.test{M}/?port=16006", f"{LOCAL}/"),
-        (f"http://app.test{M}?port=16006", f"{LOCAL}/"),
         (f"http://app.test{M}/x?port=15000&secret=1", f"{LOCAL}/"),
-        (f"http://app.test{M}/settings?secret=1", f"{LOCAL}/"),
         (f"http://app.test{M}/x?port=16006&port=16006", f"{LOCAL}/"),
         ("http://app.test/bob/x?port=16006", f"{LOCAL}/"),
     ],
@@ -282,20 +242,17 @@ def test_the_referer_in_the_query_form(referer: str, told: str) -> None:
     [
         ("5; url=/next", f"5; url={P}/next"),
         ("0;URL=/next", f"0;URL={P}/next"),
-        ("5;/next", f"5;{P}/next"),
+        ("5,/next", f"5,{P}/next"),
         ("5; /next", f"5; {P}/next"),
         ("5 /next", f"5 {P}/next"),
-        ("5,url=/next", f"5,url={P}/next"),
         ("5 ; url = /next", f"5 ; url = {P}/next"),
         ("5; url='/next'", f"5; url='{P}/next'"),
         ('5; url="/next"', f'5; url="{P}/next"'),
         ('5; "/next"', f'5; "{P}/next"'),
         ('5; url="/next', f'5; url="{P}/next'),
         ('5; url="/next" x', f'5; url="{P}/next" x'),
-        ("0.5; url=/next", f"0.5; url={P}/next"),
         ("5; url=http://localhost:16006/x", f"5; url={P}/x"),
         ("5; url=next", "5; url=next"),
-        ("5; url=https://example.com/", "5; url=https://example.com/"),
         ("5; urls=/x", "5; urls=/x"),
         ("5", "5"),
         ("5;", "5;"),
@@ -311,9 +268,7 @@ def test_refresh(value: str, mapped: str) -> None:
 @pytest.mark.parametrize(
     ("value", "mapped"),
     [
-        ("</app.css>; rel=preload", f"<{P}/app.css>; rel=preload"),
         ("</a>; rel=next, </b>; rel=prev", f"<{P}/a>; rel=next, <{P}/b>; rel=prev"),
-        ("<a>; rel=next", "<a>; rel=next"),
         ("<http://localhost:16006/a>", f"<{P}/a>"),
         ("<https://example.com/a>", "<https://example.com/a>"),
         ("<>", "<>"),

@@ -27,25 +27,16 @@ QUERY_FULL = a_query_view("/a/b?x=1")._replace(base="/alice/vision")
 @pytest.mark.parametrize(
     ("url", "mapped"),
     [
-        ("/", "/"),
-        ("/login?next=/x#f", "/login?next=/x#f"),
+        *((url, url) for url in ("/", "/login?next=/x#f", "x", "../x", "?a=1", "#f", "")),
         (f"{LOCAL}/x?a", "/x?a"),
         (LOCAL, "/"),
         (f"{LOCAL}?a", "/?a"),
-        ("http://127.0.0.1:16006/x", "/x"),
-        ("x", "x"),
-        ("../x", "../x"),
-        ("?a=1", "?a=1"),
-        ("#f", "#f"),
-        ("", ""),
         (f"{LOCAL}//evil.com/x", "/.//evil.com/x"),
         (f"{LOCAL}/\\evil.com/x", "/./\\evil.com/x"),
         (f"{OWN}/x", f"{OWN}/x"),
         ("http://localhost:16007/x", "http://localhost:16007/x"),
-        ("https://other.example/x", "https://other.example/x"),
         ("//other.example/x", "//other.example/x"),
         ("/\\other.example/x", "/\\other.example/x"),
-        ("mailto:a@b", "mailto:a@b"),
     ],
 )
 def test_in_the_host_form_only_the_origin_is_another(url: str, mapped: str) -> None:
@@ -54,28 +45,18 @@ def test_in_the_host_form_only_the_origin_is_another(url: str, mapped: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("url", "mapped"),
-    [
-        ("/", "/apps/"),
-        ("/x", "/apps/x"),
-        ("/apps/x", "/apps/x"),
-        ("/appsx", "/apps/appsx"),
-        (f"{LOCAL}//evil.com/x", "/apps//evil.com/x"),
-        ("x", "x"),
-    ],
-)
-def test_in_the_host_form_below_a_script_name(url: str, mapped: str) -> None:
-    assert HOST_BELOW.to_visitor(url) == mapped
-    assert HOST_BELOW.to_visitor(mapped) == mapped
-
-
-@pytest.mark.parametrize(
     ("view", "url", "mapped"),
     [
+        # Below a SCRIPT_NAME.
+        (HOST_BELOW, "/", "/apps/"),
+        (HOST_BELOW, "/apps/x", "/apps/x"),
+        (HOST_BELOW, "/appsx", "/apps/appsx"),
+        (HOST_BELOW, f"{LOCAL}//evil.com/x", "/apps//evil.com/x"),
+        (HOST_BELOW, "x", "x"),
+        # With the external identity the visitor's host means the service.
         (EXTERNAL, "http://app.test/x", f"{P}/x"),
-        (EXTERNAL, "HTTP://APP.TEST/x", f"{P}/x"),
+        (EXTERNAL, "HTTPS://APP.TEST/x", f"{P}/x"),
         (EXTERNAL, f"http://app.test{P}/x", f"{P}/x"),
-        (EXTERNAL, "https://app.test/x", f"{P}/x"),
         (EXTERNAL, f"{LOCAL}/x", f"{P}/x"),
         (EXTERNAL, "http://app.test:8000/x", "http://app.test:8000/x"),
         (EXTERNAL, "http://app.test.evil/x", "http://app.test.evil/x"),
@@ -84,29 +65,16 @@ def test_in_the_host_form_below_a_script_name(url: str, mapped: str) -> None:
         (HOST_EXTERNAL, f"{OWN}/x", "/x"),
         (HOST_EXTERNAL, f"{OWN}//evil.com", "/.//evil.com"),
         (HOST_EXTERNAL, "https://16007.p.test/x", "https://16007.p.test/x"),
+        # One that was told its full path writes the visitor's URLs.
+        (FULL, f"{LOCAL}{P}/lab", f"{P}/lab"),
+        (FULL, P, P),
+        (FULL, "/login", f"{P}/login"),
+        (FULL, "x", "x"),
     ],
 )
-def test_with_the_external_identity_the_visitors_host_means_the_service(
-    view: View, url: str, mapped: str
-) -> None:
+def test_in_other_views(view: View, url: str, mapped: str) -> None:
     assert view.to_visitor(url) == mapped
     assert view.to_visitor(mapped) == mapped
-
-
-@pytest.mark.parametrize(
-    ("url", "mapped"),
-    [
-        (f"{P}/lab", f"{P}/lab"),
-        (f"{LOCAL}{P}/lab", f"{P}/lab"),
-        (P, P),
-        ("/login", f"{P}/login"),
-        ("x", "x"),
-    ],
-)
-def test_a_service_that_was_told_its_full_path_writes_the_visitors_urls(
-    url: str, mapped: str
-) -> None:
-    assert FULL.to_visitor(url) == mapped
 
 
 # --- What the service is asked for ---------------------------------------------------------------
@@ -148,13 +116,11 @@ def test_a_redirect_of_a_service_with_its_full_path_is_followed_below_it() -> No
         (PATH, "http://app.test", LOCAL),
         (PATH, "http://APP.test:80", LOCAL),
         (PATH, "https://app.test", "https://app.test"),
-        (PATH, "null", "null"),
-        (HOST, OWN, LOCAL),
         (HOST, f"{OWN}:443", LOCAL),
+        (HOST, "null", "null"),
         (HOST, "https://16007.p.test", "https://16007.p.test"),
         (EXTERNAL, "http://app.test", "http://app.test"),
         (HOST_EXTERNAL, OWN, OWN),
-        (HOST_EXTERNAL, "https://evil.com", "https://evil.com"),
     ],
 )
 def test_origin(view: View, origin: str, told: str) -> None:
@@ -164,18 +130,14 @@ def test_origin(view: View, origin: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("view", "referer", "told"),
     [
-        (HOST, f"{OWN}/", f"{LOCAL}/"),
         (HOST, f"{OWN}/lab?x=1", f"{LOCAL}/lab?x=1"),
         (HOST, OWN, f"{LOCAL}/"),
         (HOST, "https://16007.p.test/secret", "https://16007.p.test/secret"),
-        (HOST, "https://app.test/secret", "https://app.test/secret"),
         (HOST_BELOW, f"{OWN}/apps/lab?x=1", f"{LOCAL}/lab?x=1"),
         (HOST_BELOW, f"{OWN}/other/secret", f"{LOCAL}/"),
         (EXTERNAL, f"http://app.test{P}/lab?x", f"http://app.test{P}/lab?x"),
         (EXTERNAL, "http://app.test/settings?secret=1", "http://app.test/"),
         (EXTERNAL, "http://app.test", "http://app.test/"),
-        (EXTERNAL, "https://example.com/x", "https://example.com/x"),
-        (HOST_EXTERNAL, f"{OWN}/lab", f"{OWN}/lab"),
         (QUERY_EXTERNAL, "http://app.test/alice/vision/x?port=16006", "http://app.test/x"),
         (QUERY_EXTERNAL, "http://app.test/alice/vision/x?port=1&secret", "http://app.test/"),
         (FULL, f"http://app.test{P}/lab?x", f"{LOCAL}{P}/lab?x"),
@@ -230,17 +192,10 @@ def test_on_plain_http_no_page_is_sent_to_https(policy: str, mapped: str | None)
         ("no-referrer", "same-origin"),
         ("origin", "origin-when-cross-origin"),
         ("strict-origin", "strict-origin-when-cross-origin"),
-        ("NO-REFERRER", "same-origin"),
-        (" no-referrer ", "same-origin"),
-        ("same-origin", "same-origin"),
-        ("no-referrer-when-downgrade", "no-referrer-when-downgrade"),
-        ("origin-when-cross-origin", "origin-when-cross-origin"),
-        ("strict-origin-when-cross-origin", "strict-origin-when-cross-origin"),
-        ("unsafe-url", "unsafe-url"),
-        ("no-referrer, strict-origin", "same-origin, strict-origin-when-cross-origin"),
-        ("no-referrer,unsafe-url", "same-origin, unsafe-url"),
+        (" NO-REFERRER ", "same-origin"),
+        *((kept, kept) for kept in ("same-origin", "no-referrer-when-downgrade", "unsafe-url", "")),
+        ("no-referrer,strict-origin", "same-origin, strict-origin-when-cross-origin"),
         ("x-new, no-referrer", "x-new, same-origin"),
-        ("", ""),
     ],
 )
 def test_a_policy_may_hide_the_page_from_others_but_not_from_this_site(
@@ -250,9 +205,7 @@ def test_a_policy_may_hide_the_page_from_others_but_not_from_this_site(
     assert PATH.referrer_policy_to_visitor(mapped) == mapped
 
 
-@pytest.mark.parametrize(
-    "value", ["," * 60000, "no-referrer," * 5000, " " * 60000, "origin" * 9999]
-)
-def test_a_long_policy_costs_little(value: str) -> None:
-    with costs_little():
-        PATH._replace(strays=True).referrer_policy_to_visitor(value)
+def test_a_long_policy_costs_little() -> None:
+    for value in ("," * 60000, "no-referrer," * 5000, " " * 60000, "origin" * 9999):
+        with costs_little():
+            PATH.referrer_policy_to_visitor(value)

@@ -11,7 +11,7 @@ from wsgi_portproxy.locate import Locator, Target
 from wsgi_portproxy.mount import Mount
 from wsgi_portproxy.strays import Strays, asks_app_first
 
-from .given import costs_little, environ
+from .given import costs_little, environ, table, words
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
 STRAYS = Strays(LOCATOR, promote=True)
@@ -40,85 +40,52 @@ def location(target: Target | None, locator: Locator = LOCATOR, **fields: Any) -
 # --- By the Referer ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "/",
-        "/static/app.js",
-        "/api/kernels?1700000000",
-        "/x?",
-        "/a%2Fb%20c%zz?y=%C3%A4&port",
-        "//double//slash//",
-        "/;a~@:+|\\x",
-        "/a/../b/./c",
-        "/alice/vision/x",
-        "/bob/secret",
-        "/proxy/16006/x",
-    ],
-)
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_what_a_page_asks_for_is_its_services_byte_for_byte(url: str, method: str) -> None:
-    target = by_referer(url, method=method)
-    assert target == Target(16006, url, P, PARAMS, "stray", False)
-    assert location(target) == P + url
+URLS = words(r"""
+    / /static/app.js /api/kernels?1700000000 /x? /a%2Fb%20c%zz?y=%C3%A4&port //double//slash//
+    /;a~@:+|\x /a/../b/./c /alice/vision/x /proxy/16006/x
+""")
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_what_a_page_asks_for_is_its_services_byte_for_byte(url: str) -> None:
+    for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS"):
+        target = by_referer(url, method=method)
+        assert target == Target(16006, url, P, PARAMS, "stray", False)
+        assert location(target) == P + url
 
 
 @pytest.mark.parametrize(
-    ("referer", "prefix"),
+    ("rest", "prefix"),
     [
-        pytest.param(f"http://app.test{P}/", P, id="root-of-the-service"),
-        pytest.param(f"http://app.test{P}", P, id="without-its-slash"),
-        pytest.param(f"http://app.test{P}?x", P, id="without-its-slash-with-query"),
-        pytest.param(f"http://app.test{P}/a/b.css", P, id="a-style-sheet"),
-        pytest.param(f"http://app.test{P}/x?port=abc&port=1", P, id="port-that-is-the-services"),
-        pytest.param(f"http://app.test{P}/x#/proxy/1/", P, id="fragment"),
-        pytest.param(f"HTTP://APP.test{P}/", P, id="upper-case-origin"),
-        pytest.param(
-            "http://app.test/%61lice/v|/proxy/16006/", "/%61lice/v%7C/proxy/16006", id="escapes"
-        ),
-        pytest.param(f"http://app.test{P}/proxy/17000/", P, id="a-proxy-within"),
+        *((f"{P}{rest}", P) for rest in words("/ ?x /a/b.css /x?port=abc&port=1 /proxy/17000/")),
+        (P, P),
+        (f"{P}/x#/proxy/1/", P),
+        ("/%61lice/v|/proxy/16006/", "/%61lice/v%7C/proxy/16006"),
     ],
 )
-def test_pages_of_a_service(referer: str, prefix: str) -> None:
-    target = by_referer("/x", referer)
+@pytest.mark.parametrize("origin", ["http://app.test", "HTTP://APP.test"])
+def test_pages_of_a_service(origin: str, rest: str, prefix: str) -> None:
+    target = by_referer("/x", origin + rest)
     assert target is not None
     assert (target.port, target.prefix, target.path) == (16006, prefix, "/x")
 
 
+NO_PAGES = words(f"""
+    about:client {P}/ //app.test{P}/ http://app.test http://app.test/
+    http://app.test/alice/vision/ http://app.test/login?next={P}/ http://app.test/x{P}/
+    http://app.test/alice/proxy/16006/ http://app.test/alice/vision/proxy/README.md
+    http://app.test/alice/vision/proxy/016006/ http://app.test/alice/vision/proxy/9999999/
+    http://app.test/alice/vision/proxy/%31/ http://app.test/alice/../proxy/16006/
+    http://app.test/al%2Fice/vision/proxy/16006/ http://app.test/%ff/vision/proxy/16006/
+    http://app.test{P}/../../../../x http://app.test/alice/vision/?port=16006
+    http://evil.com{P}/ http://other.app.test{P}/ http://test{P}/ http://app.test.evil.com{P}/
+    http://app.test@evil.com{P}/ http://user@app.test{P}/ https://app.test{P}/
+    http://app.test:8000{P}/ http://app.test\\{P}/
+""")
+
+
 @pytest.mark.parametrize(
-    "referer",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("about:client", id="no-url"),
-        pytest.param(P + "/", id="no-origin"),
-        pytest.param(f"//app.test{P}/", id="no-scheme"),
-        pytest.param("http://app.test", id="origin-only"),
-        pytest.param("http://app.test/", id="root-of-the-app"),
-        pytest.param("http://app.test/alice/vision/", id="page-of-the-app"),
-        pytest.param("http://app.test/login?next=/alice/vision/proxy/16006/", id="in-the-query"),
-        pytest.param(f"http://app.test/x{P}/", id="deeper"),
-        pytest.param("http://app.test/alice/proxy/16006/", id="outside-the-mount"),
-        pytest.param("http://app.test/alice/vision/proxy/README.md", id="a-page-of-the-app-there"),
-        pytest.param("http://app.test/alice/vision/proxy/016006/", id="leading-zero"),
-        pytest.param("http://app.test/alice/vision/proxy/9999999/", id="seven-digits"),
-        pytest.param("http://app.test/alice/vision/proxy/%31/", id="escaped-digit"),
-        pytest.param("http://app.test/alice/../proxy/16006/", id="dot-segment-in-the-mount"),
-        pytest.param("http://app.test/al%2Fice/vision/proxy/16006/", id="escaped-slash"),
-        pytest.param("http://app.test/%ff/vision/proxy/16006/", id="invalid-utf-8"),
-        pytest.param(f"http://app.test{P}/../../../../x", id="climbing"),
-        pytest.param("http://app.test/alice/vision/?port=16006", id="query-form"),
-        pytest.param(f"http://evil.com{P}/", id="foreign"),
-        pytest.param(f"http://other.app.test{P}/", id="sibling"),
-        pytest.param(f"http://test{P}/", id="parent"),
-        pytest.param(f"http://app.test.evil.com{P}/", id="longer-host"),
-        pytest.param(f"http://app.test@evil.com{P}/", id="as-userinfo"),
-        pytest.param(f"http://user@app.test{P}/", id="with-userinfo"),
-        pytest.param(f"https://app.test{P}/", id="other-scheme"),
-        pytest.param(f"http://app.test:8000{P}/", id="other-port"),
-        pytest.param(f"http://app.test\\{P}/", id="backslash"),
-        pytest.param(f" http://app.test{P}/", id="space-before"),
-        pytest.param(f"http://app.test/ {P}/", id="space-within"),
-    ],
+    "referer", ["", f" http://app.test{P}/", f"http://app.test/ {P}/", *NO_PAGES]
 )
 def test_what_is_no_page_of_a_service_leaves_the_request_to_the_app(referer: str) -> None:
     assert by_referer("/static/app.js", referer) is None
@@ -129,21 +96,17 @@ def test_without_a_referer_it_is_the_apps() -> None:
     assert STRAYS.by_referer(environ("/static/app.js")) is None
 
 
-@pytest.mark.parametrize(
-    ("site", "ours"),
-    [("same-origin", True), ("same-site", False), ("cross-site", False), ("none", False)],
-)
-def test_a_browser_that_says_where_a_request_comes_from_is_believed(site: str, ours: bool) -> None:
+def test_a_browser_that_says_where_a_request_comes_from_is_believed() -> None:
     """A Referer outlives a redirect through another site."""
-    assert (by_referer(HTTP_SEC_FETCH_SITE=site) is not None) is ours
+    assert by_referer(HTTP_SEC_FETCH_SITE="same-origin") is not None
+    for site in ("same-site", "cross-site", "none"):
+        assert by_referer(HTTP_SEC_FETCH_SITE=site) is None
 
 
 @pytest.mark.parametrize(
     ("fields", "origin"),
     [
-        ({"HTTP_HOST": "app.test:80"}, "http://app.test"),
-        ({"HTTP_HOST": "App.Test"}, "http://app.test"),
-        ({"HTTP_HOST": "app.test:8000"}, "http://app.test:8000"),
+        ({"HTTP_HOST": "App.Test:80"}, "http://app.test"),
         ({"HTTP_HOST": "app.test:443", "wsgi.url_scheme": "https"}, "https://app.test"),
         ({"HTTP_HOST": "[::1]:8000"}, "http://[::1]:8000"),
         ({"HTTP_HOST": ""}, "http://127.0.0.1:8000"),
@@ -194,7 +157,7 @@ def below(url: str, referer: str, strays: Strays = STRAYS) -> Target | None:
     return by_referer(url, referer, strays, script_name="/apps")
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "waitress", "gevent"])
+@pytest.mark.parametrize("server", ["gunicorn", "gevent"])
 def test_below_a_script_name(server: str) -> None:
     page = f"http://app.test/apps{P}/lab"
     target = by_referer("/apps/static/x?y", page, script_name="/apps", server=server)
@@ -206,10 +169,8 @@ def test_below_a_script_name(server: str) -> None:
     "referer",
     [
         f"http://app.test{P}/",
-        f"http://app.test/app{P}/",
         f"http://app.test/appsx{P}/",
         f"http://app.test/apps/apps{P}/",
-        f"http://app.test/other{P}/",
         "http://app.test/apps",
     ],
 )
@@ -234,14 +195,11 @@ QUERY_PAGE = "http://app.test/alice/vision/a/?x=1&port=16006"
 @pytest.mark.parametrize(
     ("url", "moved"),
     [
-        ("/static/app.js", "/alice/vision/static/app.js?port=16006"),
         ("/static/app.js?v=2", "/alice/vision/static/app.js?v=2&port=16006"),
         ("/alice/vision/a/app.js", "/alice/vision/a/app.js?port=16006"),
         ("/alice/vision/", "/alice/vision/?port=16006"),
-        ("/alice/vision/?x", "/alice/vision/?x&port=16006"),
         ("/alice/vision?x", "/alice/vision/?x&port=16006"),
         ("/alice/visionary/x", "/alice/vision/alice/visionary/x?port=16006"),
-        ("/alice/x", "/alice/vision/alice/x?port=16006"),
         ("/", "/alice/vision/?port=16006"),
     ],
 )
@@ -255,10 +213,7 @@ def test_what_a_page_in_the_query_form_asks_for_gets_its_port(url: str, moved: s
     assert (again.port, again.path) == (16006, target.path)
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["", "?", "?x=port", "?port", "?port=abc", "?port=1&port=2", "?ports=16006", "?port=016006"],
-)
+@pytest.mark.parametrize("query", ["", *words("?x=port ?port ?port=abc ?port=1&port=2 ?ports=1")])
 def test_a_page_with_no_port_in_its_query_is_the_apps(query: str) -> None:
     assert by_referer("/x.css", f"http://app.test/alice/vision/{query}", IN_PLACE) is None
 
@@ -276,22 +231,20 @@ def test_of_the_whole_app_the_query_form_never_leads_to_another_site() -> None:
 # --- Hostile Referers ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     "referer",
-    [
-        PAGE + "x" * 1_000_000,
-        PAGE + "/" * 1_000_000,
-        PAGE + "%2F" * 300_000,
-        PAGE + "/.." * 300_000,
-        PAGE + "#" * 1_000_000,
-        "http://app.test/" + "proxy/" * 200_000,
-        "http://app.test" + "/proxy/16006" * 100_000,
-        "http://app.test/alice/vision/?" + "port=1&" * 150_000,
-        "http://app.test/alice/vision/?" + "%70ort" * 150_000,
-        "port" * 250_000,
-        "http://app.test" * 70_000 + P,
-    ],
-    ids=lambda referer: referer[:40],
+    {
+        "long": PAGE + "x" * 1_000_000,
+        "slashes": PAGE + "/" * 1_000_000,
+        "escapes": PAGE + "%2F" * 300_000,
+        "dots": PAGE + "/.." * 300_000,
+        "fragments": PAGE + "#" * 1_000_000,
+        "words": "http://app.test/" + "proxy/" * 200_000,
+        "ports-in-the-path": "http://app.test" + "/proxy/16006" * 100_000,
+        "ports-in-the-query": "http://app.test/alice/vision/?" + "port=1&" * 150_000,
+        "escaped-ports": "http://app.test/alice/vision/?" + "%70ort" * 150_000,
+        "origins": "http://app.test" * 70_000 + P,
+    },
 )
 def test_a_huge_referer_costs_little(referer: str) -> None:
     with costs_little():
@@ -299,7 +252,10 @@ def test_a_huge_referer_costs_little(referer: str) -> None:
             by_referer("/x", referer, strays)
 
 
-@pytest.mark.parametrize("url", ["/" + "x/" * 500_000, "/" + "%2e/" * 250_000, "/a?" + "&" * 10**6])
+@table(
+    "url",
+    {"path": "/" + "x/" * 500_000, "dots": "/" + "%2e/" * 250_000, "query": "/a?" + "&" * 10**6},
+)
 def test_a_huge_url_costs_little(url: str) -> None:
     with costs_little():
         by_referer(url)
@@ -309,23 +265,15 @@ def test_a_huge_url_costs_little(url: str) -> None:
 # --- Who is asked first --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("method", "mode", "app_first"),
-    [
+def test_only_a_link_that_is_followed_asks_the_app_first() -> None:
+    """A form's fields are for who made the form."""
+    for method, mode, app_first in [
         ("GET", "navigate", True),
         ("HEAD", "navigate", True),
-        ("POST", "navigate", False),  # a form's fields are for who made the form
+        ("POST", "navigate", False),
         ("GET", "cors", False),
         ("GET", "no-cors", False),
-        ("GET", "same-origin", False),
-        ("HEAD", "cors", False),
-        ("POST", "cors", False),
         ("DELETE", "cors", False),
-        ("OPTIONS", "cors", False),
-    ],
-)
-def test_only_a_link_that_is_followed_asks_the_app_first(
-    method: str, mode: str, app_first: bool
-) -> None:
-    made = environ("/x", method=method, HTTP_SEC_FETCH_MODE=mode)
-    assert asks_app_first(made) is app_first
+    ]:
+        made = environ("/x", method=method, HTTP_SEC_FETCH_MODE=mode)
+        assert asks_app_first(made) is app_first, (method, mode)

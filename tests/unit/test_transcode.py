@@ -16,22 +16,21 @@ from wsgi_portproxy.framing import (
 )
 from wsgi_portproxy.tunnel.transcode import Transcoder
 
+from .given import table
+
 CHUNKED, LENGTH, CLOSE = "chunked", "length", "close"
 LAST = b"0\r\n\r\n"
 
 
 def decoder(framing: str) -> Decoder:
     """That of a body of ten bytes, of which the thread has read `ab`."""
-    made: Decoder
-    if framing == CHUNKED:
-        made = ChunkedDecoder()
-        made.feed(b"2\r\nab\r\n")
-    elif framing == LENGTH:
-        made = LengthDecoder(10)
-        made.feed(b"ab")
-    else:
-        made = CloseDecoder()
-        made.feed(b"ab")
+    decoders: dict[str, Decoder] = {
+        CHUNKED: ChunkedDecoder(),
+        LENGTH: LengthDecoder(10),
+        CLOSE: CloseDecoder(),
+    }
+    made = decoders[framing]
+    made.feed(b"2\r\nab\r\n" if framing == CHUNKED else b"ab")
     return made
 
 
@@ -64,41 +63,32 @@ def carry(stream: Transcoder, data: bytes, closes: bool, step: int) -> list[byte
 
 @BY_SERVICE
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
-def test_bytes_are_as_they_are_in_any_split(framing: str, step: int) -> None:
+def test_the_bytes_are_the_same_in_any_split(framing: str, step: int) -> None:
     stream = as_is(framing)
     assert b"".join(carry(stream, *REST[framing], step)) == b"cdefghij"
-    assert stream.complete
-    assert stream.passed == 8
-
-
-@BY_SERVICE
-@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
-def test_chunks_hold_the_same_bytes_in_any_split(framing: str, step: int) -> None:
+    assert (stream.complete, stream.passed) == (True, 8)
     stream = to_chunks(framing)
-    wire = b"".join(carry(stream, *REST[framing], step))
     read = ChunkedDecoder()
-    assert read.feed(wire) == b"cdefghij"
-    assert read.complete
-    assert not read.surplus
-    assert stream.passed == 8
+    assert read.feed(b"".join(carry(stream, *REST[framing], step))) == b"cdefghij"
+    assert (read.complete, read.surplus, stream.passed) == (True, False, 8)
+    if framing != CLOSE:
+        stream.eof()  # an end behind the end is none, and raises nothing
 
 
-CHUNKS = [
-    pytest.param(CHUNKED, [b"3\r\ncde"], b"3\r\ncde\r\n", id="a-part-of-a-chunk-at-once"),
-    pytest.param(CHUNKED, [b"3\r\ncde\r\n3\r\nfgh\r\n"], b"6\r\ncdefgh\r\n", id="two-as-one"),
-    pytest.param(CHUNKED, [b"8", b"\r", b"\n"], b"", id="no-empty-chunk-for-a-size-line"),
-    pytest.param(CHUNKED, [b"0\r\n\r\n"], LAST, id="the-end-alone"),
-    pytest.param(
-        CHUNKED, [b"1\r\nc\r\n0\r\n\r\n"], b"1\r\nc\r\n" + LAST, id="the-end-with-the-last-bytes"
-    ),
-    pytest.param(CHUNKED, [b"0\r\n\r\nsurplus"], LAST, id="surplus-is-dropped"),
-    pytest.param(LENGTH, [b"cde"], b"3\r\ncde\r\n", id="of-a-length"),
-    pytest.param(LENGTH, [b"cdefghijk"], b"8\r\ncdefghij\r\n" + LAST, id="of-a-length-to-its-end"),
-    pytest.param(CLOSE, [b"x" * 16], b"10\r\n" + b"x" * 16 + b"\r\n", id="sizes-are-hexadecimal"),
-]
-
-
-@pytest.mark.parametrize(("framing", "pieces", "wire"), CHUNKS)
+@table(
+    "framing, pieces, wire",
+    {
+        "a-part-of-a-chunk-at-once": (CHUNKED, [b"3\r\ncde"], b"3\r\ncde\r\n"),
+        "two-as-one": (CHUNKED, [b"3\r\ncde\r\n3\r\nfgh\r\n"], b"6\r\ncdefgh\r\n"),
+        "no-empty-chunk-for-a-size-line": (CHUNKED, [b"8", b"\r", b"\n"], b""),
+        "the-end-alone": (CHUNKED, [b"0\r\n\r\n"], LAST),
+        "the-end-with-bytes": (CHUNKED, [b"1\r\nc\r\n0\r\n\r\n"], b"1\r\nc\r\n" + LAST),
+        "surplus-is-dropped": (CHUNKED, [b"0\r\n\r\nsurplus"], LAST),
+        "of-a-length": (LENGTH, [b"cde"], b"3\r\ncde\r\n"),
+        "of-a-length-to-its-end": (LENGTH, [b"cdefghijk"], b"8\r\ncdefghij\r\n" + LAST),
+        "sizes-are-hexadecimal": (CLOSE, [b"x" * 16], b"10\r\n" + b"x" * 16 + b"\r\n"),
+    },
+)
 def test_what_goes_out_as_chunks(framing: str, pieces: list[bytes], wire: bytes) -> None:
     stream = to_chunks(framing)
     assert b"".join(fed(stream, piece) for piece in pieces) == wire
@@ -118,17 +108,17 @@ def test_the_end_of_a_close_delimited_body_is_the_last_chunk() -> None:
     assert stream.complete
 
 
-BROKEN = [
-    pytest.param(CHUNKED, b"", id="chunked-without-a-last-chunk"),
-    pytest.param(CHUNKED, b"8\r\ncde", id="within-a-chunk"),
-    pytest.param(CHUNKED, b"8\r\ncdefghij\r\n0", id="within-the-last-chunk"),
-    pytest.param(CHUNKED, b"0\r\nX: 1\r\n", id="within-the-trailers"),
-    pytest.param(LENGTH, b"cdefghi", id="length-short-by-one"),
-]
-
-
-@pytest.mark.parametrize("make", [to_chunks, as_is])
-@pytest.mark.parametrize(("framing", "data"), BROKEN)
+@table("make", {"chunks": to_chunks, "as-is": as_is})
+@table(
+    "framing, data",
+    {
+        "chunked-without-a-last-chunk": (CHUNKED, b""),
+        "within-a-chunk": (CHUNKED, b"8\r\ncde"),
+        "within-the-last-chunk": (CHUNKED, b"8\r\ncdefghij\r\n0"),
+        "within-the-trailers": (CHUNKED, b"0\r\nX: 1\r\n"),
+        "length-short-by-one": (LENGTH, b"cdefghi"),
+    },
+)
 def test_an_end_that_comes_too_early_is_no_end(
     make: Callable[[str], Transcoder], framing: str, data: bytes
 ) -> None:
@@ -139,22 +129,13 @@ def test_an_end_that_comes_too_early_is_no_end(
     assert not stream.complete
 
 
-@pytest.mark.parametrize("make", [to_chunks, as_is])
+@table("make", {"chunks": to_chunks, "as-is": as_is})
 @pytest.mark.parametrize("data", [b"0x8\r\n", b"8\r\ncdefghijk\r\n", b"8\n", b"-1\r\n", b"\r\n"])
 def test_a_malformed_chunk_is_refused(make: Callable[[str], Transcoder], data: bytes) -> None:
     stream = make(CHUNKED)
     with pytest.raises(Malformed):
         fed(stream, data)
     assert not stream.complete
-
-
-@BY_SERVICE
-def test_an_end_behind_the_end_is_none(framing: str) -> None:
-    stream = to_chunks(framing)
-    carry(stream, *REST[framing], 1000)
-    assert stream.complete
-    if framing != CLOSE:
-        stream.eof()  # raises nothing
 
 
 def test_a_flood_of_tiny_chunks_is_decoded_in_small_portions() -> None:

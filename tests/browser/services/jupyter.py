@@ -12,6 +12,14 @@ from tests.support.waiting import until
 from .service import START_SECONDS, Guide, Running, Service
 from .tour import Tour
 
+THE_TOKEN_IS_PRINTED = (
+    "Put the token into the address as the service prints it, or open the address without it and "
+    "paste the token into the form."
+)
+THE_TOKEN_GUARDS = (
+    "It listens on 127.0.0.1, and asks for its token: leave that switched on, since all users of "
+    "the machine can connect to 127.0.0.1."
+)
 TOKEN_IN_THE_LOG = re.compile(r"\?token=([0-9a-f]+)")
 
 
@@ -176,20 +184,14 @@ LAB = Service(
     ),
     guide=Guide(
         query="token=...",
-        opened=(
-            "Put the token into the address as the service prints it, or open the address "
-            "without it and paste the token into the form."
-        ),
+        opened=THE_TOKEN_IS_PRINTED,
         tried=(
             "the login by the token",
             "a notebook made, renamed, saved, and opened again by a reload",
             "its cells executed by the kernel, before and after the reload",
             "the address bar, which stays below the service's own address",
         ),
-        loopback=(
-            "It listens on 127.0.0.1, and asks for its token: leave that switched on, since all "
-            "users of the machine can connect to 127.0.0.1."
-        ),
+        loopback=THE_TOKEN_GUARDS,
     ),
 )
 
@@ -241,19 +243,13 @@ NOTEBOOK = Service(
     options_of_root=("--allow-root",),
     guide=Guide(
         query="token=...",
-        opened=(
-            "Put the token into the address as the service prints it, or open the address "
-            "without it and paste the token into the form."
-        ),
+        opened=THE_TOKEN_IS_PRINTED,
         tried=(
             "the address with the token in it",
             "a notebook made from the list of files, which opens in a tab of its own",
             "its cells executed by the kernel, saved, and there again after a reload",
             "the address bar of both tabs, which stays below the service's own address",
         ),
-        loopback=(
-            "It listens on 127.0.0.1, and asks for its token: leave that switched on, since all "
-            "users of the machine can connect to 127.0.0.1."
-        ),
+        loopback=THE_TOKEN_GUARDS,
     ),
 )
