@@ -13,6 +13,7 @@ import werkzeug.test
 import wsgi_portproxy.upstream as upstream_module
 from tests.conftest import ServiceFactory
 from tests.support.client import Client, ask, request_bytes
+from tests.support.hostapp import NO_CAP
 from tests.support.received import OK, Received, parse_request, read_request, recording
 from tests.support.servers import Server
 from tests.support.service import Exchange, Script, answers
@@ -304,7 +305,11 @@ def test_answers_of_two_services_are_never_mixed_up(host: Server, service: Servi
 
 def in_this_process() -> PortProxy:
     """Where the limits can be changed. No request is for the wrapped app."""
-    return PortProxy(lambda environ, start_response: [], authorizer=lambda request, target: True)
+    return PortProxy(
+        lambda environ, start_response: [],
+        authorizer=lambda request, target: True,
+        max_requests_per_port=NO_CAP,
+    )
 
 
 @pytest.fixture

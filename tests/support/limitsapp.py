@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 MAX_BODY = 1000  # bytes
-IDLE = 1.0  # seconds: `stream_idle_timeout`
+IDLE = 3.0  # seconds: `stream_idle_timeout`
 HEAD = 1.5  # seconds: `head_timeout` of `hasty`
 
 # Seconds, for tests in which a request that waits for its turn would only cost time.
