@@ -38,9 +38,9 @@ def overview(services: tuple[Service, ...]) -> str:
         WRITTEN,
         "# Services",
         "What the tests do in Chromium with each service, every time they run: it is started by the"
-        " command below and nothing else, behind an app on gunicorn (gthread, 32 threads) that is"
-        " signed in by a cookie and has pages of its own at `/`, `/login`, `/logout`, `/api/me` and"
-        " `/static/app.js`.",
+        " command below, with no option more, behind an app on gunicorn (gthread, 32 threads) that"
+        " is signed in by a cookie and has pages of its own at `/`, `/login`, `/logout`, `/api/me`"
+        " and `/static/app.js`.",
         f"{YES}: every step on the service's page works, and meanwhile no error is on the"
         " browser's console, no answer is a 4xx or 5xx and no request fails, but for those that the"
         " service causes without a proxy too; no request goes past the proxy to the port itself;"

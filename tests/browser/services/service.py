@@ -12,8 +12,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,7 @@ class Service:
     package: by which it is pinned in requirements.txt; None for what .venv has.
     expected: complaints of the browser that are the service's own, also without a proxy.
     elsewhere: URLs outside the site that its pages ask for, also without a proxy.
+    environment: variables beside those that its users have; its guide says why.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Service:
     options_of_root: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def heavy(self) -> bool:
@@ -110,7 +112,8 @@ def programs(service: Service) -> Path:
 def running_service(service: Service, folder: Path) -> Iterator[Running]:
     """Start it in the empty `folder`, as its users do; end it and what it started."""
     port = free_port()
-    environment = {"PATH": f"{programs(service)}{os.pathsep}{os.environ['PATH']}"}
+    path = f"{programs(service)}{os.pathsep}{os.environ['PATH']}"
+    environment = {"PATH": path, **service.environment}
     _fill(folder, service, port)
     if service.before:
         everything = {**os.environ, **environment}

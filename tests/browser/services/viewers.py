@@ -160,6 +160,7 @@ MLFLOW = Service(
     package="mlflow",
     # Asked for on every page; there is no such thing without MLflow's own login.
     expected=(r"\b404\b.*/mlflow/users/current\b",),
+    environment={"UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "300"},
     guide=Guide(
         tried=(
             (
@@ -182,6 +183,11 @@ MLFLOW = Service(
             (
                 "Programs use the path form: outside of browsers many systems do not know the "
                 "address of `15555.localhost`."
+            ),
+            (
+                "Its web server ends workers that do not answer for five seconds. A machine that "
+                "is too busy while they start never gets it up; the tests give it more time by "
+                "`UVICORN_TIMEOUT_WORKER_HEALTHCHECK=300` in its environment."
             ),
         ),
     ),
