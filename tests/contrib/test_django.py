@@ -17,13 +17,14 @@ from tests.contrib.djangosetup import AUTH, SESSION, set_up
 from tests.support.client import without_copies
 from tests.support.received import Received, recording
 from tests.support.servers import ROOT
-from wsgi_portproxy import PortProxy, Target
+from wsgi_portproxy import PortProxy, Target, url_for_port
 from wsgi_portproxy.contrib.django import authorizer  # before django.setup(), as in a wsgi.py
 
 set_up()
 
 from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied  # noqa: E402
+from django.core.handlers.wsgi import WSGIRequest  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.http import (  # noqa: E402
@@ -340,3 +341,14 @@ def test_it_may_be_imported_before_django_is_set_up(tmp_path: Any) -> None:
     command = [sys.executable, "-W", "error::RuntimeWarning", "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_view_makes_links_to_ports_of_its_request() -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [url_for_port(WSGIRequest(environ), 16006).encode()]
+
+    proxy = PortProxy(app, authorizer=lambda request, target: True, mount=MOUNT)
+    answer = Client(proxy).get("/alice/vision/link")
+    assert answer.text == "/alice/vision/proxy/16006/"
+    answer.close()

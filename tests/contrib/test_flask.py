@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from tests.conftest import ServiceFactory
 from tests.contrib.conftest import Echo, as_set, setting_cookies
 from tests.support.received import Received, recording
-from wsgi_portproxy import PortProxy, Target
+from wsgi_portproxy import PortProxy, Target, url_for_port
 from wsgi_portproxy.contrib.flask import authorizer
 
 MOUNT = "/{username}/{project}"
@@ -265,3 +265,14 @@ def test_the_sites_own_cookies_are_withheld_and_cannot_be_set(
     assert seen[0].values("Cookie") == ["a=1"]
     set_cookies = answer.headers.getlist("Set-Cookie")
     assert set_cookies == as_set(upstream.port, "/alice/vision/", *names)
+
+
+def test_a_view_makes_links_to_ports_of_its_request(visit: Callable[..., Visitor]) -> None:
+    app = site()
+    app.add_url_rule("/<username>/<project>/link", view_func=link_to_tensorboard)
+    client = visit(same_user, app).client
+    assert client.get("/alice/vision/link").text == "/alice/vision/proxy/16006/"
+
+
+def link_to_tensorboard(username: str, project: str) -> str:
+    return url_for_port(flask.request, 16006)

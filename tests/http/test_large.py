@@ -1,4 +1,4 @@
-"""256 MiB in each direction: the worker's memory stays flat, whatever the framing."""
+"""A gibibyte in each direction: the worker's memory stays flat, whatever the framing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.urls import query_form
 from .common import Encode
 
 BLOCK = bytes(1 << 20)
-BLOCKS = 256
+BLOCKS = 1024  # 1 GiB together
 GROWTH = 64.0  # MiB; far above what a few blocks in flight take, far below what is sent
 
 framings = pytest.mark.parametrize(

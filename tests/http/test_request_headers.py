@@ -58,6 +58,20 @@ def test_a_hop_by_hop_field_is_not_passed(
     assert [request.names for request in seen] == [OURS | {"x-kept"}] * 2
 
 
+@pytest.mark.case("hop-by-hop fields and Upgrade: h2c")
+def test_an_upgrade_to_http_2_is_an_ordinary_request(host: Server, service: ServiceFactory) -> None:
+    seen: list[Received] = []
+    headers = [
+        ("Connection", "Upgrade, HTTP2-Settings"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
+    ]
+    target = query_form(service(recording(seen)).port, "/x")
+    reply = ask(host.port, "GET", target, headers=headers)
+    assert (reply.status, reply.body, reply.interim) == (200, b"hi", [])
+    assert seen[0].names == OURS
+
+
 @pytest.mark.case("Connection names fields, but not ours")
 @pytest.mark.parametrize(
     ("lines", "kept"),

@@ -56,7 +56,7 @@ CASES = {
         "subprotocol and extensions are the service's choice",
         "frames in the packets of the heads; heads byte by byte",
         "a wrong 101; an ordinary answer",
-        "messages of all sizes, fragments, pings, deflate, close codes",
+        "16 MiB, fragments, pings, deflate, close codes",
         "half-close, reset, slow reader, silence, either side vanishes",
         "requests beside tunnels",
     ],

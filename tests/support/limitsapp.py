@@ -64,9 +64,6 @@ def _proxy(**settings: Any) -> PortProxy:
 
 
 default = _proxy()
-one_each = _proxy(
-    max_requests_per_port=1, max_request_body=MAX_BODY, handover_after=0.05, head_timeout=2.0
-)
 limited = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=0.05)
 staying = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=None)
 hasty = _proxy(connect_timeout=HEAD, head_timeout=HEAD, handover_after=None)

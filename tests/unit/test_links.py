@@ -187,20 +187,6 @@ def test_requests_of_webob_and_werkzeug() -> None:
         assert url_for_port(request, 16006, "/x") == "/alice/vision/proxy/16006/x"
 
 
-def test_a_request_of_flask() -> None:
-    flask = pytest.importorskip("flask")
-    with flask.Flask("site").request_context(seen()):
-        assert url_for_port(flask.request, 16006) == "/alice/vision/proxy/16006/"
-
-
-def test_a_request_of_django() -> None:
-    wsgi = pytest.importorskip("django.core.handlers.wsgi")
-    settings = pytest.importorskip("django.conf").settings
-    if not settings.configured:
-        settings.configure()
-    assert url_for_port(wsgi.WSGIRequest(seen()), 16006) == "/alice/vision/proxy/16006/"
-
-
 def test_what_is_no_request_is_told() -> None:
     for given in (None, "/alice/", ["environ"]):
         with pytest.raises(TypeError, match="neither an environ nor a request"):
