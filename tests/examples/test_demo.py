@@ -69,11 +69,22 @@ def environment(pid: int) -> bytes:
 
 
 @contextlib.contextmanager
+def heard(number: signal.Signals) -> Iterator[None]:
+    """Processes started meanwhile hear a signal that the tests themselves may have been told to
+    ignore: SIGHUP, by nohup."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextlib.contextmanager
 def demo(data: Path, output: Path) -> Iterator[Demo]:
     port, tensorboard_port = free_port(), free_port()
     command = [sys.executable, str(EXAMPLES / "demo.py"), f"--data={data}", f"--port={port}"]
     command += [f"--tensorboard-port={tensorboard_port}"]
-    with output.open("wb") as file:
+    with output.open("wb") as file, heard(signal.SIGHUP):
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
         )
