@@ -9,11 +9,13 @@ import gc
 import json
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from webob import Request
 
 from wsgi_portproxy import PortProxy, Target
+from wsgi_portproxy.hosts import LOOPBACK
 from wsgi_portproxy.locate import _place
 from wsgi_portproxy.tunnel.process import relay
 
@@ -27,6 +29,8 @@ PAGE = b"a page of the app\n"
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     if environ["PATH_INFO"] == "/state":
         return _json(start_response, _state())
+    if environ["PATH_INFO"] == "/stats":
+        return _json(start_response, asdict(application.stats()))
     headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(PAGE)))]
     start_response("200 OK", headers)
     return [PAGE]
@@ -36,18 +40,36 @@ def may_view(request: Request, target: Target) -> bool:
     return target.params["username"] == "alice"
 
 
+# The tests' clients ask by the first.
+HOSTS = ["app.test", *LOOPBACK]
+MANY = 1 << 20  # no cap: measured is what many to one port cost
+
+
+def _proxy(handover_after: float | None) -> PortProxy:
+    return PortProxy(
+        app,
+        authorizer=may_view,
+        mount="/{username}/{project}",
+        hosts=HOSTS,
+        max_tunnels_per_port=MANY,
+        handover_after=handover_after,
+    )
+
+
 CAP = os.environ.get("REQUESTS_PER_PORT")
 application = PortProxy(
     app,
     authorizer=may_view,
     mount="/{username}/{project}",
+    hosts=HOSTS,
+    max_tunnels_per_port=MANY,
     max_requests_per_port=int(CAP) if CAP else None,
 )
 # For measurements of streams: none leaves its thread, all leave at once, and soon: so that hundreds
 # can be opened through a few threads in a short time.
-staying = PortProxy(app, authorizer=may_view, mount="/{username}/{project}", handover_after=None)
-leaving = PortProxy(app, authorizer=may_view, mount="/{username}/{project}", handover_after=0.0)
-hurried = PortProxy(app, authorizer=may_view, mount="/{username}/{project}", handover_after=0.1)
+staying = _proxy(None)
+leaving = _proxy(0.0)
+hurried = _proxy(0.1)
 
 
 def _forget_what_is_kept() -> None:
@@ -64,10 +86,10 @@ def _state() -> dict[str, int]:
     application.close()  # idle connections, as many as were in use at a time, are no leak
     _forget_what_is_kept()
     gc.collect()  # nor is what only waits to be collected
-    return {"tunnels": relay().open_tunnels, "objects": len(gc.get_objects())}
+    return {"tunnels": relay().places.taken, "objects": len(gc.get_objects())}
 
 
-def _json(start_response: StartResponse, value: dict[str, int]) -> Iterable[bytes]:
+def _json(start_response: StartResponse, value: dict[str, Any]) -> Iterable[bytes]:
     body = json.dumps(value).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     start_response("200 OK", headers)

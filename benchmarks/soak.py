@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -52,6 +53,14 @@ MORE_OBJECTS = 100
 MORE_MEMORY = 8192  # KiB
 REST = 0.05  # of a core that the worker may use when nothing goes on: its timers
 SLICE = 60.0  # seconds of mixed load, after which the services in this process are made anew
+REFUSED = "refused, 503"  # in the tally
+_REFUSED = "HTTP/1.1 503 "
+_REASON = re.compile(r"port [0-9]+: 503 (.*)")
+# Why a request may be refused with so much load: as the log says it, numbers left out.
+OF_A_LIMIT = {
+    "N requests are under way",
+    "N of N tunnels are open, N of N to this port",
+}
 SIGNS_OF_ERROR = ("Traceback", "ResourceWarning", "[ERROR]", "[CRITICAL]", "Exception ignored")
 
 
@@ -149,6 +158,7 @@ def soak_mixed(server: Server, seconds: float, seed: int) -> Iterator[str]:
     after = held(server)
     print(f"{show(tally):,} of mixed load in {time.monotonic() - start:.0f} s")
     yield from wrong
+    yield from unexplained(server.output(), tally[REFUSED])
     yield from grown(before, after)
 
 
@@ -165,7 +175,10 @@ def drive_for(server: Server, seconds: float, seed: str) -> tuple[Counter[str], 
                 name = load.once(rng)
                 tally[name] += 1
             except Wrong as error:
-                wrong.append(str(error))
+                if _REFUSED in str(error):
+                    tally[REFUSED] += 1
+                else:
+                    wrong.append(str(error))
 
     try:
         with closing(MixedLoad(server.port)) as load:
@@ -175,6 +188,17 @@ def drive_for(server: Server, seconds: float, seed: str) -> tuple[Counter[str], 
     except Wrong as error:  # found by a service
         wrong.append(str(error))
     return tally, wrong
+
+
+def unexplained(log: str, refused: int) -> Iterator[str]:
+    """What 503 there was that no cap and no limit caused, by the log's words."""
+    reasons = Counter(re.sub(r"[0-9]+", "N", reason) for reason in _REASON.findall(log))
+    for reason, count in reasons.items():
+        print(f"  {count:7,}  503: {reason}")
+        if reason not in OF_A_LIMIT:
+            yield f"503 for another reason than a cap: {reason}"
+    if refused > reasons.total():
+        yield f"{refused} visitors were answered 503, {reasons.total()} are in the log"
 
 
 def grown(before: Held, after: Held) -> Iterator[str]:

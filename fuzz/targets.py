@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 from werkzeug.http import parse_cookie
 
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.copies import copied, set_copies
 from wsgi_portproxy.errors import PortProxyError
 from wsgi_portproxy.framing import (
     ChunkedDecoder,
@@ -38,6 +39,7 @@ PREFIX = "/alice/vision/proxy/16006"
 TARGET = Target(16006, "/", PREFIX, {"username": "alice", "project": "vision"}, "path", False)
 VIEW = View(TARGET, authority="localhost:16006", origin="http://app.test")
 _VISIBLE = re.compile(r"[\x21\x22\x24-\x7e]*")
+_COPY = re.compile(r"portproxy\.copy4=16006\.[!#-+\--:<-\[\]-~]*; Path=/; HttpOnly; SameSite=Lax")
 
 
 def head(data: bytes) -> None:
@@ -82,15 +84,25 @@ def chunks(data: bytes) -> None:
 def _decode(pieces: list[bytes]) -> tuple[bytes, bool, bool] | None:
     decoder = ChunkedDecoder()
     try:
-        body = b"".join([decoder.feed(piece) for piece in pieces])
+        body = b"".join([_fed(decoder, piece) for piece in pieces])
     except Malformed:
         return None
     return body, decoder.complete, decoder.surplus
 
 
+def _fed(decoder: ChunkedDecoder, piece: bytes) -> bytes:
+    """All that a piece holds of the body, of which some is decoded at a time."""
+    parts = [decoder.feed(piece)]
+    while decoder.is_behind:
+        assert not decoder.complete
+        parts.append(decoder.feed(b""))
+    return b"".join(parts)
+
+
 def cookies_to_service(data: bytes) -> None:
     """No parser finds a withheld name in what a service is sent, and nothing was added."""
     header = _header(data)
+    assert re.search(r"[\x00-\x1f\x7f]", copied(header, 16006)) is None
     kept = COOKIES.for_service(header, 16006)
     assert len(kept) <= len(header)
     if "portproxy." not in header.lower():
@@ -133,6 +145,8 @@ def cookies_to_visitor(data: bytes) -> None:
         if name in DEFAULT_WITHHELD:  # for scripts of a page below this Path, see `cookies`
             assert name == "csrftoken"
             assert path.startswith(PREFIX)
+    copy = set_copies([_header(data)], VIEW._replace(strays=True), COOKIES, visitors_cookies="")
+    assert copy is None or _COPY.fullmatch(copy)
 
 
 def port(data: bytes) -> None:

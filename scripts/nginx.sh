@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the path of an nginx for the benchmarks. If there is none, root on Debian gets it
+# Prints the path of an nginx for the tests and benchmarks. If there is none, root on Debian gets it
 # installed; everybody else is told what to install.
 set -eu
 
@@ -8,7 +8,7 @@ find_nginx() {
     PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v nginx
 }
 
-# The nginx to use may also be named: NGINX=/path/to/nginx make bench-peers
+# The nginx to use may also be named: NGINX=/path/to/nginx make test
 if [ -n "${NGINX:-}" ]; then
     echo "$NGINX"
     exit 0
@@ -20,7 +20,7 @@ if "$(dirname "$0")/apt_install.sh" nginx nginx; then
     find_nginx && exit 0
 fi
 
-echo "The benchmarks need nginx, as the service behind all proxies, and none was found." >&2
+echo "Tests and benchmarks need nginx, and none was found." >&2
 echo "Install it (Debian: apt-get install nginx) or name one you have:" >&2
-echo "    make bench-peers NGINX=/path/to/nginx" >&2
+echo "    make test NGINX=/path/to/nginx" >&2
 exit 1

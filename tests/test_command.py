@@ -38,12 +38,13 @@ def test_it_serves_an_app_and_its_ports(service: ServiceFactory, authorizer: str
         "--host-form={port}--{project}--{username}.ports.test",
     ]
     with running([*COMMAND, *options], port, env={"PYTHONUNBUFFERED": "1"}) as server:
-        path = f"/alice/vision/?port={opened}"
-        assert ask(port, "GET", path).body == b"hi"
-        assert ask(port, "GET", path, cookie="user=bob").status == 403
-        refusal = ask(port, "GET", f"/alice/vision/?port={other}")
+        path, here = f"/alice/vision/?port={opened}", f"localhost:{port}"
+        assert ask(port, "GET", path, host=here).body == b"hi"
+        assert ask(port, "GET", path, host=here, cookie="user=bob").status == 403
+        refusal = ask(port, "GET", f"/alice/vision/?port={other}", host=here)
         assert refusal.status == 403
         assert refusal.text == f"Port {other} is outside allowed range ({opened}-{opened})\n"
+        assert ask(port, "GET", path).status == 421, "another name may be anybody's"
         assert ask(port, "GET", "/login").text.startswith("the app: /login")
         assert ask(port, "GET", "/", host=f"{opened}--vision--alice.ports.test").body == b"hi"
         lines = [

@@ -432,6 +432,7 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     received: list[Received] = []
     ask_of(recording(received))
     yield ask(headers={"Via": received[0].values("via")[0]})
+    yield ask(headers={"Host": "elsewhere.example"}, hosts=["app.example.com"])
     # The visitor
     yield ask(authorizer=no)
     yield ask(authorizer=raises)

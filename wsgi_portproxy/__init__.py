@@ -16,6 +16,7 @@ from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter
 from .ports import AllowedPorts
 from .rewrite import View
 from .settings import Identity, StripMount
+from .stats import Stats
 
 __all__ = [
     "DEFAULT_PAGE_ADAPTERS",
@@ -28,6 +29,7 @@ __all__ = [
     "PortProxy",
     "PortProxyError",
     "RequestMetrics",
+    "Stats",
     "StripMount",
     "Target",
     "View",

@@ -14,6 +14,7 @@ from typing import Any
 from werkzeug.serving import run_simple
 
 from . import AskApp, PortProxy, __version__
+from .hosts import LOOPBACK
 from .ports import DEFAULT_PORTS
 
 
@@ -30,6 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
             mount=options.mount,
             host=options.host_form,
             ports=options.ports,
+            hosts=LOOPBACK,
         )
     except (TypeError, ValueError) as error:
         raise SystemExit(f"wsgi_portproxy: {error}") from error

@@ -17,10 +17,11 @@ import urllib3
 from urllib3.exceptions import ProtocolError
 
 from .channel import Channel
-from .framing import CloseDecoder, Decoder, Head, Malformed, Truncated, keeps_alive
+from .framing import CloseDecoder, Decoder, Head, Malformed, Truncated
+from .reuse import may_be_shared
 
 if TYPE_CHECKING:
-    from .exchange import UpstreamConnection
+    from .exchange import UpstreamConnection, UpstreamRequest
 
 READ_SIZE = 65536  # bytes; Linux's loopback delivers about this much at once
 _DRAINED = 4  # reads; a redirect with more of a body than that costs a connection
@@ -49,13 +50,16 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         ready: bytes,
         channel: Channel,
         connection: UpstreamConnection,
+        request: UpstreamRequest,
         *,
-        request_url: str,
+        has_body: bool,
     ) -> None:
         # Not urllib3's own __init__: it makes a dictionary of the fields first thing.
         self.status = head.status
         self.reason = head.reason
-        self._request_url = request_url
+        self._request_url: str | None = request.target
+        self._request = request
+        self._request_has_body = has_body
         self._head = head
         self._channel = channel
         self.framing = decoder
@@ -92,7 +96,7 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
 
     def body_is_due(self) -> bool:
         """Whether body bytes will come, but none has come yet: the head is news by itself."""
-        if self._ready or self.framing.complete or self._connection is None:
+        if self.is_ready or self.framing.is_behind or self._connection is None:
             return False
         return not self._channel.readable()
 
@@ -125,7 +129,8 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         deadline = time.monotonic() + seconds
         while not self.is_ready and self._connection is not None:
             try:
-                if not self._channel.wait(max(0.0, deadline - time.monotonic())):
+                remaining = max(0.0, deadline - time.monotonic())
+                if not self.framing.is_behind and not self._channel.wait(remaining):
                     return False
             except TimeoutError as error:
                 raise self._fell_silent(error) from error
@@ -155,6 +160,8 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
             raise self._broke
         else:
             data = self._next_bytes(size)
+            if len(data) > size:  # of what was read with an earlier block
+                data, self._ready = data[:size], data[size:]
         if self._connection is not None and self.framing.complete:
             self.release_conn()
         return data
@@ -168,6 +175,8 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
     def _receive(self, size: int) -> bytes:
         """What one read of the connection holds of the body; b"" if only framing, or its end."""
         try:
+            if self.framing.is_behind:
+                return self.framing.feed(b"")
             received = self._channel.receive(size)
             if received:
                 return self.framing.feed(received)
@@ -241,13 +250,14 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        framing = self.framing
         connection.end_exchange(
-            reusable=framing.complete
-            and not framing.surplus
-            and self._channel.sent_whole
-            and keeps_alive(self._head)
-            and not isinstance(framing, CloseDecoder)
+            reusable=may_be_shared(
+                self._request,
+                self._head,
+                self.framing,
+                has_body=self._request_has_body,
+                is_sent=self._channel.sent_whole,
+            )
         )
 
     def drain_conn(self) -> None:

@@ -94,6 +94,12 @@ class Caps:
             elif not port.held and len(self._ports) > _KEPT:
                 del self._ports[number]
 
+    def counts(self) -> tuple[int, int]:
+        """How many requests hold a place, and how many wait for one."""
+        with self._lock:
+            ports = list(self._ports.values())
+            return sum(port.held for port in ports), sum(port.waiting for port in ports)
+
     def _wait(self, port: _Port, limit: int, number: int) -> None:
         if port.turn is None:
             port.turn = threading.Condition(self._lock)

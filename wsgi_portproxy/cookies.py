@@ -11,19 +11,16 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from .cookie_limits import CookieLimits
 from .locate import Target
 
-#: Begins the names of our own cookies: `portproxy.16006` remembers where a port was opened (see
-#: `strays`), `portproxy.16006.session` is the cookie `session` of the service on that port, and
-#: `portproxy.16006!session` the copy of it that reaches handshakes at the root of the site.
+#: Begins the names of our own cookies: `portproxy.16006.session` is the cookie `session` of the
+#: service on that port, `portproxy.hint3` remembers where a service was opened (see `strays`), and
+#: `portproxy.copy3` has the cookies of one for handshakes at the root of the site (see `copies`).
 OWN_PREFIX = "portproxy."
-_COPY = "!"
-# Bytes of name and value of which such a copy is made, and of all copies beyond which no more are:
-# they go along with all requests to the app, whose servers take about 8 KiB of a field and refuse
-# everything beyond. Signed sessions are some hundred.
-_MAX_COPY, _MAX_COPIES = 512, 1536
-
-_COPIED = re.compile(rf"{re.escape(OWN_PREFIX)}[0-9]{{1,5}}{_COPY}[^;,]*")
+# In the host form on https, for what has a name of ours: browsers take it from this very host only,
+# so that no sibling's page can set it for the domain that they share (RFC 6265bis section 4.1.3.2).
+_OF_THIS_HOST = "__Host-"
 
 #: Cookies by which common frameworks know a visitor; withheld unless told otherwise.
 DEFAULT_WITHHELD = frozenset(
@@ -39,9 +36,6 @@ DEFAULT_WITHHELD = frozenset(
     }
 )
 
-# Browsers keep about 180 cookies of a site and evict the oldest: more than a few from a service
-# would throw out the app's.
-MAX_SET_COOKIES = 50
 MAX_COOKIE_BYTES = 4096  # of name and value; RFC 6265 section 6.1, browsers ignore longer ones
 
 # Between two cookies: `;`, a comma that may join two Cookie lines (gunicorn joins them so), and
@@ -73,6 +67,7 @@ class CookiePolicy:
         if isinstance(withheld, str):
             raise TypeError("withhold_cookies must be a collection of names, not one string")
         self.withheld = frozenset(_bare(name) for name in withheld) - {""}
+        self.limits = CookieLimits()
 
     def adding(self, names: object) -> CookiePolicy:
         """The same policy with more names withheld: what an authorizer says of itself.
@@ -82,14 +77,15 @@ class CookiePolicy:
         more = names if isinstance(names, (set, frozenset, list, tuple)) else ()
         return CookiePolicy([*self.withheld, *more])
 
-    def for_service(self, cookie_header: str, port: int, *, astray: bool = False) -> str:
+    def for_service(self, cookie_header: str, port: int, *, of_this_host: bool = False) -> str:
         """A Cookie header without the withheld cookies; all other bytes and their order unchanged.
 
         A withheld name counts wherever a parser could see one: also within another cookie's quotes,
-        behind a comma and behind a space. Those that we renamed for this port have their own names
-        again; of a request that is `astray` it is the copies that have.
+        behind a comma and behind a space. What follows such a cookie goes with it, up to the next
+        `;`: it may be the rest of its value. Those that we renamed for this port have their own
+        names again. `of_this_host`: as in `for_visitor`.
         """
-        return _filtered(self, cookie_header, f"{OWN_PREFIX}{port}{_COPY if astray else '.'}")
+        return _filtered(self, cookie_header, _own(port, of_this_host=of_this_host))
 
     def _without_withheld(self, cookie_header: str, own: str) -> str:
         """`own`: what those that we renamed for this service begin with."""
@@ -109,12 +105,15 @@ class CookiePolicy:
         """The separator before each pair, the pair, and whether it is withheld."""
         pieces = _BETWEEN.split(cookie_header)
         position = end_of_quotes = 0
+        is_withheld = False
         for separator, pair in zip(["", *pieces[1::2]], pieces[::2], strict=True):
             position += len(separator)
-            is_withheld = position < end_of_quotes
+            is_rest = is_withheld and not separator.startswith(";")
+            is_quoted = position < end_of_quotes
+            is_withheld = is_rest or is_quoted
             name, equals, _ = pair.partition("=")
-            if not is_withheld and self._could_be_withheld(name):
-                if pair.startswith(own) and self._is_renamed(name[len(own) :], own):
+            if not is_quoted and self._could_be_withheld(name):
+                if not is_rest and pair.startswith(own) and self._renames(name[len(own) :]):
                     yield separator, pair[len(own) :], False
                     position += len(pair)
                     continue
@@ -124,13 +123,15 @@ class CookiePolicy:
             yield separator, pair, is_withheld
             position += len(pair)
 
-    def for_visitor(self, set_cookie: str, target: Target, *, needs_path: bool) -> list[str]:
+    def for_visitor(
+        self, set_cookie: str, target: Target, *, needs_path: bool, of_this_host: bool = False
+    ) -> list[str]:
         """Set-Cookie values with the Path under the prefix and no Domain; none if it may not pass.
 
         Everything else keeps its bytes, but for a name that is the app's, which gets the port's in
         front. A Path that lies under the prefix already stays. `needs_path`: add a Path if there is
         none, because the one that browsers would assume lies above the prefix (RFC 6265 section
-        5.1.4).
+        5.1.4). `of_this_host`: the port has a host name of its own, on https.
         """
         pair, *attributes = set_cookie.split(";")
         if _CONTROL.search(set_cookie) or not self._may_be_set(pair):
@@ -139,8 +140,11 @@ class CookiePolicy:
         name = pair.partition("=")[0].strip(" \t")
         if not self._renames(name):
             return [";".join([pair, *kept])]
-        renamed = f"{OWN_PREFIX}{target.port}." + pair.lstrip(" \t")
-        values = [";".join([renamed, *kept])]
+        renamed = _own(target.port, of_this_host=of_this_host) + pair.lstrip(" \t")
+        if of_this_host:
+            values = [";".join([renamed, *_without(kept, "path", "secure"), " Path=/; Secure"])]
+        else:
+            values = [";".join([renamed, *kept])]
         if is_for_scripts and name in _READ_BY_SCRIPTS and target.form in ("path", "host"):
             # A page's scripts look for it by its name, and find this one before the app's, whose
             # Path is shorter (RFC 6265 section 5.4) or which is another host's. No page of the app
@@ -148,43 +152,30 @@ class CookiePolicy:
             values.append(";".join([pair, *kept]))
         return values
 
-    def for_handshakes(
-        self, set_cookie: str, target: Target, root: str, *, copied: int = 0
-    ) -> list[str]:
-        """A Set-Cookie value for the copy that a WebSocket handshake at the root of the site takes
-        along; none if there is to be no copy.
+    def is_one(self, set_cookie: str, target: Target) -> bool:
+        """Whether a Set-Cookie may pass, and every parser finds one cookie in it: else the rest
+        would be another, of any service's or the app's name."""
+        pair = set_cookie.partition(";")[0].strip(" \t")
+        if _BETWEEN.search(pair) is not None:
+            return False
+        return bool(self.for_visitor(set_cookie, target, needs_path=False))
 
-        The service's page opens `ws://host/ws`, no browser follows a redirect of a handshake, and
-        the cookie is kept to the prefix, out of its reach. Only what the service would get at its
-        root is copied. Scripts do not see the copy, and no other service and no app reads it.
-        `root`: SCRIPT_NAME as it stands in a URL. `copied`: bytes of the copies that there are.
-        """
-        pair, *attributes = set_cookie.split(";")
-        if target.form != "path" or len(pair) > _MAX_COPY or copied + len(pair) > _MAX_COPIES:
-            return []
-        if _BETWEEN.search(pair.strip(" \t")):  # the rest would be another cookie, of any service's
-            return []
-        if not self.for_visitor(set_cookie, target, needs_path=False):
-            return []
-        kept, path = [], ""
-        for attribute in attributes:
-            name, _, value = attribute.partition("=")
-            name = name.strip(" \t").lower()
-            path = value.strip(' \t"') if name == "path" else path
-            if name not in ("path", "domain", "httponly"):
-                kept.append(attribute)
-        if not path.startswith("/"):  # RFC 6265 section 5.1.4
-            path = target.path.partition("?")[0].rpartition("/")[0] or "/"
-        if path not in ("/", target.prefix, f"{target.prefix}/"):
-            return []
-        copy = f"{OWN_PREFIX}{target.port}{_COPY}" + pair.lstrip(" \t")
-        return [";".join([copy, *kept, f" Path={root}/; HttpOnly"])]
+    def withheld_of(self, cookie_header: str) -> str:
+        """What a Cookie header holds of the app's own, by which it tells one visitor from another:
+        the same with each of a page's requests."""
+        pairs = (pair.strip() for pair in cookie_header.split(";"))
+        return ";".join(sorted(filter(self._is_apps, pairs)))
+
+    def _is_apps(self, pair: str) -> bool:
+        name = pair.partition("=")[0]
+        if name in _READ_BY_SCRIPTS:  # of which a service may set one of its own
+            return False
+        return self._withholds(name) and not _is_ours(_bare(name))
 
     def withholds_any(self, cookie_header: str) -> bool:
         """Whether a Cookie header holds a cookie by which the app could know the visitor."""
         names = (pair.partition("=")[0] for pair in re.split("[;,]", cookie_header))
-        apps = (name for name in names if not name.strip().startswith(OWN_PREFIX))
-        return any(map(self._withholds, apps))
+        return any(self._withholds(name) for name in names if not _is_ours(_bare(name)))
 
     def _may_be_set(self, pair: str) -> bool:
         """Whether a service may set the cookie `name=value`, be it by another name.
@@ -210,10 +201,6 @@ class CookiePolicy:
             return False
         return self._withholds(name) or _bare(name).startswith(_HOST_PREFIX)
 
-    def _is_renamed(self, name: str, own: str) -> bool:
-        """Whether we made the name `own` + `name`: of a copy any may be."""
-        return self._renames(name) or (own.endswith(_COPY) and bool(_bare(name)))
-
     def _could_be_withheld(self, name: str) -> bool:
         """Whether some parser takes a name as it was sent for a withheld one: webob's reads the
         cookie `sessionid` in `a"sessionid=S`."""
@@ -221,7 +208,7 @@ class CookiePolicy:
 
     def _withholds(self, name: str) -> bool:
         bare = _bare(name)
-        if bare.startswith(OWN_PREFIX):
+        if _is_ours(bare):
             return True
         return bare in self.withheld or _NAME_PREFIX.sub("", bare) in self.withheld
 
@@ -231,16 +218,25 @@ def _filtered(policy: CookiePolicy, cookie_header: str, own: str) -> str:
     return policy._without_withheld(cookie_header, own)
 
 
-def copied_bytes(cookie_header: str) -> int:
-    """How much of a Cookie header are copies for handshakes."""
-    return sum(map(len, _COPIED.findall(cookie_header)))
+def _own(port: int, *, of_this_host: bool) -> str:
+    """What begins the name of a cookie that was renamed for a port."""
+    return f"{_OF_THIS_HOST if of_this_host else ''}{OWN_PREFIX}{port}."
+
+
+def _is_ours(bare: str) -> bool:
+    return bare.startswith(OWN_PREFIX) or _NAME_PREFIX.sub("", bare).startswith(OWN_PREFIX)
+
+
+def _without(attributes: list[str], *names: str) -> list[str]:
+    return [one for one in attributes if one.partition("=")[0].strip(" \t").lower() not in names]
 
 
 def without_own(cookie_header: str) -> str:
     """A Cookie header without our own cookies, for who asks the app about its visitor: they change
     with every page of a service, and are the services'."""
     pairs = cookie_header.split(";")
-    return ";".join(pair for pair in pairs if not pair.lstrip().startswith(OWN_PREFIX)).lstrip()
+    theirs = (pair for pair in pairs if not _is_ours(_bare(pair.partition("=")[0])))
+    return ";".join(theirs).lstrip()
 
 
 def _scoped(attributes: list[str], prefix: str, *, needs_path: bool) -> tuple[list[str], bool]:

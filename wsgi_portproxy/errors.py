@@ -11,6 +11,7 @@
     │   ├── MethodNotAllowed     405  CONNECT, TRACE
     │   ├── LengthRequired       411  a chunked body that the server does not decode
     │   ├── BodyTooLarge         413  a body beyond this deployment's limit
+    │   ├── Misdirected          421  asked by a host name that is not this site's
     │   ├── UpgradeRequired      426  another version of the WebSocket protocol
     │   ├── NotImplementedHere   501  something this release or server cannot do
     │   ├── TooManyTunnels       503  no more WebSockets at the moment
@@ -110,6 +111,10 @@ class BodyTooLarge(RequestError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The request's body is larger than the {limit} bytes allowed here.")
+
+
+class Misdirected(RequestError):
+    status = 421
 
 
 class UpgradeRequired(RequestError):

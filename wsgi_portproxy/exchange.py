@@ -1,6 +1,6 @@
 """Step 4, one exchange: a request and the head of its answer, on one connection.
 
-The connection class that urllib3's pools are given: it does the writing, and the strict reading of
+The connection class, urllib3's with other reading: it does the writing, and the strict reading of
 `framing`. The rest of http.client stays unused: it takes a 103 for the answer, drops fields after a
 malformed one, and delivers a cut head as an empty 200. What leaves here is `answer`'s
 `urllib3.BaseHTTPResponse`. Which connection is used, and when again, is `upstream`'s.
@@ -8,15 +8,16 @@ malformed one, and delivers a cut head as an empty 200. What leaves here is `ans
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from . import descriptors
 from .answer import READ_SIZE, UpstreamResponse
 from .channel import Channel, Limits
 from .errors import (
@@ -38,11 +39,9 @@ from .framing import (
     find_head_end,
     parse_head,
 )
+from .idle import idle
 from .servers import VisitorSocket
 from .upload import Upload
-
-if TYPE_CHECKING:
-    from .upstream import UpstreamPool
 
 # Literals, never names: what `localhost` resolves to may be held by another user of the machine.
 IPV4, IPV6 = "127.0.0.1", "::1"
@@ -82,19 +81,20 @@ def listens_on_ipv6(port: int) -> bool:
 
 
 class UpstreamConnection(HTTPConnection):
-    """A connection to one service; one exchange at a time."""
+    """A connection to one service; one exchange at a time.
+
+    timeout: seconds for it to open. ipv6: whether [::1] is tried where nothing listens on
+    127.0.0.1. owner: whose it is, see `idle`.
+    """
 
     # urllib3 and http.client name it so; typeshed knows http.client's own class only.
     response_class = UpstreamResponse  # type: ignore[assignment]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        #: Whether [::1] is tried where nothing listens on 127.0.0.1.
-        self.ipv6 = False
-        #: Where it goes after a clean exchange; weak, since idle ones are held there.
-        self.pool: Callable[[], UpstreamPool | None] = _no_pool
-        self.exchanges = 0  # ended cleanly on the present socket
-        self.idle_since = 0.0
+    def __init__(self, port: int, *, timeout: float, ipv6: bool = False, owner: int = 0) -> None:
+        super().__init__(IPV4, port, timeout=timeout)
+        self.ipv6 = ipv6
+        self.owner = owner
+        self.idle_since = 0.0  # monotonic, once it is
         #: Tells what has come on the present socket.
         self.incoming = select.poll()
 
@@ -103,7 +103,7 @@ class UpstreamConnection(HTTPConnection):
         port = self.port or 0
         self.host = IPV4
         try:
-            super().connect()
+            self._open()
         except (NewConnectionError, ConnectTimeoutError) as error:
             # Its errno, which the log tells in one line, is all that there is to know.
             cause = error.__cause__ or error
@@ -115,15 +115,26 @@ class UpstreamConnection(HTTPConnection):
         if self._is_connected_to_itself():
             self.close()
             raise ServiceUnreachable(port, detail="connected to itself")
-        self.exchanges = 0
+        if descriptors.are_scarce(self.sock.fileno()):
+            idle.close_all()
         self.sock.setblocking(False)
         self.incoming = select.poll()
         self.incoming.register(self.sock, select.POLLIN)
 
+    def _open(self) -> None:
+        """As urllib3's `connect`; where no descriptor is left, idle connections give theirs."""
+        try:
+            super().connect()
+        except NewConnectionError as error:
+            short = getattr(error.__cause__, "errno", None) in (errno.EMFILE, errno.ENFILE)
+            if not (short and idle.close_all()):
+                raise
+            super().connect()
+
     def _connect_by_ipv6(self, port: int) -> None:
         self.host = IPV6
         try:
-            super().connect()
+            self._open()
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise from_connect_error(error.__cause__ or error, port) from None
 
@@ -168,7 +179,8 @@ class UpstreamConnection(HTTPConnection):
         except BaseException:
             self.close()
             raise
-        return UpstreamResponse(head, decoder, ready, channel, self, request_url=request.target)
+        has_body = upload is not None
+        return UpstreamResponse(head, decoder, ready, channel, self, request, has_body=has_body)
 
     def _read_head(
         self, channel: Channel, early_hints: EarlyHints | None, *, switches: bool
@@ -200,14 +212,11 @@ class UpstreamConnection(HTTPConnection):
             end = find_head_end(buffer) if buffer else -1
 
     def end_exchange(self, *, reusable: bool) -> None:
-        """Return to the pool, or close."""
-        pool = self.pool() if reusable else None
-        if pool is None:
+        """Wait for the next request, or close."""
+        if reusable:
+            idle.put(self)
+        else:
             self.close()
-            return
-        self.exchanges += 1
-        self.idle_since = time.monotonic()
-        pool.put(self)
 
 
 def _rest_of_head(channel: Channel, begun: bytes) -> tuple[bytes, int]:
@@ -225,7 +234,3 @@ def _rest_of_head(channel: Channel, begun: bytes) -> tuple[bytes, int]:
         buffer += data
         end = find_head_end(buffer, searched)
     return bytes(buffer), end
-
-
-def _no_pool() -> None:
-    return None

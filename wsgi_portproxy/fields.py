@@ -1,21 +1,30 @@
-"""Step 4, the fields of a request for a service as they go onto the wire.
+"""Steps 4 and 5, the fields of a request as they go onto the wire, and those of its answer.
 
-Owns that they are made once for all requests that ask alike: the scripts and pictures of a page
-come with the same cookies, the same Referer and the same Accept, but for a few kinds of them. Which
+Owns that a request's are made once for all that ask alike: the scripts and pictures of a page come
+with the same cookies, the same Referer and the same Accept, but for a few kinds of them. Which
 fields pass is `headers`'s.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
 from .cookies import CookiePolicy
 from .errors import BadRequest
-from .headers import Headers, request_headers
+from .headers import (
+    HeaderNames,
+    Headers,
+    early_hints,
+    request_headers,
+    response_headers,
+    visitor_of,
+)
 from .ports import via
 from .rewrite import View
+from .servers import server_processes
 from .tunnel.handshake import UPGRADE_FIELDS
 
 if TYPE_CHECKING:
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
 _KEPT = 256  # kinds of requests; a page has some ten
 _LONGEST = 8192  # characters of one that is kept: visitors may send more, and others, each time
 # What `request_headers` and `via` read of an environ, beside HTTP_*.
-_READ = frozenset({"CONTENT_TYPE", "REMOTE_ADDR", "SERVER_PORT", "wsgi.url_scheme"})
+_READ = frozenset({"CONTENT_TYPE", "REMOTE_ADDR", "wsgi.url_scheme"})
 
 
 class Fields(NamedTuple):
@@ -50,9 +59,16 @@ def fields_of(headers: Headers) -> Fields:
 class RequestFields:
     """Those of the requests that come through one `PortProxy`."""
 
-    def __init__(self, cookies: CookiePolicy, *, withhold_authorization: bool) -> None:
+    def __init__(
+        self,
+        cookies: CookiePolicy,
+        *,
+        withhold_authorization: bool,
+        withhold_headers: Iterable[str] = (),
+    ) -> None:
         self._cookies = cookies
         self._withhold_authorization = withhold_authorization
+        self._withheld = HeaderNames("withhold_headers", withhold_headers)
         self._kept: dict[object, Fields] = {}
 
     def of(self, environ: WSGIEnvironment, view: View) -> Fields:
@@ -64,7 +80,9 @@ class RequestFields:
         fields = self._kept.get(key)
         if fields is None:
             # Of nothing but what is in the key: none can be another visitor's, or another place's.
-            fields = self._made(dict(zip(names, values, strict=True)), view.at(""))
+            made_of = dict(zip(names, values, strict=True))
+            made_of["wsgi.multiprocess"] = environ.get("wsgi.multiprocess")  # always the same
+            fields = self._made(made_of, view.at(""))
             # No handshake comes twice: its key is a new one each time (RFC 6455 section 4.1).
             if not websocket and sum(map(len, filter(None, values))) <= _LONGEST:
                 if len(self._kept) >= _KEPT:
@@ -73,8 +91,13 @@ class RequestFields:
         return fields
 
     def _made(self, environ: WSGIEnvironment, view: View) -> Fields:
-        withhold = self._withhold_authorization
-        headers = request_headers(environ, view, self._cookies, withhold_authorization=withhold)
+        headers = request_headers(
+            environ,
+            view,
+            self._cookies,
+            withhold_authorization=self._withhold_authorization,
+            withheld=self._withheld,
+        )
         headers.append(via(environ))
         if view.target.websocket:
             headers += UPGRADE_FIELDS
@@ -86,3 +109,30 @@ def _read(keys: tuple[str, ...]) -> tuple[tuple[str, ...], list[bool]]:
     """The keys of an environ that the fields are made of; of each key whether it is one."""
     are_read = [key.startswith("HTTP_") or key in _READ for key in keys]
     return tuple(compress(keys, are_read)), are_read
+
+
+class ResponseFields:
+    """Those of the answers that come through one `PortProxy`."""
+
+    def __init__(self, cookies: CookiePolicy, *, drop_response_headers: Iterable[str] = ()) -> None:
+        self._cookies = cookies
+        self._dropped = HeaderNames("drop_response_headers", drop_response_headers)
+
+    def of(
+        self, fields: Headers, view: View, environ: WSGIEnvironment, *, needs_path: bool
+    ) -> Headers:
+        """The fields for the visitor. `needs_path` as in `CookiePolicy.for_visitor`."""
+        return response_headers(
+            fields,
+            view,
+            self._cookies,
+            needs_path=needs_path,
+            visitors_cookies=environ.get("HTTP_COOKIE", ""),
+            visitor=partial(visitor_of, environ),
+            processes=partial(server_processes, environ),
+            dropped=self._dropped,
+        )
+
+    def early_hints(self, environ: WSGIEnvironment, view: View) -> Callable[[Headers], None] | None:
+        """What passes on a 103, if anything."""
+        return early_hints(environ, view, self._dropped)

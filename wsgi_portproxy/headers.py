@@ -14,9 +14,12 @@ from itertools import compress
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from .cookies import MAX_SET_COOKIES, CookiePolicy, copied_bytes
-from .locate import is_browser
+from .cookie_limits import MAX_SET_COOKIES
+from .cookies import CookiePolicy
+from .copies import copied, set_copies
+from .locate import Target, is_browser
 from .rewrite import View
+from .set_cookie import SetCookie, parse_set_cookie
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -44,13 +47,26 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-auth-email",
     "x-auth-groups",
     "x-auth-roles",
-    "x-authenticated-user",
-    "x-webauth-user",
+    "x-user",
+    "x-username",
+    "x-user-id",
+    "x-user-name",
+    "x-user-email",
+    "x-user-groups",
+    "x-user-roles",
+    "x-email",
+    "x-groups",
+    "x-userinfo",  # Kong's OIDC plugin, lua-resty-openidc
+    "x-anonymous-consumer",  # Kong
     "x-proxy-user",
     "x-ms-client-principal",
-    "x-client-cert",
     "x-client-dn",
     "x-client-verify",
+    "x-arr-clientcert",  # Azure
+    "client-cert",  # RFC 9440, as the next
+    "client-cert-chain",
+    "x-endpoint-api-userinfo",  # Google's API gateways, as the next
+    "x-apigateway-api-userinfo",
     # Where the visitor is.
     "x-real-ip",
     "x-client-ip",
@@ -59,6 +75,11 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "true-client-ip",
     "cf-connecting-ip",
     "fastly-client-ip",
+    "fly-client-ip",
+    "do-connecting-ip",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-nf-client-connection-ip",
     "x-originating-ip",
     # What is asked for, and at which address; would bypass what was judged.
     "x-rewrite-url",
@@ -69,6 +90,7 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-scheme",
     "x-url-scheme",
     "front-end-https",
+    "x-sendfile-type",  # how the service is to hand files to its front-end (Rack); as the next two
     # Another method than was judged.
     "x-http-method-override",
     "x-http-method",
@@ -88,6 +110,29 @@ NOT_TO_SERVICE_PREFIXES = (
     "tailscale-user-",
     "ssl-client-",
     "x-ssl-",
+    "x-client-cert",
+    "x-amzn-mtls-",
+    "x-authenticated-",  # Kong's -Userid and -Scope, and others' -User
+    "x-consumer-",  # Kong, as the next
+    "x-credential-",
+    "x-webauth-",  # Grafana, Gitea
+    "x-authelia-",
+    "x-vouch-",
+    "x-shib-",
+    "x-appengine-user-",
+    "x-saml-",
+    "x-sso-",
+    "oidc-",  # mod_auth_openidc: OIDC_CLAIM_sub, OIDC_access_token
+    "shib-",  # Shibboleth
+    "mellon-",
+    "kubeflow-",
+    "impersonate-",  # Kubernetes
+    "rstudio-connect-",  # Posit Connect's -Credentials, as the next
+    "posit-connect-",
+    "teleport-",
+    "wl-proxy-",  # WebLogic
+    "x-envoy-",  # Envoy: orders to it, and whom it believes to come from inside
+    "x-accel-",  # nginx: where a service's files are, and orders to it
     # Proof for the wrapped app of who the visitor is: as good as its session cookie.
     "cf-access-",
     "x-amzn-oidc-",
@@ -117,9 +162,18 @@ NOT_TO_VISITOR = HOP_BY_HOP | {
     "critical-ch",
     "origin-agent-cluster",
     "set-login",
+    "idp-signin-status",
+    "shared-storage-write",
+    "observe-browsing-topics",
+    "activate-storage-access",
     "use-as-dictionary",  # RFC 9842: for every URL of the origin that it cares to name
     "cache-control",  # ours, made private
     "cache-tag",  # instructions to shared caches, against `private`; more in the prefixes
+    "cache-tags",
+    "xkey",
+    "x-xkey",
+    "x-cache-tags",
+    "x-key",
 }
 NOT_TO_VISITOR_PREFIXES = (
     "x-accel-",  # nginx: internal redirects to the app's protected files
@@ -127,9 +181,16 @@ NOT_TO_VISITOR_PREFIXES = (
     "x-lighttpd-",
     "x-litespeed-",
     "x-reproxy-",
+    "x-envoy-",
     "public-key-pins",
+    "secure-session-",  # binds the origin's sessions to this device (DBSC), as the next
+    "sec-session-",
+    "attribution-reporting-",
+    "ad-auction-",
     "surrogate-",
     "edge-",
+    "netlify-",
+    "akamai-",
     "proxy-",  # between a proxy and its client
     "x-portproxy-",
 )
@@ -143,8 +204,34 @@ _SAY_NOTHING = frozenset({"", "close", "keep-alive"})  # of other fields
 _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
 
 
+class HeaderNames:
+    """Names of header fields that a deployment gives: `X-Corp-User`, or `X-Corp-*` for all that
+    begin so. They are compared as those of the tables here.
+
+    Raises `TypeError` or `ValueError`, with the name of the `setting`.
+    """
+
+    def __init__(self, setting: str, names: Iterable[str]) -> None:
+        if isinstance(names, str):
+            raise TypeError(f"{setting} must be a collection of names, not one string")
+        given = [*names]
+        for name in given:
+            if _TOKEN.fullmatch(name) is None or "*" in name[:-1] or name == "*":
+                raise ValueError(f"{setting} takes names such as X-User or X-User-*: {name!r}")
+        self._names = frozenset(_canonical(one) for one in given if not one.endswith("*"))
+        self._prefixes = tuple(_canonical(one[:-1]) for one in given if one.endswith("*"))
+
+    def match(self, canonical: str) -> bool:
+        return canonical in self._names or canonical.startswith(self._prefixes)
+
+
 def request_headers(
-    environ: WSGIEnvironment, view: View, cookies: CookiePolicy, *, withhold_authorization: bool
+    environ: WSGIEnvironment,
+    view: View,
+    cookies: CookiePolicy,
+    *,
+    withhold_authorization: bool,
+    withheld: HeaderNames | None = None,
 ) -> Headers:
     """The fields for the service but those that announce the body. Nothing is added for show.
 
@@ -153,25 +240,32 @@ def request_headers(
     """
     # Most of an environ is no field. Those that pass are picked out without a loop of our own: this
     # runs for every request, over some thirty keys.
-    names = _names_to_service(tuple(environ))
+    names = _names_to_service(tuple(environ), withheld)
     pairs = zip(names, environ.values(), strict=True)
     passing: Iterable[tuple[str, str]] = compress(pairs, names)
     named = _connection_options(environ.get("HTTP_CONNECTION", ""))
     if not named <= _SAY_NOTHING:
         passing = [field for field in passing if _canonical(field[0]) not in named]
     headers = [("Host", view.authority), *passing]
-    if content_type := environ.get("CONTENT_TYPE"):
+
+    def is_withheld(canonical: str) -> bool:
+        return withheld is not None and withheld.match(canonical)
+
+    if (content_type := environ.get("CONTENT_TYPE")) and not is_withheld("content-type"):
         headers.append(("Content-Type", content_type))
-    if cookie := environ.get("HTTP_COOKIE"):
-        target = view.target
-        cookie = cookies.for_service(cookie, target.port, astray=target.form == "stray")
-        if cookie.strip():
-            headers.append(("Cookie", cookie))
-    if (origin := environ.get("HTTP_ORIGIN")) is not None:
+    if (cookie := environ.get("HTTP_COOKIE")) and not is_withheld("cookie"):
+        port = view.target.port
+        kept = cookies.for_service(cookie, port, of_this_host=view.of_this_host)
+        if view.target.form == "stray" and (copies := copied(cookie, port)):
+            kept = f"{kept}; {copies}" if kept.strip() else copies
+        if kept.strip():
+            headers.append(("Cookie", kept))
+    if (origin := environ.get("HTTP_ORIGIN")) is not None and not is_withheld("origin"):
         headers.append(("Origin", view.origin_to_service(origin)))
-    if (referer := environ.get("HTTP_REFERER")) is not None:
+    if (referer := environ.get("HTTP_REFERER")) is not None and not is_withheld("referer"):
         headers.append(("Referer", view.referer_to_service(referer)))
     authorization = environ.get("HTTP_AUTHORIZATION")
+    withhold_authorization = withhold_authorization or is_withheld("authorization")
     if authorization is not None and not withhold_authorization and "authorization" not in named:
         headers.append(("Authorization", authorization))
     if remote := environ.get("REMOTE_ADDR"):
@@ -195,13 +289,17 @@ def response_headers(
     *,
     needs_path: bool,
     visitors_cookies: str = "",
+    visitor: Callable[[], str] = str,
+    processes: Callable[[], int] = lambda: 1,
+    dropped: HeaderNames | None = None,
 ) -> Headers:
     """The fields for the visitor: the service's, mapped, without what speaks to others than this
     page. `needs_path` as in `CookiePolicy.for_visitor`; `visitors_cookies`: the Cookie field of the
-    request. Content-Length is kept once."""
-    pass_as_they_are, are_looked_at = _fates(tuple(map(_NAME_OF, fields)))
+    request; `visitor`: who it is, as in `CookieLimits.allow`; `processes`: how many the server has.
+    Content-Length is kept once."""
+    pass_as_they_are, are_looked_at = _fates(tuple(map(_NAME_OF, fields)), dropped)
     headers: Headers = [*compress(fields, pass_as_they_are)]
-    cache_control, connection, lengths, set_cookies, copied = [], [], [], 0, None
+    cache_control, connection, lengths, set_cookies = [], [], [], []
     for name, value in compress(fields, are_looked_at):
         canonical = _canonical(name)
         if canonical == "content-length":
@@ -211,22 +309,66 @@ def response_headers(
         elif canonical == "cache-control":
             cache_control.append(value)
         elif canonical == "set-cookie":
-            scoped = cookies.for_visitor(value, view.target, needs_path=needs_path)
-            if scoped and view.strays:
-                copied = copied_bytes(visitors_cookies) if copied is None else copied
-                copies = cookies.for_handshakes(value, view.target, view.root, copied=copied)
-                copied += sum(map(len, copies))
-                scoped += copies
-            if len(scoped) + set_cookies <= MAX_SET_COOKIES:
-                headers += [(name, one) for one in scoped]
-                set_cookies += len(scoped)
+            if name.lower() == canonical:  # nobody reads it by another spelling
+                set_cookies.append(value)
         elif canonical in _MAPPED:
             headers.append((name, _MAPPED[canonical](view, value)))
         elif _KEPT_IF[canonical](view, value):
             headers.append((name, value))
     if connection and not (named := _connection_options(",".join(connection))) <= _SAY_NOTHING:
         headers = [field for field in headers if _canonical(field[0]) not in named]
+    if set_cookies:
+        headers += _set_cookies(
+            set_cookies, view, cookies, needs_path, visitors_cookies, visitor(), processes()
+        )
     return [*headers, *lengths[:1], ("Cache-Control", private(cache_control))]
+
+
+def _set_cookies(
+    values: list[str],
+    view: View,
+    cookies: CookiePolicy,
+    needs_path: bool,
+    visitors_cookies: str,
+    visitor: str,
+    processes: int,
+) -> Headers:
+    """The Set-Cookie fields of an answer that sets some, as many as services may have."""
+    target = view.target
+    visitor = f"{cookies.withheld_of(visitors_cookies)}\n{visitor}"
+    pages, sent = None, {}
+    if target.form == "query":
+        pages = target.prefix
+        there = cookies.for_service(visitors_cookies, target.port).split(";")
+        sent = {pair.partition("=")[0].strip(" \t"): len(pair) for pair in there}
+    headers: Headers = []
+    passed = []
+    for value in values:
+        scoped = cookies.for_visitor(
+            value, target, needs_path=needs_path, of_this_host=view.of_this_host
+        )
+        if not scoped or len(headers) + len(scoped) > MAX_SET_COOKIES:
+            continue
+        made = [_with_path(parse_set_cookie(one, ""), target) for one in scoped]
+        if all(
+            cookies.limits.allow(visitor, one, pages=pages, sent=sent, processes=processes)
+            for one in made
+        ):
+            headers += [("Set-Cookie", one) for one in scoped]
+            passed.append(value)
+    if passed and view.strays:
+        copies = set_copies(passed, view, cookies, visitors_cookies=visitors_cookies)
+        if copies is not None:
+            headers.append(("Set-Cookie", copies))
+    return headers
+
+
+def _with_path(cookie: SetCookie, target: Target) -> SetCookie:
+    """With the Path that browsers take where none is said (RFC 6265 section 5.1.4)."""
+    if cookie.path.startswith("/"):
+        return cookie
+    visited = target.prefix + target.path.partition("?")[0]
+    return cookie._replace(path=visited.rpartition("/")[0])
 
 
 def _names_no_ambient_login(view: View, value: str) -> bool:
@@ -257,8 +399,32 @@ _LOOKED_AT = frozenset(
 )
 
 
-def early_hints(environ: WSGIEnvironment, view: View) -> Callable[[Headers], None]:
-    """Passes on what of a 103 may reach the visitor: Link (RFC 8297), which browsers act on."""
+# By what a visitor is told from others beside the app's cookies, and what no service can change.
+_VISITOR = (
+    "REMOTE_USER",
+    "REMOTE_ADDR",
+    "HTTP_REMOTE_USER",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_USER",
+    "HTTP_X_REMOTE_USER",
+    "HTTP_USER_AGENT",
+)
+
+
+def visitor_of(environ: WSGIEnvironment) -> str:
+    """Who made a request, as far as its fields tell: the same for all that a browser asks for."""
+    return "\n".join(str(environ.get(key, "")) for key in _VISITOR)
+
+
+def early_hints(
+    environ: WSGIEnvironment, view: View, dropped: HeaderNames | None = None
+) -> Callable[[Headers], None] | None:
+    """Passes on what of a 103 may reach the visitor: Link (RFC 8297), which browsers act on.
+
+    None where the server has no way to, or the deployment drops the field.
+    """
+    if not environ.get("wsgi.early_hints") or (dropped is not None and dropped.match("link")):
+        return None
     send: Callable[[Headers], None] = environ["wsgi.early_hints"]
 
     def pass_on(fields: Headers) -> None:
@@ -308,18 +474,26 @@ def _canonical(name: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _fates(names: tuple[str, ...]) -> tuple[list[bool], list[bool]]:
+def _fates(names: tuple[str, ...], dropped: HeaderNames | None) -> tuple[list[bool], list[bool]]:
     """Of each field of an answer whether it passes whatever its value, and whether what becomes of
     it depends on its value. A service has the same fields in most of its answers."""
-    are_looked_at = [_canonical(name) in _LOOKED_AT for name in names]
-    return [*map(_passes_to_visitor, names)], are_looked_at
+    are_looked_at = [_is_looked_at(name, dropped) for name in names]
+    return [_passes_to_visitor(name, dropped) for name in names], are_looked_at
 
 
-def _passes_to_visitor(name: str) -> bool:
+def _is_looked_at(name: str, dropped: HeaderNames | None) -> bool:
+    canonical = _canonical(name)
+    # Content-Length is the message's framing, whatever a deployment says of it.
+    is_dropped = dropped is not None and dropped.match(canonical)
+    return canonical in _LOOKED_AT and (canonical == "content-length" or not is_dropped)
+
+
+def _passes_to_visitor(name: str, dropped: HeaderNames | None) -> bool:
     """Whether a service's field passes, whatever its value."""
     canonical = _canonical(name)
     return not (
-        canonical in _LOOKED_AT
+        (dropped is not None and dropped.match(canonical))
+        or canonical in _LOOKED_AT
         or canonical in NOT_TO_VISITOR
         or canonical.startswith(NOT_TO_VISITOR_PREFIXES)
         or canonical.endswith("cdn-cache-control")  # RFC 9213, and each CDN has its own
@@ -327,12 +501,12 @@ def _passes_to_visitor(name: str) -> bool:
 
 
 @lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
-def _names_to_service(keys: tuple[str, ...]) -> list[str]:
+def _names_to_service(keys: tuple[str, ...], withheld: HeaderNames | None) -> list[str]:
     """`_name_to_service` of each key of an environ."""
-    return [_name_to_service(key) for key in keys]
+    return [_name_to_service(key, withheld) for key in keys]
 
 
-def _name_to_service(key: str) -> str:
+def _name_to_service(key: str, withheld: HeaderNames | None) -> str:
     """The field name for a WSGI key such as HTTP_ACCEPT; "" if it is none, or one that does not
     pass as it is. Names are the usual spelling, since WSGI does not hand over the visitor's."""
     if not key.startswith("HTTP_"):
@@ -340,6 +514,8 @@ def _name_to_service(key: str) -> str:
     name = "-".join(part.capitalize() for part in key[5:].split("_"))
     canonical = _canonical(name)
     if canonical in NOT_TO_SERVICE or canonical.startswith(NOT_TO_SERVICE_PREFIXES):
+        return ""
+    if withheld is not None and withheld.match(canonical):
         return ""
     if canonical in _FILTERED_TO_SERVICE or _TOKEN.fullmatch(name) is None:
         return ""

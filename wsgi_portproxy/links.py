@@ -5,12 +5,14 @@ Owns `url_for_port`, and how a request tells which `PortProxy` it came through.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 from .errors import PortProxyError, Refused
-from .locate import Locator, Target, is_navigation, with_port
+from .locate import Locator, Target, is_navigation, refuse_climbing, with_port
+from .mount import Mount
 from .rawtarget import quoted_script, raw_target
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 #: through, outermost first, each with the environ as it was there.
 ENVIRON_KEY = "wsgi_portproxy.links"
 _LAST_PORT = 65535
+_PATH = re.compile(r"/[\x21-\x7e]*")
 
 
 class Links:
@@ -56,6 +59,7 @@ class Links:
         params = {**self._params_of(environ), **given}
         if not mount.names <= params.keys():
             return None
+        _check_params(mount, params)
         host = self._locator.host
         if host is not None and (authority := host.authority(port, params, environ)) is not None:
             return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
@@ -81,6 +85,20 @@ class Links:
         return {} if params is None else params
 
 
+def _check_params(mount: Mount, params: Mapping[str, str]) -> None:
+    """Raises `ValueError` unless a URL with these parameters has these, and no others, in it."""
+    for name in sorted(mount.names):
+        if not isinstance(params[name], str):
+            raise ValueError(f"the mount's parameters are strings: {name}={params[name]!r}")
+    try:
+        segments = [unquote(one, "latin-1") for one in mount.filled(params)]
+        matched = mount.match(segments)
+    except (PortProxyError, UnicodeError):  # the latter: lone surrogates
+        matched = None
+    if matched is None or any(matched[name] != params[name] for name in mount.names):
+        raise ValueError("a parameter that the mount does not match, such as '', '..' or 'a/b'")
+
+
 #: An environ, or a framework's request that has it: webob's, werkzeug's, Flask's, Django's.
 EnvironOrRequest: TypeAlias = Any
 
@@ -96,8 +114,8 @@ def url_for_port(
     are left out are taken from the URL that is being answered.
 
     Says nothing about whether the visitor may use the port. Raises `LookupError` if the request did
-    not come through a `PortProxy`, `ValueError` for a port or path that is none, and if a parameter
-    of the mount is missing.
+    not come through a `PortProxy`, `ValueError` for a port or path that is none, for a parameter
+    that the mount would not match (an empty one, `..`, one with a slash), and if one is missing.
     """
     environ: Any = getattr(environ_or_request, "environ", environ_or_request)
     try:
@@ -108,8 +126,14 @@ def url_for_port(
         raise LookupError("this request did not come through a PortProxy")
     if type(port) is not int or not 0 < port <= _LAST_PORT:
         raise ValueError(f"not a port: {port!r}")
-    if not path.startswith("/"):
-        raise ValueError(f"the path must start with '/': {path!r}")
+    if _PATH.fullmatch(path) is None:
+        raise ValueError(
+            f"the path must start with '/' and be escaped as in a URL, in visible ASCII: {path!r}"
+        )
+    try:
+        refuse_climbing(path.partition("?")[0].partition("#")[0])
+    except PortProxyError:
+        raise ValueError(f"the path leads out of the service: {path!r}") from None
     for links, seen in reversed(ways):
         url: str | None = links.url(seen, port, path, params)
         if url is not None:

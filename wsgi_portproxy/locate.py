@@ -30,6 +30,7 @@ Form = Literal["query", "path", "host", "stray"]
 _UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
 # `0` is a well-formed number outside every range, hence allowed here and refused by the range.
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
+_LONGEST_ACCEPT = 8192  # characters; browsers send some 150
 # What we can answer with ourselves. The first is for those who say nothing, such as curl.
 _OFFERED = ("text/plain", "application/json", "text/html")
 
@@ -257,12 +258,17 @@ def is_browser(environ: WSGIEnvironment) -> bool:
     return agent.startswith("Mozilla/")
 
 
-@lru_cache(maxsize=64)
 def preferred_type(accept: str) -> str:
     """The media type of `_OFFERED` that an Accept header asks for (RFC 9110 section 12.5.1).
 
     Of two that it values alike, the one that it names: `*/*` beside a name is there for the rest.
+    Of a long one the beginning counts: anybody may send it, and reading one of 800 KB takes 0.6 s.
     """
+    return _preferred_type(accept[:_LONGEST_ACCEPT])
+
+
+@lru_cache(maxsize=64)
+def _preferred_type(accept: str) -> str:
     quality = dict(create_accept_header(accept or None).acceptable_offers(_OFFERED))
     named = accept.lower()
     if not quality and "+json" in named:  # application/problem+json and its like

@@ -20,21 +20,22 @@ from .cookies import DEFAULT_WITHHELD, CookiePolicy
 from .error_page import error_response
 from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
 from .exchange import UpstreamRequest
-from .fields import RequestFields, fields_of
-from .headers import early_hints
+from .fields import RequestFields, ResponseFields, fields_of
+from .hosts import Hosts
 from .links import Links
 from .locate import Locator, Target, is_websocket
 from .metrics import OnRequest, loggable
 from .mount import Mount
 from .origin import check_same_origin, own_origin
 from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter, Pages, asking_for_plain_text
-from .ports import DEFAULT_PORTS, AllowedPorts, PortPolicy
+from .ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, check_no_loop
 from .rawtarget import quoted_script
 from .redirects import follow_redirects
 from .respond import moved, respond
 from .rewrite import View
 from .servers import VisitorSocket, client_socket
 from .settings import Identity, PerPort, StripMount
+from .stats import Stats, stats_of
 from .strays import Strays, asks_app_first, at_location, is_start_page, keep_from_straying
 from .tunnel.tunnels import Tunnels
 from .upload import upload_of
@@ -66,11 +67,20 @@ class PortProxy:
         16006`) as the base path; also a callable that is given the `Target`, see `StripMount`.
     identity: what a service is told of its address: `"local"` (`Host: localhost:16006`) or
         `"external"` (what the visitor sees); also by port, see `Identity`.
+    hosts: the host names that this site answers to, such as `["app.example.com"]`, or
+        `".example.com"` for it and all below it; by any other, a request for a port is 421. None:
+        any, but none is `"local"` that is no loopback name or address, nor allowed by the app's
+        framework where `contrib`'s authorizers know that.
     page_adapters: what corrects the base URLs that services write into their pages; see
         `PageAdapter`. Empty: pages are never looked at.
     withhold_cookies: names of the app's own cookies, never sent to a service nor set by one. What
         the authorizer knows to be such (its attribute of the same name) is added.
     withhold_authorization: whether the Authorization field is the app's own too.
+    withhold_headers: names of further fields that are never sent to a service, `X-Corp-User` or
+        `X-Corp-*`: those by which your front-end says who the visitor is.
+    drop_response_headers: likewise of a service's answers: orders to your front-end.
+    early_hints: whether a service's 103 (RFC 8297) is passed on, where the server can. nginx before
+        1.29 takes it for the answer, and its own rules for headers miss what follows.
     ipv6: whether a service that listens on [::1] only is reached there.
     connect_timeout: seconds for a service to accept a connection.
     head_timeout: seconds for the head of its answer to come, connecting and the redirects that are
@@ -84,6 +94,7 @@ class PortProxy:
     on_request: called with what became of each request, for metrics; see `OnRequest`.
     max_tunnels: WebSockets, and streams that left their thread, open at a time in a process; None:
         half of its descriptors, less some.
+    max_tunnels_per_port: of those, to one port; None: a quarter.
     tunnel_idle_timeout: seconds of silence after which a WebSocket is cut.
     handover_after: seconds after which a response that still streams leaves its thread (an event
         stream at its first block); None: never. Where the server allows it, else it stays.
@@ -106,9 +117,13 @@ class PortProxy:
         strays: bool = True,
         strip_mount: StripMount = True,
         identity: Identity = "local",
+        hosts: Iterable[str] | None = None,
         page_adapters: Iterable[PageAdapter] = DEFAULT_PAGE_ADAPTERS,
         withhold_cookies: Iterable[str] = DEFAULT_WITHHELD,
         withhold_authorization: bool = False,
+        withhold_headers: Iterable[str] = (),
+        drop_response_headers: Iterable[str] = (),
+        early_hints: bool = False,
         ipv6: bool = False,
         connect_timeout: float = 3.0,
         head_timeout: float = 60.0,
@@ -117,6 +132,7 @@ class PortProxy:
         max_request_body: int | None = None,
         on_request: OnRequest | None = None,
         max_tunnels: int | None = None,
+        max_tunnels_per_port: int | None = None,
         tunnel_idle_timeout: float = 3600.0,
         tunnels_require_origin: bool = False,
         handover_after: float | None = 1.0,
@@ -139,15 +155,23 @@ class PortProxy:
         self._strays = Strays(self._locator, promote=promote) if strays and not isolate else None
         self._strip_mount = PerPort("strip_mount", strip_mount, (True, False))
         self._identity = PerPort("identity", identity, ("local", "external"))
+        self._hosts = Hosts(hosts, _names(getattr(authorizer, "hosts", ())))
         self._pages = Pages(page_adapters)
         self._cookies = CookiePolicy(withhold_cookies).adding(
             getattr(authorizer, "withhold_cookies", ())
         )
         self._request_fields = RequestFields(
-            self._cookies, withhold_authorization=withhold_authorization
+            self._cookies,
+            withhold_authorization=withhold_authorization,
+            withhold_headers=withhold_headers,
         )
+        self._response_fields = ResponseFields(
+            self._cookies, drop_response_headers=drop_response_headers
+        )
+        self._early_hints = early_hints
         self._tunnels = Tunnels(
             max_tunnels=max_tunnels,
+            max_tunnels_per_port=max_tunnels_per_port,
             idle_timeout=tunnel_idle_timeout,
             require_origin=tunnels_require_origin,
             handover_after=handover_after,
@@ -169,6 +193,7 @@ class PortProxy:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ = self._links.added_to(environ)
         try:
+            check_no_loop(environ)
             target = self._locator.locate(environ)  # 1
             answer = self._astray(environ) if target is None else self._serve(target, environ)
         except PortProxyError as error:
@@ -181,7 +206,9 @@ class PortProxy:
         that port in it."""
         visitor = client_socket(environ)
         with Account(self._accounts, target, environ) as account:
-            self._ports.check(target, environ, visitor)  # 2
+            if target.form != "host":  # whose names are the deployment's
+                self._hosts.check(environ)  # 2
+            self._ports.check(target, environ)
             check_same_origin(environ, target)
             if target.websocket:
                 self._tunnels.check(environ, target)
@@ -193,6 +220,7 @@ class PortProxy:
             if refusal is not None:
                 account.end(refusal.status, "refused")
                 return keep_from_straying(refusal) if self._strays else refusal
+            self._ports.check_not_own(target, environ, visitor)
             if self._isolate and target.form != "host":
                 return moved(307, self._links.at_host(target, environ), [], account)
             hints = self._strays.remember(target, environ) if self._strays else []
@@ -202,11 +230,15 @@ class PortProxy:
             view = self._view(target, environ)
             response, view = self._forward(view, environ, visitor, account)  # 4
             if response.status == 101:
-                return self._tunnels.carry(response, view, self._cookies, environ, account)  # 5
+                return self._tunnels.carry(  # 5
+                    response, view, self._response_fields, environ, account
+                )
             if target.form == "stray":  # a handshake: all else was sent elsewhere
                 response.close()
                 raise NotFound("There is no such page.", detail="not switched to a WebSocket")
-            return respond(response, view, self._cookies, self._tunnels, hints, account)  # 5
+            return respond(  # 5
+                response, view, self._response_fields, self._tunnels, hints, account
+            )
 
     def _astray(self, environ: WSGIEnvironment) -> WSGIApplication:
         """The answer to a request that names no port: the wrapped app's, or that of the service
@@ -250,6 +282,9 @@ class PortProxy:
     def _view(self, target: Target, environ: WSGIEnvironment) -> View:
         """How the URLs of this request look to the service. Raises `SettingFailed`."""
         external = self._identity.of(target) == "external"
+        if not external and target.form != "host" and not self._hosts.knows(environ):
+            self._hosts.warn_of_unknown(environ)
+            external = True
         origin = own_origin(environ)
         return View(
             target,
@@ -277,6 +312,7 @@ class PortProxy:
             fields = fields_of(asking_for_plain_text(fields.headers))
         if upload is not None:
             fields = fields.adding(upload.header)
+        hints = self._response_fields.early_hints(environ, view) if self._early_hints else None
         request = UpstreamRequest(
             target.port, environ["REQUEST_METHOD"], view.request_target, fields, target.websocket
         )
@@ -286,7 +322,7 @@ class PortProxy:
             upload,
             deadline=deadline,
             visitor=visitor,
-            early_hints=early_hints(environ, view) if environ.get("wsgi.early_hints") else None,
+            early_hints=hints,
         )
         if adapts:
             self._pages.adapt(response, view)
@@ -298,9 +334,21 @@ class PortProxy:
 
         return follow_redirects(response, request, view, self._cookies, send)
 
+    def stats(self) -> Stats:
+        """What this process holds now, see `Stats`. Cheap: to be asked every second, if need be."""
+        return stats_of(self._accounts.caps)
+
     def close(self) -> None:
         """Close the idle connections to services, at the end of tests for instance."""
         self._upstream.close()
+
+
+def _names(given: object) -> list[str]:
+    """What an authorizer says of itself, which may be any callable, if it is a collection of
+    names."""
+    if not isinstance(given, (set, frozenset, list, tuple)):
+        return []
+    return [one for one in given if isinstance(one, str)]
 
 
 def _log(error: PortProxyError) -> None:

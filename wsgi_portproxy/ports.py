@@ -6,6 +6,7 @@ Owns the allowed ports and the rule that nobody is ever connected to the wrapped
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 from collections.abc import Callable, Container, Iterable
 from functools import lru_cache
@@ -43,13 +44,11 @@ class PortPolicy:
         self._container = allowed if hasattr(allowed, "__contains__") else None
         self._own_ports: dict[str, frozenset[int]] = {}  # by SERVER_PORT
 
-    def check(
-        self, target: Target, environ: WSGIEnvironment, visitor: VisitorSocket | None
-    ) -> None:
-        """Return if the request may go on. `visitor`: its connection, if the server shows it.
+    def check(self, target: Target, environ: WSGIEnvironment) -> None:
+        """Return if the request may go on.
 
-        Raises `MethodNotAllowed`, `PortNotAllowed`, `Loop` for our own port, and
-        `AuthorizerFailed` if the callable, or what it returned, raised.
+        Raises `MethodNotAllowed`, `PortNotAllowed`, and `AuthorizerFailed` if the callable, or what
+        it returned, raised.
         """
         if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
             raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} is not forwarded to a service.")
@@ -57,14 +56,15 @@ class PortPolicy:
         allowed = self._allowed_for(target) if self._container is None else self._container
         if not (0 < port <= _LAST_PORT and _holds(allowed, port)):
             raise PortNotAllowed(f"Port {port} is outside allowed range{describe(allowed)}")
-        if "HTTP_VIA" in environ and pseudonym(environ) in environ["HTTP_VIA"]:
+
+    def check_not_own(
+        self, target: Target, environ: WSGIEnvironment, visitor: VisitorSocket | None
+    ) -> None:
+        """Return unless the server itself listens on the port. Raises `Loop`; so this is for those
+        to know who may use ports. `visitor`: its connection, if the server shows it."""
+        if target.port in self._known_own_ports(environ, visitor):
             raise Loop(
-                f"The service on port {port} sends requests back to this application.",
-                "It forwards to the address it was asked through.",
-            )
-        if port in self._known_own_ports(environ, visitor):
-            raise Loop(
-                f"Port {port} is the one that this application itself listens on.",
+                f"Port {target.port} is the one that this application itself listens on.",
                 "Start your service on another port.",
             )
 
@@ -73,8 +73,8 @@ class PortPolicy:
     ) -> frozenset[int]:
         """As `own_ports`, which asks the system: once for each port that the server says it has.
 
-        One that listens on several behind a front-end that says the same of all may learn of one
-        only. A request that goes round is still known by its Via. Only what a connection told is
+        One that listens on several may learn of the others never. A request that goes round is
+        still known by its Via, see `check_no_loop`. Only what a connection told is
         kept: that of a visitor who is gone says nothing of the next one's.
         """
         told = environ.get("SERVER_PORT", "")
@@ -124,6 +124,21 @@ def own_ports(environ: WSGIEnvironment, sock: VisitorSocket | None) -> frozenset
     return frozenset(ports)
 
 
+def check_no_loop(environ: WSGIEnvironment) -> None:
+    """Return unless the request was sent by this server itself (RFC 9110 section 7.6.3).
+
+    To be asked of every request, one for the app itself too: by way of a front-end's port, or of
+    one that the server listens on besides, the app would be opened as a service, from 127.0.0.1,
+    with a visitor's fields. Raises `Loop`.
+    """
+    if "HTTP_VIA" in environ and pseudonym(environ) in environ["HTTP_VIA"]:
+        raise Loop(
+            "This address leads back to this application.",
+            "The port is the application's own, or the service forwards to the address that it "
+            "was asked through.",
+        )
+
+
 def via(environ: WSGIEnvironment) -> tuple[str, str]:
     """The Via field for the service: what came, and us (RFC 9110 section 7.6.3)."""
     ours = f"1.1 {pseudonym(environ)}"
@@ -132,17 +147,28 @@ def via(environ: WSGIEnvironment) -> tuple[str, str]:
 
 
 def pseudonym(environ: WSGIEnvironment) -> str:
-    """Our name in Via: the same in all workers of a server, another for another machine's.
+    """Our name in Via: the same in all workers of a server and on all of its ports, another for
+    another server's, also on this machine.
 
-    From the host name, which is not told, and the port that the server listens on.
+    From the host name, which is not told, and the process: of several workers, their parent.
     """
-    return f"portproxy-{_digest(environ.get('SERVER_PORT', ''))}"
+    return f"portproxy-{_digest(os.getppid() if environ.get('wsgi.multiprocess') else os.getpid())}"
 
 
 @lru_cache(maxsize=16)
-def _digest(server_port: str) -> str:
-    name = f"{socket.gethostname()}:{server_port}"
+def _digest(process: int) -> str:
+    name = f"{socket.gethostname()}:{process}:{_start_of(process)}"
     return hashlib.sha256(name.encode("utf-8")).hexdigest()[:12]
+
+
+def _start_of(process: int) -> str:
+    """When a process began, since its number may be another's later, and in each container is the
+    same; "" where the system does not tell (proc(5), field 22)."""
+    try:
+        with open(f"/proc/{process}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
 
 
 def describe(allowed: Container[int]) -> str:

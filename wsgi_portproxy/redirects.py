@@ -6,12 +6,7 @@ within the same port only: another port would need another verdict, another host
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
-from typing import NamedTuple
-
-from werkzeug.http import parse_date
 
 from .answer import UpstreamResponse
 from .cookies import CookiePolicy
@@ -19,10 +14,10 @@ from .exchange import UpstreamRequest
 from .fields import fields_of
 from .headers import Headers
 from .rewrite import View
+from .set_cookie import parse_set_cookie
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110 section 15.4, those with a Location
-_NOT_POSITIVE = re.compile(r"0+|-[0-9]+", re.ASCII)  # a Max-Age that removes the cookie
 
 
 def follow_redirects(
@@ -74,15 +69,6 @@ def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: 
     return view.redirect_path(location[0])
 
 
-class _Cookie(NamedTuple):
-    """A cookie that an answer set: `pair` is its `name=value`, `path` as the service sees it."""
-
-    name: str
-    pair: str
-    path: str
-    expired: bool
-
-
 def _with_cookies(headers: Headers, set_cookies: Iterable[str], view: View) -> Headers:
     """The request's fields with the cookies that answers set: added, replaced or removed."""
     resource = view.target.path.partition("?")[0]
@@ -90,7 +76,7 @@ def _with_cookies(headers: Headers, set_cookies: Iterable[str], view: View) -> H
         pair.strip() for name, value in headers if name == "Cookie" for pair in value.split(";")
     ]
     for line in set_cookies:
-        cookie = _parse(line, view.target.prefix)
+        cookie = parse_set_cookie(line, view.target.prefix)
         if not _covers(cookie.path, resource):
             continue
         pairs = [pair for pair in pairs if pair.partition("=")[0].strip() != cookie.name]
@@ -98,31 +84,6 @@ def _with_cookies(headers: Headers, set_cookies: Iterable[str], view: View) -> H
             pairs.append(cookie.pair)
     others = [field for field in headers if field[0] != "Cookie"]
     return [*others, ("Cookie", "; ".join(pairs))] if pairs else others
-
-
-def _parse(line: str, prefix: str) -> _Cookie:
-    """A Set-Cookie value (RFC 6265 section 5.2)."""
-    pair, *rest = line.split(";")
-    attributes = {}
-    for attribute in rest:
-        name, _, value = attribute.partition("=")
-        attributes[name.strip().lower()] = value.strip()
-    path = attributes.get("path", "").strip('"')
-    if path == prefix or path.startswith(prefix + "/"):
-        path = path[len(prefix) :] or "/"
-    if "max-age" in attributes:  # counts before Expires
-        expired = _NOT_POSITIVE.fullmatch(attributes["max-age"]) is not None
-    else:
-        expired = _is_past(attributes.get("expires", ""))
-    return _Cookie(pair.partition("=")[0].strip(), pair.strip(), path, expired)
-
-
-def _is_past(date: str) -> bool:
-    try:
-        moment = parse_date(date)
-    except OverflowError:  # its offset from UTC is beyond what can be counted
-        return False
-    return moment is not None and moment <= datetime.now(timezone.utc)
 
 
 def _covers(path: str, resource: str) -> bool:

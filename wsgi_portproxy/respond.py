@@ -18,9 +18,9 @@ from urllib3.exceptions import ProtocolError
 
 from .account import Account
 from .answer import UpstreamResponse
-from .cookies import CookiePolicy
 from .errors import PortProxyError
-from .headers import Headers, response_headers
+from .fields import ResponseFields
+from .headers import Headers
 from .locate import Target
 from .metrics import Ending, loggable
 from .rewrite import View
@@ -42,7 +42,7 @@ log = logging.getLogger("wsgi_portproxy")
 def respond(
     response: UpstreamResponse,
     view: View,
-    cookies: CookiePolicy,
+    fields: ResponseFields,
     tunnels: Tunnels,
     extra: Headers,
     account: Account,
@@ -55,11 +55,11 @@ def respond(
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            headers = _headers(response, view, cookies, environ) + extra
+            headers = _headers(response, view, fields, environ) + extra
+            leaving = departure(environ, start_response, response, tunnels)
             write = start_response(f"{response.status} {response.reason or ''}", headers)
             if response.is_whole:
                 return WholeBody(response, account)
-            leaving = departure(environ, start_response, response, tunnels)
             body = StreamedBody(response, account, write, leaving)
             if response.body_is_due():
                 body.send_head()  # it is news by itself: an event stream may stay silent for long
@@ -95,15 +95,10 @@ def moved(status: int, location: str, extra: Headers, account: Account) -> WSGIA
 
 
 def _headers(
-    response: UpstreamResponse, view: View, cookies: CookiePolicy, environ: WSGIEnvironment
+    response: UpstreamResponse, view: View, fields: ResponseFields, environ: WSGIEnvironment
 ) -> Headers:
-    headers = response_headers(
-        response.fields,
-        view,
-        cookies,
-        needs_path=view.target.form == "query" and _is_at_mount(view.target, environ),
-        visitors_cookies=environ.get("HTTP_COOKIE", ""),
-    )
+    needs_path = view.target.form == "query" and _is_at_mount(view.target, environ)
+    headers = fields.of(response.fields, view, environ, needs_path=needs_path)
     # RFC 9110 section 8.6: never on a 204.
     if response.status in (204, 304) and (response.status == 204 or is_gevent(environ)):
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]

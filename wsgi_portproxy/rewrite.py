@@ -59,6 +59,15 @@ class View(NamedTuple):
     root: str = ""
 
     @property
+    def is_https(self) -> bool:
+        return self.origin.startswith("https://")
+
+    @property
+    def of_this_host(self) -> bool:
+        """Whether a cookie can be the port's alone, by its name: see `CookiePolicy.for_visitor`."""
+        return self.target.form == "host" and self.is_https
+
+    @property
     def request_target(self) -> str:
         """What the service is asked for, in origin-form."""
         return self.base + self.target.path

@@ -8,16 +8,21 @@ that is not known, or that changed, is served by the plain words of the PEP.
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+
+_COUNTED_ANEW = 60.0  # seconds after which workers are counted again
 
 #: Bytes of a body.
 Block = bytes | memoryview
@@ -151,6 +156,11 @@ def _waitress_read_ahead(environ: WSGIEnvironment) -> bytes:
     return bytes(getattr(request, "header_plus", b""))
 
 
+def _waitress_hands_over(environ: WSGIEnvironment) -> bool:
+    # With it, waitress' own thread reads from a connection whose request is being served.
+    return not getattr(_waitress_channel(environ).adj, "channel_request_lookahead", 0)
+
+
 def _buffered_reader(environ: WSGIEnvironment) -> Any:
     """The io.BufferedReader over the visitor's socket, bare or within a server's limited one."""
     source = environ.get("wsgi.input")
@@ -205,13 +215,14 @@ class Adapter:
 
     socket: the server's socket object, or None if the request came through another server.
     read_ahead: takes what the server has read of the connection past the request's head.
-    runs_threads: whether threads of ours run while the server waits for requests.
+    hands_over: whether the connection is this request's alone, and threads of ours run while the
+        server waits for others.
     """
 
     name: str
     socket: Callable[[WSGIEnvironment], Any]
     read_ahead: Callable[[WSGIEnvironment], bytes]
-    runs_threads: Callable[[WSGIEnvironment], bool] = lambda environ: True
+    hands_over: Callable[[WSGIEnvironment], bool] = lambda environ: True
 
 
 #: The table: a server is added by one entry. That of the file object serves all servers that read
@@ -220,7 +231,7 @@ class Adapter:
 ADAPTERS = (
     Adapter("gunicorn", _gunicorn_socket, _gunicorn_read_ahead),
     Adapter("werkzeug", _werkzeug_socket, _buffered_read_ahead),
-    Adapter("waitress", _waitress_socket, _waitress_read_ahead),
+    Adapter("waitress", _waitress_socket, _waitress_read_ahead, _waitress_hands_over),
     Adapter("file object", _buffered_socket, _buffered_read_ahead),
     Adapter("uwsgi", _uwsgi_socket, lambda environ: b"", _uwsgi_runs_threads),
 )
@@ -282,6 +293,27 @@ def _cheroot_threads(thread: Any) -> int | None:
     # Its pool grows by nobody's order but the application's.
     count = getattr(getattr(getattr(thread, "server", None), "requests", None), "min", None)
     return count if isinstance(count, int) else None
+
+
+def server_processes(environ: WSGIEnvironment) -> int:
+    """How many processes serve the application beside each other, this one included.
+
+    PEP 3333 tells whether there are several. Those of gunicorn and uWSGI are the children of one
+    parent; 1 where that is not to be seen.
+    """
+    if not environ.get("wsgi.multiprocess"):
+        return 1
+    return _siblings(int(time.monotonic() / _COUNTED_ANEW))
+
+
+@lru_cache(maxsize=1)
+def _siblings(moment: int) -> int:
+    parent = os.getppid()
+    try:
+        with open(f"/proc/{parent}/task/{parent}/children") as children:
+            return max(1, len(children.read().split()))
+    except OSError:
+        return 1
 
 
 def is_tls(sock: object) -> bool:

@@ -19,17 +19,15 @@ from .errors import PortProxyError
 from .locate import Locator, Target, is_navigation, refuse_climbing
 from .origin import own_origin
 from .rawtarget import RawTarget, quoted_script, raw_target
+from .slots import SLOTS, slot_for
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# Services that a handshake is offered to, and that the browser is told to remember: each is one
-# request, and a cookie in all requests to the app.
-_REMEMBERED = 6
-_HINT = re.compile(
-    rf"(?:^|[;,])[ \t]*{re.escape(OWN_PREFIX)}([0-9]{{1,5}})=([0-9]{{13}})([^;,\s]*)"
-)
-_MAX_PREFIX = 512  # bytes of a prefix that are worth a cookie
+# Services that the browser is told to remember, and a handshake is offered to: as many as there are
+# slots. Each is one request, and a cookie in all requests to the app.
+_HINT = re.compile(rf"(?:^|[;,])[ \t]*{re.escape(OWN_PREFIX)}hint([0-9])=([0-9]{{13}})([^;,\s]*)")
+_MAX_PREFIX = 256  # bytes of a prefix that are worth a cookie
 # Referrer policies under which a request tells no more than its origin.
 _TELLING_NO_PATH = frozenset({"no-referrer", "origin", "strict-origin"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -79,7 +77,7 @@ class Strays:
             return []
         target_path = path if raw.query is None else f"{path}?{raw.query}"
         pages = [self._page(environ.get("HTTP_REFERER", ""), environ)]  # some clients tell it
-        for _, _, prefix in _hints(environ)[:_REMEMBERED]:
+        for _, _, prefix in _hints(environ)[:SLOTS]:
             pages.append(self._located(RawTarget(raw.script, prefix + "/", None)))
         targets = [
             page._replace(path=target_path, form="stray", websocket=True)
@@ -94,7 +92,7 @@ class Strays:
         """The Set-Cookie fields after which this browser's handshakes are offered to `target`.
 
         For a page in the path form that is opened, and for what it asks for astray: its handshakes
-        come next. One cookie for each port, since several pages may be opened at once.
+        come next. One cookie for each service, since several pages may be opened at once.
         """
         if target.form != "stray" and not is_navigation(environ):
             return []
@@ -103,17 +101,20 @@ class Strays:
         by_path = f"{self._locator.path_mark}{target.port}"
         if not self._promote and not prefix.endswith(by_path):
             prefix += by_path  # a page in the query form; handshakes do not mind which it is
-        if not prefix.endswith(by_path) or len(prefix) > _MAX_PREFIX:
+        quoted = quote(prefix)
+        if not prefix.endswith(by_path) or len(quoted) > _MAX_PREFIX:
             return []
         hints = _hints(environ)
-        if hints and hints[0][1:] == (target.port, prefix):
+        if hints and hints[0][2] == prefix:
             return []
-        others = [port for _, port, _ in hints if port != target.port]
-        fields = [_cookie(target.port, f"{_now():013d}{quote(prefix)}", script, environ)]
-        fields += [
-            _cookie(port, "", script, environ, expired=True) for port in others[_REMEMBERED - 1 :]
-        ]
-        return [("Set-Cookie", value) for value in fields]
+        mark = self._locator.path_mark
+        used = {slot: (_port_of(prefix, mark), opened) for opened, slot, prefix in hints}
+        slot = slot_for(target.port, used)
+        attributes = f"; Path={script}/; HttpOnly; SameSite=Lax"
+        if environ.get("wsgi.url_scheme") == "https":
+            attributes += "; Secure"
+        value = f"{OWN_PREFIX}hint{slot}={_now():013d}{quoted}{attributes}"
+        return [("Set-Cookie", value)]
 
     def _could_be_page(self, referer: str) -> bool:
         if self._locator.path_mark in referer:
@@ -190,19 +191,20 @@ def keep_from_straying(refusal: CapturedResponse) -> CapturedResponse:
 
 
 def _hints(environ: WSGIEnvironment) -> list[tuple[int, int, str]]:
-    """Milliseconds, port and prefix of what this browser remembers, the newest first."""
+    """Milliseconds, slot and prefix of what this browser remembers, the newest first."""
     found = _HINT.findall(environ.get("HTTP_COOKIE", "")[:65536])
-    hints = [(int(time_), int(port), unquote(prefix, "latin-1")) for port, time_, prefix in found]
+    hints = [
+        (int(opened), int(slot), unquote(prefix, "latin-1"))
+        for slot, opened, prefix in found
+        if int(slot) < SLOTS
+    ]
     return sorted(hints, reverse=True)
 
 
-def _cookie(
-    port: int, value: str, script: str, environ: WSGIEnvironment, *, expired: bool = False
-) -> str:
-    attributes = f"; Path={script}/; HttpOnly; SameSite=Lax"
-    if environ.get("wsgi.url_scheme") == "https":
-        attributes += "; Secure"
-    return f"{OWN_PREFIX}{port}={value}{attributes}{'; Max-Age=0' if expired else ''}"
+def _port_of(prefix: str, path_mark: str) -> int:
+    """The port at the end of a prefix of the path form; 0 for what was made up."""
+    port = prefix.rpartition(path_mark)[2]
+    return int(port) if port.isascii() and port.isdigit() else 0
 
 
 def _now() -> int:

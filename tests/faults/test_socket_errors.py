@@ -23,9 +23,8 @@ from tests.support.received import recording
 from tests.support.urls import path_form
 from tests.support.waiting import until
 from tests.unit.given import environ
-from wsgi_portproxy import PortProxy, nowait
+from wsgi_portproxy import PortProxy, nowait, upstream
 from wsgi_portproxy.exchange import UpstreamConnection
-from wsgi_portproxy.upstream import UpstreamPool
 
 BODY = b"hello, world " * 20000  # in several reads
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
@@ -109,7 +108,7 @@ def receive(sock: socket.socket, size: int) -> bytes:
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[PortProxy]:
     """In this process, with the faulty connections where urllib3 looks for their class."""
-    monkeypatch.setattr(UpstreamPool, "ConnectionCls", FaultyConnection)
+    monkeypatch.setattr(upstream, "UpstreamConnection", FaultyConnection)
     monkeypatch.setattr(nowait, "receive", receive)
     one = PortProxy(app, authorizer=may_view, mount=MOUNT, head_timeout=10)
     yield one

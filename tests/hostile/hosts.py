@@ -13,7 +13,7 @@ from unittest.mock import MagicMock, Mock
 from webob import Request, Response
 
 from tests.support import patientapp
-from tests.support.hostapp import MOUNT, app, may_view
+from tests.support.hostapp import HOSTS, MOUNT, app, may_view
 from tests.support.marks import mark_of
 from tests.support.notes import note
 from wsgi_portproxy import AskApp, PortProxy, Target, caps
@@ -68,8 +68,8 @@ def _noted_app(environ: WSGIEnvironment, start_response: StartResponse) -> Itera
     return app(environ, start_response)
 
 
-noted = PortProxy(app, authorizer=noting, mount=MOUNT)
-_asking = PortProxy(_noted_app, authorizer=AskApp(seconds=0), mount=MOUNT)
+noted = PortProxy(app, authorizer=noting, mount=MOUNT, hosts=HOSTS)
+_asking = PortProxy(_noted_app, authorizer=AskApp(seconds=0), mount=MOUNT, hosts=HOSTS)
 
 
 def asking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -92,6 +92,7 @@ one_each = PortProxy(
     app,
     authorizer=may_view,
     mount=MOUNT,
+    hosts=HOSTS,
     max_requests_per_port=1,
     max_request_body=1000,
     handover_after=0.05,

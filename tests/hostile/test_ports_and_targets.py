@@ -114,7 +114,10 @@ def test_our_own_port_is_refused(noted: Noted, second_port: int, form: str) -> N
     for host in ("app.test", "app.test:80", "localhost:1"):
         for port in (noted.port, second_port):  # SERVER_PORT tells one of them only
             assert ask(port, "GET", form.format(port), host=host).status == 508
-    assert noted.calls() == []
+            assert noted.calls() == [f"GET {port} alice/vision"]
+            # Which port is ours is for those to know who may use ports at all.
+            assert ask(port, "GET", form.format(port), host=host, cookie="").status == 403
+            assert noted.calls() == [f"GET {port} alice/vision"]
 
 
 @pytest.mark.case("ports out of range, our own, loops")

@@ -25,7 +25,10 @@ COOKIES = {
     "plain": ([f"user=alice; a=1; {S}; b=2"], "user=alice; a=1; b=2"),
     "quoted-around": ([f'user=alice; a="x; {S}; b=y"'], 'user=alice; a="x; b=y"'),
     "in-two-lines": (["user=alice; a=1", f"{S}; b=2"], "user=alice; a=1; b=2"),
-    "in-many-lines": (["user=alice", S, "a=1", S, "b=2"], "user=alice,a=1,b=2"),
+    # gunicorn joins lines with a comma: what follows may be the rest of the secret one.
+    "in-many-lines": (["user=alice", "a=1", S, "b=2", f"c=3; d=4; {S}"], "user=alice,a=1; d=4"),
+    "a-comma-in-it": (["user=alice; session=uid=5,mac=SECRET; b=2"], "user=alice; b=2"),
+    "a-space-in-it": (["user=alice; session=user=bob sig=SECRET; b=2"], "user=alice; b=2"),
     "odd-case": (["user=alice; SessionID=SECRET; CSRFTOKEN=SECRET; b=2"], "user=alice; b=2"),
     "nbsp": (["user=alice; \xa0sessionid\xa0=SECRET; b=2"], "user=alice; b=2"),
     "prefixes": (["user=alice; __Host-sessionid=SECRET; __Secure-session=SECRET"], "user=alice"),
@@ -70,6 +73,10 @@ CLAIMS = [
     *("X-Forwarded-For", "X-Forwarded-User", "Forwarded", "X-Real-IP", "CF-Connecting-IP"),
     *("X-Remote-User", "Remote-User", "X-SSL-Client-CN", "X-Original-URL", "X-Script-Name"),
     *("X-HTTP-Method-Override", "Proxy-Authorization", "X-Portproxy-Port"),
+    *("Kubeflow-Userid", "X-WEBAUTH-USER", "X-Consumer-Username", "X-Userinfo", "OIDC-CLAIM-sub"),
+    *("X-Vouch-User", "RStudio-Connect-Credentials", "Impersonate-User", "X-Authelia-User"),
+    *("X-Envoy-Internal", "WL-Proxy-Client-IP", "Teleport-Jwt-Assertion", "X-Accel-Mapping"),
+    "X-Sendfile-Type",
 ]
 
 
@@ -104,15 +111,17 @@ def test_all_claims_at_once_leave_exactly_our_values(noted: Noted, service: Serv
     upstream = service(recording(seen))
     headers = [(alias, "6.6.6.6") for name in CLAIMS for alias in aliases(name)]
     target = f"/alice/vision/?port={upstream.port}"
-    assert ask(noted.port, "GET", target, headers=headers).status == 200
-    assert dict(seen[0].fields) == {
-        "Host": f"localhost:{upstream.port}",
-        "Cookie": "user=alice",
-        "X-Forwarded-For": "127.0.0.1",
-        "X-Forwarded-Proto": "http",
-        "X-Forwarded-Prefix": "/alice/vision",
-        "Via": seen[0].values("Via")[0],
-    }
+    for begin in range(0, len(headers), 90):  # gunicorn takes 100
+        some = headers[begin : begin + 90]
+        assert ask(noted.port, "GET", target, headers=some).status == 200
+        assert dict(seen[-1].fields) == {
+            "Host": f"localhost:{upstream.port}",
+            "Cookie": "user=alice",
+            "X-Forwarded-For": "127.0.0.1",
+            "X-Forwarded-Proto": "http",
+            "X-Forwarded-Prefix": "/alice/vision",
+            "Via": seen[0].values("Via")[0],
+        }
     assert all(b"6.6.6.6" not in head for head in upstream.heads)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -106,3 +107,29 @@ def limits_hosts(*names: str, worker: str = "gthread") -> Iterator[dict[str, Ser
                   options=tuple(binds), env=env) as server:  # fmt: skip
         yield {name: Server(port, server.pid, server.log) for name, port in ports.items()}
         assert "Traceback" not in server.output()
+
+
+# The head of a request, without its end: whatever comes next on the connection is a field of it.
+PLANTED = b"GET /planted HTTP/1.1\r\nHost: x\r\nX-Rest: "
+LINE = re.compile(rb"[A-Z]+ (/\S*) HTTP/1\.1\r\n")
+
+
+def told(target: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(target)}\r\n\r\n{target}".encode()
+
+
+class NotReading:
+    """A script that reads no bodies and keeps every connection; it answers with the target that was
+    asked for. `seen`: on which connection each was, by its number."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, str]] = []
+
+    def __call__(self, exchange: Exchange) -> None:
+        while head := exchange.read_head():
+            found = LINE.search(head)
+            assert found is not None, head
+            target = found[1].decode()
+            self.seen.append((exchange.number, target))
+            answer = told(target)
+            exchange.send(answer.partition(target.encode())[0] if head[:4] == b"HEAD" else answer)

@@ -40,6 +40,7 @@ def proxy(told: Told) -> Iterator[PortProxy]:
         lambda environ, start_response: [],
         authorizer=lambda request, target: True,
         max_requests_per_port=1,
+        early_hints=True,
         on_request=told.append,
     )
     yield made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import ServiceFactory
-from tests.support.client import Reply, ask, without_copies
+from tests.support.client import Reply, ask, own_session, without_copies
 from tests.support.received import with_fields
 from tests.support.servers import Server
 from tests.support.service import Service, answers
@@ -13,7 +13,7 @@ from tests.support.urls import MOUNT, Form, both_forms, path_form, query_form
 
 
 def get(server: Server, form: Form, upstream: Service, path: str, above: str = "") -> Reply:
-    return ask(server.port, "GET", above + form(upstream.port, path))
+    return ask(server.port, "GET", above + form(upstream.port, path), cookie=own_session())
 
 
 # (what the service says, in the path form after the prefix or unchanged, in the query form)

@@ -25,7 +25,7 @@ from tests.support.urls import path_form, query_form
 from tests.support.waiting import PATIENCE, Steps, peer_left, until
 from tests.support.websocket import Visitor, echoing, handshake
 
-from .common import read_until
+from .common import PLANTED, NotReading, read_until
 
 Encode = Callable[[bytes], bytes]
 
@@ -305,6 +305,19 @@ def test_the_apps_answer_streams_as_ever(server: Server, service: ServiceFactory
         read_until(client, b"second")
 
 
+def test_what_is_planted_in_a_body_is_no_part_of_the_next_request(
+    server: Server, service: ServiceFactory
+) -> None:
+    script = NotReading()
+    upstream = service(script)
+    for _ in range(3):
+        assert ask(server.port, "GET", path_form(upstream.port, "/alices")).body == b"/alices"
+        bobs = ask(server.port, "GET", path_form(upstream.port, "/bobs"), body=PLANTED)
+        assert bobs.body == b"/bobs"
+    assert script.seen == [(0, "/alices"), (1, "/bobs"), (0, "/alices"), (2, "/bobs"),
+                           (0, "/alices"), (3, "/bobs")]  # fmt: skip
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_404_of_the_app_becomes_the_move(
     server: Server, notes: Notes, service: ServiceFactory, method: str
@@ -323,7 +336,9 @@ def test_a_handshake_goes_to_what_was_opened_last(
 ) -> None:
     refusing, upstream = service(answers(OK)), service(echoing)
     prefixes = [path_form(one.port, "") for one in (refusing, upstream)]
-    cookies = [f"portproxy.{i}={1764000000000 - i}{prefix}" for i, prefix in enumerate(prefixes)]
+    cookies = [
+        f"portproxy.hint{i}={1764000000000 - i}{prefix}" for i, prefix in enumerate(prefixes)
+    ]
     with Visitor(server.port) as visitor:
         visitor.send(handshake("/status/404?x", cookie="; ".join(["user=alice", *cookies])))
         visitor.switched()

@@ -5,6 +5,8 @@ Which heads are malformed has its table in `tests/unit/test_framing_heads.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from tests.conftest import ServiceFactory
@@ -181,14 +183,21 @@ def test_a_head_may_come_byte_by_byte(host: Server, service: ServiceFactory) -> 
 
 # --- 1xx: 103 goes out as early hints, others are dropped, none is taken for the answer -----------
 
+
+@pytest.fixture
+def hinting(variants: Mapping[str, Server]) -> Server:
+    """The app with `early_hints` on; they are off in all others."""
+    return variants["hinting"]
+
+
 HINT = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\nX-Not: 1\r\n\r\n"
 
 
 @pytest.mark.case("103, unsolicited 101, 1xx without end")
 @both_forms
-def test_103_goes_out_as_early_hints(host: Server, service: ServiceFactory, form: Form) -> None:
+def test_103_goes_out_as_early_hints(hinting: Server, service: ServiceFactory, form: Form) -> None:
     upstream = service(answers(HINT + OK))
-    reply = ask(host.port, "GET", form(upstream.port, "/x"))
+    reply = ask(hinting.port, "GET", form(upstream.port, "/x"))
     assert (reply.status, reply.body) == (200, b"hi")
     assert len(reply.interim) == 1
     link = form(upstream.port, "/style.css").encode()
@@ -198,11 +207,11 @@ def test_103_goes_out_as_early_hints(host: Server, service: ServiceFactory, form
 
 
 def test_every_103_goes_out_before_the_answer_is_there(
-    host: Server, service: ServiceFactory
+    hinting: Server, service: ServiceFactory
 ) -> None:
     steps = Steps(HINT, HINT.replace(b"style.css", b"other.css"), OK)
     upstream = service(steps)
-    with Client(host.port) as client:
+    with Client(hinting.port) as client:
         client.send(request_bytes("GET", query_form(upstream.port, "/x")))
         for name in (b"style.css", b"other.css"):
             steps.go()
@@ -213,13 +222,27 @@ def test_every_103_goes_out_before_the_answer_is_there(
         assert client.reply().body == b"hi"
 
 
-def test_a_visitor_that_speaks_http_1_0_gets_no_103(host: Server, service: ServiceFactory) -> None:
+def test_a_visitor_that_speaks_http_1_0_gets_no_103(
+    hinting: Server, service: ServiceFactory
+) -> None:
     upstream = service(answers(HINT + OK))
     head = request_bytes("GET", query_form(upstream.port, "/x")).replace(b"HTTP/1.1", b"HTTP/1.0")
-    with Client(host.port) as client:
+    with Client(hinting.port) as client:
         client.send(head)
         reply = client.reply()
     assert (reply.status, reply.body, reply.interim) == (200, b"hi", [])
+
+
+@both_forms
+def test_where_hints_are_not_switched_on_none_goes_out(
+    host: Server, service: ServiceFactory, form: Form
+) -> None:
+    """A front-end may take one for the answer, and not look at the answer."""
+    upstream = service(answers(HINT * 2 + OK))
+    for method in ("GET", "POST"):
+        reply = ask(host.port, method, form(upstream.port, "/x"))
+        assert (reply.status, reply.body, reply.interim) == (200, b"hi", [])
+        assert reply.values("Link") == []
 
 
 @pytest.mark.parametrize(

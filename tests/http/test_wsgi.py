@@ -40,7 +40,7 @@ def proxied() -> Iterator[Callable[..., PortProxy]]:
         app: WSGIApplication = hello, mount: str = "/{user}", authorizer: Any = None
     ) -> PortProxy:
         authorizer = authorizer or (lambda request, target: True)
-        made.append(PortProxy(app, authorizer=authorizer, mount=mount))
+        made.append(PortProxy(app, authorizer=authorizer, mount=mount, early_hints=True))
         return made[-1]
 
     yield make

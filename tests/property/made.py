@@ -12,6 +12,8 @@ from urllib.parse import unquote, unquote_plus
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from wsgi_portproxy.framing import Decoder
+
 # RFC 9112 section 3.2.1: what may stand in a request target, but for `#`.
 VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "#")
 # Alphabets are listed: for all of Unicode Hypothesis makes a table first, for two seconds.
@@ -62,6 +64,14 @@ any_query = st.lists(any_pair, max_size=4).map("&".join)
 ports = st.integers(1, 65535)
 scripts = st.sampled_from(["", "/apps", "/apps/my lab", "/\xe4"])
 servers = st.sampled_from(["gunicorn", "waitress"])  # those that give the target as it was sent
+
+
+def fed(decoder: Decoder, piece: bytes) -> bytes:
+    """All that a piece holds of a body, of which some is decoded at a time."""
+    parts = [decoder.feed(piece)]
+    while decoder.is_behind:
+        parts.append(decoder.feed(b""))
+    return b"".join(parts)
 
 
 @st.composite

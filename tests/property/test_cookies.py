@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from webob.cookies import RequestCookies
 from werkzeug.http import parse_cookie
 
-from tests.unit.given import COOKIES, a_target
+from tests.unit.given import COOKIES, a_target, a_view
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD
+from wsgi_portproxy.copies import copied, set_copies
 
 from . import made
 
@@ -185,13 +186,53 @@ def test_a_renamed_cookie_comes_back_under_its_own_name(name: str, value: str) -
     assert COOKIES.for_service(header, 16007) == "x=1"  # another port's is not told it
 
 
+# --- Copies for handshakes -----------------------------------------------------------------------
+
+VIEW = a_view()._replace(strays=True)
+
+
+@given(st.lists(set_cookie, max_size=4), st.lists(set_cookie, max_size=4))
+def test_copies_are_one_short_cookie_for_one_service(first: list[str], second: list[str]) -> None:
+    sent = ""
+    for answer in (first, second):
+        copy = set_copies(answer, VIEW, COOKIES, visitors_cookies=sent)
+        if copy is None:
+            continue
+        assert re.fullmatch(
+            r"portproxy\.copy4=(16006\.[!#-+\--:<-\[\]-~]{1,640})?"
+            r"; Path=/; HttpOnly; SameSite=Lax(; Max-Age=0)?",
+            copy,
+        )
+        sent = copy.partition(";")[0]
+        assert COOKIES.for_service(sent, 16006) == COOKIES.for_service(sent, 16007) == ""
+        assert copied(sent, 16007) == ""  # another port's is not told it
+
+
+@given(st.lists(set_cookie, max_size=4))
+def test_what_a_copy_holds_was_set_as_it_is(answer: list[str]) -> None:
+    copy = set_copies(answer, VIEW, COOKIES, visitors_cookies="")
+    held = copied((copy or "").partition(";")[0], 16006)
+    passed = [line for line in answer if COOKIES.for_visitor(line, a_target(), needs_path=False)]
+    assert {*filter(None, held.split("; "))} <= {line.partition(";")[0].strip() for line in passed}
+
+
+@given(anything)
+def test_whatever_is_sent_as_a_copy_is_no_header_of_its_own(sent: str) -> None:
+    for cookie in (sent, f"portproxy.copy4=16006.{sent}"):
+        assert re.search(r"[\x00-\x1f\x7f]", copied(cookie, 16006)) is None
+
+
+# --- The host form on https ----------------------------------------------------------------------
+
+
 @given(set_cookie)
-def test_the_copy_for_handshakes_has_the_ports_name_and_is_hidden_from_scripts(line: str) -> None:
-    passed = COOKIES.for_visitor(line, a_target(), needs_path=False)
-    for copy in COOKIES.for_handshakes(line, a_target(), "/apps"):
-        assert passed  # what may not be set has no copy
-        assert copy.startswith("portproxy.16006!")
-        assert path_of(copy) == "/apps/"
-        assert copy.endswith("; HttpOnly")
-        pair = copy.partition(";")[0]
-        assert COOKIES.for_service(pair, 16007) == ""  # another port's is not told it
+def test_a_renamed_cookie_there_is_one_that_no_sibling_can_set(line: str) -> None:
+    target = a_target(prefix="", form="host")
+    for one in COOKIES.for_visitor(line, target, needs_path=False, of_this_host=True):
+        name, _, rest = one.partition("=")
+        if name.startswith("__Host-"):  # as browsers take it, RFC 6265bis section 4.1.3.2
+            assert name.startswith("__Host-portproxy.16006.")
+            assert rest.endswith("; Path=/; Secure")
+            assert re.search(r";[ \t]*(domain|path)\b.*; Path=/; Secure", rest, re.I) is None
+        else:
+            assert is_the_services(name.strip(" \t")) or name.strip(" \t").lower() == "csrftoken"

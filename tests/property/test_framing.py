@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsgi_portproxy.framing import (
+    STEPS,
     ChunkedDecoder,
     Decoder,
     Head,
@@ -63,13 +64,13 @@ def _read(pieces: list[bytes], method: str) -> Answer | None:
     buffer, head, decoder, body, searched = bytearray(), None, None, [], 0
     for piece in pieces:
         if decoder is not None:
-            body.append(decoder.feed(piece))
+            body.append(made.fed(decoder, piece))
             continue
         buffer += piece
         head, searched = _final_head(buffer, searched)
         if head is not None:
             decoder = body_decoder(head, method)
-            body.append(decoder.feed(bytes(buffer)))
+            body.append(made.fed(decoder, bytes(buffer)))
     if head is None or decoder is None:
         return None
     return Answer(head.status, head.headers, b"".join(body), _ends(decoder))
@@ -237,7 +238,7 @@ def decoded(pieces: list[bytes]) -> tuple[bytes, bool, bool] | None:
     """The body, whether it ended, whether there was more; None for a malformed one."""
     decoder = ChunkedDecoder()
     try:
-        parts = [decoder.feed(piece) for piece in pieces]
+        parts = [made.fed(decoder, piece) for piece in pieces]
     except Malformed:
         return None
     return b"".join(parts), decoder.complete, decoder.surplus
@@ -250,6 +251,21 @@ def test_what_was_encoded_is_decoded_in_any_pieces(
     wire = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n" + surplus
     pieces = data.draw(made.cut_anywhere(wire))
     assert decoded(pieces) == (b"".join(parts), True, bool(surplus))
+
+
+@given(st.data(), st.integers(1, 3 * STEPS), st.sampled_from([1, 2, 100]), st.binary(max_size=3))
+def test_many_small_chunks_are_the_same_body_however_far_it_is_behind(
+    data: st.DataObject, count: int, size: int, surplus: bytes
+) -> None:
+    wire = b"%x\r\n%b\r\n" % (size, b"x" * size) * count + b"0\r\n\r\n" + surplus
+    decoder, body = ChunkedDecoder(), b""
+    for piece in data.draw(made.cut_anywhere(wire)):
+        body += decoder.feed(piece)  # more comes while some waits
+    while decoder.is_behind:
+        assert (decoder.complete, decoder.surplus) == (False, False)
+        body += decoder.feed(b"")
+    assert (body, decoder.complete) == (b"x" * size * count, True)
+    assert decoder.surplus is bool(surplus)
 
 
 @given(st.data(), st.one_of(chunked, st.binary(max_size=40)))

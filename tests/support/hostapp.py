@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from webob import Request
 
 from wsgi_portproxy import AskApp, PortProxy, Target
+from wsgi_portproxy.hosts import LOOPBACK
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -42,6 +43,8 @@ def may_view(request: Request, target: Target) -> bool:
     return bool(request.cookies.get("user") == target.params.get("username", "alice"))
 
 
+#: The names that the tests ask by.
+HOSTS = [".test", *LOOPBACK]
 # More than any server here has threads: it is these that the tests look at.
 NO_CAP = 1000
 
@@ -49,9 +52,27 @@ application = PortProxy(
     app,
     authorizer=may_view,
     mount=MOUNT,
+    hosts=HOSTS,
     connect_timeout=1.0,
     head_timeout=30.0,
     max_requests_per_port=NO_CAP,
 )
-asking = PortProxy(app, authorizer=AskApp(), mount=MOUNT, head_timeout=30.0)
-whole = PortProxy(app, authorizer=may_view, head_timeout=30.0)
+named = PortProxy(
+    app,
+    authorizer=may_view,
+    mount=MOUNT,
+    hosts=["app.test", ".Below.test", "[::1]"],
+    host="{port}.ports.test",
+)
+unnamed = PortProxy(app, authorizer=may_view, mount=MOUNT)
+withholding = PortProxy(
+    app,
+    authorizer=may_view,
+    mount=MOUNT,
+    hosts=HOSTS,
+    withhold_headers=["X-Corp-User", "X-Team-*"],
+    drop_response_headers=["X-Order", "X-Depot-*", "Set-Cookie", "Content-Length"],
+)
+hinting = PortProxy(app, authorizer=may_view, mount=MOUNT, hosts=HOSTS, early_hints=True)
+asking = PortProxy(app, authorizer=AskApp(), mount=MOUNT, hosts=HOSTS, head_timeout=30.0)
+whole = PortProxy(app, authorizer=may_view, hosts=HOSTS, head_timeout=30.0)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from wsgi_portproxy import PortProxy, RequestMetrics, caps
 
 from . import run_server
-from .hostapp import MOUNT, app, may_view
+from .hostapp import HOSTS, MOUNT, app, may_view
 from .notes import say
 from .streamapp import of_server
 
@@ -60,7 +60,7 @@ def fail(metrics: RequestMetrics) -> None:
 
 def _proxy(**settings: Any) -> PortProxy:
     settings = {"head_timeout": 30.0, "connect_timeout": 1.0, "on_request": tell, **settings}
-    return PortProxy(app, authorizer=may_view, mount=MOUNT, **settings)
+    return PortProxy(app, authorizer=may_view, mount=MOUNT, hosts=HOSTS, **settings)
 
 
 default = _proxy()

@@ -15,7 +15,7 @@ from webob import Request
 
 from wsgi_portproxy import DEFAULT_PAGE_ADAPTERS, AskApp, PageAdapter, PortProxy, Target, View
 
-from .hostapp import MOUNT, app
+from .hostapp import HOSTS, MOUNT, app
 from .marks import mark_of
 from .notes import note
 
@@ -86,7 +86,13 @@ def noting(request: Request, target: Target) -> bool | WSGIApplication:
 
 
 def _proxy(**settings: Any) -> PortProxy:
-    settings = {"authorizer": noting, "mount": MOUNT, "head_timeout": 30.0, **settings}
+    settings = {
+        "authorizer": noting,
+        "mount": MOUNT,
+        "hosts": HOSTS,
+        "head_timeout": 30.0,
+        **settings,
+    }
     return PortProxy(pages, **settings)
 
 
@@ -99,7 +105,12 @@ PORTS = "{port}.ports.test"
 hosted = _proxy(host=PORTS, withhold_cookies=["user", "sessionid"])
 CARRYING = "{port}--{project}--{username}.ports.test"
 carrying = PortProxy(
-    pages, authorizer=AskApp(seconds=0), mount=MOUNT, host=CARRYING, withhold_cookies=["user"]
+    pages,
+    authorizer=AskApp(seconds=0),
+    mount=MOUNT,
+    hosts=HOSTS,
+    host=CARRYING,
+    withhold_cookies=["user"],
 )
 isolated = _proxy(host=PORTS, isolate=True)
 

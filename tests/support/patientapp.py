@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wsgi_portproxy import PortProxy
 
-from .hostapp import MOUNT, NO_CAP, app, may_view
+from .hostapp import HOSTS, MOUNT, NO_CAP, app, may_view
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -22,6 +22,8 @@ def _proxy(seconds: float) -> PortProxy:
         app,
         authorizer=may_view,
         mount=MOUNT,
+        hosts=HOSTS,
+        early_hints=True,
         connect_timeout=seconds,
         head_timeout=seconds,
         max_requests_per_port=NO_CAP,

@@ -41,8 +41,9 @@ def werkzeug(port: int) -> None:
     import_module("werkzeug.serving").run_simple("127.0.0.1", port, application(), threaded=True)
 
 
-def waitress(port: int) -> None:
-    import_module("waitress").serve(application(), host="127.0.0.1", port=port, threads=THREADS)
+def waitress(port: int, **settings: int) -> None:
+    serve = import_module("waitress").serve
+    serve(application(), host="127.0.0.1", port=port, threads=THREADS, **settings)
 
 
 def cheroot(port: int) -> None:
@@ -68,6 +69,7 @@ SERVERS: dict[str, Callable[..., None]] = {
     "gunicorn-gthread-tls": gunicorn_tls,
     "werkzeug": werkzeug,
     "waitress": waitress,
+    "waitress-lookahead": lambda port: waitress(port, channel_request_lookahead=5),
     "cheroot": cheroot,
     "gevent-pywsgi": gevent_pywsgi,
     "uwsgi-threads": lambda port: uwsgi(port, "--enable-threads", "--http-socket"),

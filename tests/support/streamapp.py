@@ -22,7 +22,7 @@ from wsgi_portproxy.tunnel import relay as relay_module
 from wsgi_portproxy.tunnel.process import relay
 
 from .chosen import choosing
-from .hostapp import MOUNT, app, may_view
+from .hostapp import HOSTS, MOUNT, app, may_view
 from .notes import note
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _pages(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
         return _drip()
     if environ["PATH_INFO"] != "/state":
         return app(environ, start_response)
-    state = {"streams": relay().open_tunnels, "threads": threading.active_count()}
+    state = {"streams": relay().places.taken, "threads": threading.active_count()}
     body = json.dumps(state).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     start_response("200 OK", headers)
@@ -63,7 +63,7 @@ def _drip() -> Iterator[bytes]:
 
 def _proxy(**settings: Any) -> PortProxy:
     settings = {"handover_after": AFTER, **settings}
-    return PortProxy(_pages, authorizer=may_view, mount=MOUNT, **settings)
+    return PortProxy(_pages, authorizer=may_view, mount=MOUNT, hosts=HOSTS, **settings)
 
 
 quick = _proxy()
@@ -130,7 +130,7 @@ application = choosing(
         "quick": quick,
         "patient": _patient,
         "never": _proxy(handover_after=None),
-        "two": _proxy(max_tunnels=2),
+        "two": _proxy(max_tunnels=2, max_tunnels_per_port=2),
         "rewriting": _rewriting,
         "collecting": _collecting,
         "late": _late,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from webob import Request
@@ -14,7 +16,7 @@ from webob import Request
 from wsgi_portproxy import PortProxy, Target
 
 from .chosen import choosing
-from .hostapp import MOUNT, app, may_view
+from .hostapp import HOSTS, MOUNT, app, may_view
 from .notes import note
 
 if TYPE_CHECKING:
@@ -41,10 +43,11 @@ def _noted(request: Request, target: Target) -> bool | WSGIApplication:
 
 
 def _forking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The app with three pages more.
+    """The app with four pages more.
 
-    /fork and /c-fork start a child that lives on, as Python does it, and as C code does it, which
-    tells Python nothing. They answer its process id. /reap answers how many children still live.
+    /stats tells the numbers of this process. /fork and /c-fork start a child that lives on, as
+    Python does it, and as C code does it, which tells Python nothing. They answer its process id.
+    /reap answers how many children still live.
     """
     if environ["PATH_INFO"] == "/fork":
         number = os.fork()
@@ -60,6 +63,10 @@ def _forking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
         number = 0
         with contextlib.suppress(ChildProcessError):  # there is none
             number = int(os.waitpid(-1, os.WNOHANG) == (0, 0))
+    elif environ["PATH_INFO"] == "/stats":
+        body = json.dumps(asdict(_plain.stats())).encode()
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [body]
     else:
         return app(environ, start_response)
     body = str(number).encode()
@@ -68,17 +75,22 @@ def _forking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
 
 
 def _proxy(application: WSGIApplication = app, **settings: Any) -> PortProxy:
-    return PortProxy(application, **{"authorizer": may_view, "mount": MOUNT, **settings})
+    return PortProxy(
+        application, **{"authorizer": may_view, "mount": MOUNT, "hosts": HOSTS, **settings}
+    )
 
 
+# A cap of its own, so that what fails when descriptors run out is the hand-over itself.
+_plain = _proxy(_forking, max_tunnels=1000, max_tunnels_per_port=1000)
 application = choosing(
     {
-        # A cap of its own, so that what fails when descriptors run out is the hand-over itself.
-        "plain": _proxy(_forking, max_tunnels=1000),
+        "plain": _plain,
         "hurried": _proxy(head_timeout=0.5),
         "noting": _proxy(authorizer=_noted),
         "with-origin": _proxy(tunnels_require_origin=True),
-        "two": _proxy(max_tunnels=2),
+        "two": _proxy(max_tunnels=2, max_tunnels_per_port=2),
+        "quarter": _proxy(max_tunnels=8),
+        "one-each": _proxy(max_tunnels=8, max_tunnels_per_port=1),
         "idle": _proxy(tunnel_idle_timeout=IDLE),
     }
 )

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 VARIANTS: dict[str, WSGIApplication] = {
     "application": hostapp.application,
     "mounted": DispatcherMiddleware(NotFound(), {"/apps": hostapp.application}),
+    "hinting": hostapp.hinting,
+    "named": hostapp.named,
+    "unnamed": hostapp.unnamed,
+    "withholding": hostapp.withholding,
     "plain": pageapp.plain,
     "pages_mounted": DispatcherMiddleware(NotFound(), {"/apps": pageapp.plain}),
     "impatient": pageapp.impatient,

@@ -8,9 +8,12 @@ import pytest
 import urllib3
 
 from wsgi_portproxy.answer import UpstreamResponse
-from wsgi_portproxy.framing import body_decoder, parse_head
+from wsgi_portproxy.exchange import UpstreamRequest
+from wsgi_portproxy.fields import fields_of
+from wsgi_portproxy.framing import STEPS, body_decoder, parse_head
 
 WIRE = b"HTTP/1.1 200 OK\r\nA: 1\r\na: 2\r\nContent-Length: 2\r\n\r\n"
+REQUEST = UpstreamRequest(16006, "GET", "/x", fields_of([]))
 
 
 class Plain(urllib3.BaseHTTPResponse):
@@ -26,16 +29,21 @@ class Connection:
 
 
 class Sent:
+    """A channel on which the request went out, and of which nothing more can be read."""
+
     sent_whole = True
 
 
-def an_answer(ready: bytes, connection: Connection, wire: bytes = WIRE) -> UpstreamResponse:
+def an_answer(
+    body: bytes, connection: Connection, wire: bytes = WIRE, *, has_body: bool = False
+) -> UpstreamResponse:
+    """The answer with that head, and `body` as it came with it."""
     head = parse_head(wire)
     decoder = body_decoder(head, "GET")
-    decoder.feed(ready)
-    return UpstreamResponse(
-        head, decoder, ready, cast("Any", Sent()), cast("Any", connection), request_url="/x"
-    )
+    ready = decoder.feed(body)
+    channel: Any = Sent()
+    kept = cast("Any", connection)
+    return UpstreamResponse(head, decoder, ready, channel, kept, REQUEST, has_body=has_body)
 
 
 def test_it_has_what_urllib3_gives_its_own_answers() -> None:
@@ -83,3 +91,40 @@ def test_the_connection_of_a_whole_answer_is_free_before_it_is_read(ready: bytes
     assert ours.closed is whole
     ours.close()
     assert (connection.reusable, ours.closed) == (whole, True)
+
+
+def test_the_connection_of_a_request_with_a_body_is_for_nobody_else() -> None:
+    """Whether the service has read the body, nobody can tell: it may take it for the next one."""
+    connection = Connection()
+    an_answer(b"hi", connection, has_body=True)
+    assert connection.reusable is False
+
+
+# --- What is decoded in portions -----------------------------------------------------------------
+
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+TINY = b"1\r\nx\r\n" * STEPS + b"0\r\n\r\n"  # three steps each, so three portions and an end
+
+
+def test_what_came_with_the_head_is_read_to_its_end_without_waiting_for_more() -> None:
+    connection = Connection()
+    ours = an_answer(TINY, connection, CHUNKS)
+    assert (ours.is_whole, ours.framing.is_behind) == (False, True)
+    assert ours.read() == b"x" * STEPS
+    assert (ours.is_whole, connection.reusable) == (True, True)
+
+
+def test_no_block_of_it_is_larger_than_asked_for() -> None:
+    ours = an_answer(TINY, Connection(), CHUNKS)
+    blocks = list(ours.stream(7))
+    assert b"".join(blocks) == b"x" * STEPS
+    assert max(map(len, blocks)) == 7
+
+
+def test_what_waits_to_be_decoded_is_no_silence() -> None:
+    ours = an_answer(TINY, Connection(), CHUNKS)
+    ours.take()
+    assert not ours.is_ready
+    assert not ours.body_is_due()  # something of it has come
+    assert ours.wait(0.0, 7)  # and is there at once
+    assert ours.is_ready

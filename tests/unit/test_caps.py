@@ -120,6 +120,18 @@ def test_whoever_waits_is_woken() -> None:
         waiting.result(30)
 
 
+def test_who_is_under_way_and_who_waits_is_counted(clock: Clock) -> None:
+    caps, seen = Caps(1), []
+    assert caps.counts() == (0, 0)
+    caps.enter(PORT, {})
+    caps.enter(PORT + 1, {})
+    clock.meanwhile = [lambda: seen.append(caps.counts())]  # the lock is free meanwhile
+    clock.until_refused(caps)
+    assert (seen, caps.counts()) == ([(2, 1)], (2, 0))
+    caps.leave(PORT)
+    assert caps.counts() == (1, 0)
+
+
 @pytest.mark.usefixtures("patience")
 def test_many_threads_never_exceed_the_limit_and_leave_nothing_behind() -> None:
     caps, held, most = Caps(3), 0, 0

@@ -15,7 +15,6 @@ from wsgi_portproxy.cookies import (
     DEFAULT_WITHHELD,
     MAX_COOKIE_BYTES,
     CookiePolicy,
-    copied_bytes,
     without_own,
 )
 from wsgi_portproxy.locate import Form
@@ -52,8 +51,12 @@ def told(row: str) -> tuple[str, str]:
         *('<sessionid="x; y=1; z=SECRET; w"; >a=1', r'<sessionid="x\"; y=SECRET"; >a=1'),
         *('<sessionid="x,y=SECRET"; >a=1', '<sessionid="SECRET; >a=1; b=2', 'a="x<; $>; b=y"'),
         # Commas, which may join two lines of the field, and white space.
-        *("a=1<,$>", "<$, >a=1; b=2", "a=1<,$>,b=2", "a=1<,$>; b=2", "a=1<,$>,b=2<; $>; c=3<,$>"),
-        *("a=1; <$,>b=2", "a=1< $>; b=2", "a=1<\t$>; b=2"),
+        *("a=1<,$>", "<$, a=1; >b=2", "a=1<,$,b=2>", "a=1<,$>; b=2", "a=1<,$,b=2; $>; c=3<,$>"),
+        *("a=1<; $,b=2>", "a=1< $>; b=2", "a=1<\t$>; b=2"),
+        # What could be the rest of its value, up to the next semicolon.
+        *("<sessionid=uid=5,mac=SECRET; >theme=dark", "<session=user=bob sig=SECRET>"),
+        *("a=1<; $ b=SECRET,c=SECRET\td=SECRET>; b=2", "a=1<,$=, b=SECRET>;c=3", "<$ b=1; $>"),
+        *('<sessionid="x; y=1", mac=SECRET; >b=2', "a=1<; $ portproxy.16006.session=SECRET>; b=2"),
         *(f"a=1<; {name}=SECRET>; b=2" for name in sorted(DEFAULT_WITHHELD)),
     ],
 )
@@ -241,63 +244,6 @@ def test_what_only_looks_like_a_renamed_cookie_is_withheld(cookie: str) -> None:
     assert POLICY.for_service(f"a=1; {cookie}; b=2", 16006) == "a=1; b=2"
 
 
-# --- Copies for handshakes -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("set_cookie", "path", "copy"),
-    [
-        ("session=1; Path=/; HttpOnly; SameSite=Lax", "/x", "session=1; SameSite=Lax"),
-        (' a=1; pATH="/"', "/x/y", "a=1"),
-        (f"a=1; Path={PREFIX}", "/x/y", "a=1"),
-        (f"a=1; Path={PREFIX}/", "/x/y", "a=1"),
-        ("a=1", "/login?next=/x/y", "a=1"),
-        ("a=; Max-Age=0; Domain=app.test; Path=/", "/", "a=; Max-Age=0"),
-        (f"a={'x' * 510}", "/", f"a={'x' * 510}"),
-    ],
-    ids=["renamed", "quoted", "prefix", "below-it", "no-path", "deleted", "largest"],
-)
-def test_a_cookie_of_the_services_root_is_copied_for_handshakes(
-    set_cookie: str, path: str, copy: str
-) -> None:
-    """A WebSocket at ws://app.test/ws gets no cookie that is kept to the prefix."""
-    assert POLICY.for_handshakes(set_cookie, a_target(path), "/apps") == [
-        f"portproxy.16006!{copy}; Path=/apps/; HttpOnly"
-    ]
-    pair = copy.partition(";")[0]
-    sent = f"session=APP; portproxy.16006!{pair}; portproxy.16006.session=2; b=3"
-    assert POLICY.for_service(sent, 16006, astray=True) == f"{pair}; b=3"
-    assert POLICY.for_service(sent, 16006) == "session=2; b=3"
-    assert POLICY.for_service(sent, 16007, astray=True) == "b=3"
-    assert "!" not in without_own(sent)
-
-
-@pytest.mark.parametrize(
-    ("set_cookie", "path", "form"),
-    [
-        ("a=1; Path=/lab", "/", "path"),
-        ("a=1", "/lab/login", "path"),
-        ("a=" + "x" * 511 + "; Path=/", "/", "path"),
-        ("a=[sessionid=evil; Path=/", "/", "path"),
-        # Found by Hypothesis: of `portproxy.16006!a=1, b=2` the second reached other services.
-        ("a=1, b=2; Path=/", "/", "path"),
-        *(("a=1; Path=/", "/", form) for form in ("query", "host", "stray")),
-    ],
-    ids=["below", "asked-below", "large", "evil", "looks-like-two", "query", "host", "stray"],
-)
-def test_no_other_cookie_is_copied(set_cookie: str, path: str, form: Form) -> None:
-    assert POLICY.for_handshakes(set_cookie, a_target(path, form=form), "") == []
-
-
-def test_copies_never_fill_what_the_apps_server_takes_of_a_cookie_field() -> None:
-    """gunicorn answers 431 to every request of a browser with more than 8 KiB of them."""
-    large = f"a={'x' * 498}; Path=/"
-    assert POLICY.for_handshakes(large, a_target(), "", copied=1036)
-    assert POLICY.for_handshakes(large, a_target(), "", copied=1037) == []
-    sent = "portproxy.16006!a=1; session=2; portproxy.1!b=22, portproxy.16006.c=3; x!y=4"
-    assert copied_bytes(sent) == len("portproxy.16006!a=1") + len("portproxy.1!b=22")
-
-
 FOR_SCRIPTS = "csrftoken=1; Path=/; SameSite=Lax"
 
 
@@ -325,17 +271,96 @@ def test_elsewhere_the_apps_name_is_the_apps_alone(set_cookie: str, form: Form) 
     assert value.startswith("portproxy.16006.")
 
 
-def test_cookies_by_which_the_app_could_know_a_visitor() -> None:
-    assert POLICY.withholds_any("a=1; sessionid=2")
+def test_a_renamed_cookie_is_the_services_to_its_end() -> None:
+    sent = "portproxy.16006.session=user=bob sig=X,mac=Y; b=1"
+    assert POLICY.for_service(sent, 16006) == "session=user=bob sig=X,mac=Y; b=1"
+
+
+OURS = "portproxy.16006.sessionid=2; __Host-portproxy.16006.session=2; portproxy.hint0=3"
+
+
+@pytest.mark.parametrize(
+    ("header", "apps"),
+    [
+        ("", ""),
+        ("a=1; b=sessionid", ""),
+        (OURS, ""),
+        # The same however the browser orders them: it does so by their paths.
+        (f"a=1; sessionid=2;{OURS}; SESSION =4", "SESSION =4;sessionid=2"),
+        ("SESSION =4;b=1;sessionid=2 ", "SESSION =4;sessionid=2"),
+    ],
+)
+def test_cookies_by_which_the_app_could_know_a_visitor(header: str, apps: str) -> None:
+    assert POLICY.withheld_of(header) == apps
+    assert POLICY.withholds_any(header) is bool(apps)
+
+
+def test_a_comma_may_join_the_apps_cookie_to_another() -> None:
     assert POLICY.withholds_any("a=1, sessionid=2")
-    assert not POLICY.withholds_any("a=1; portproxy.16006.sessionid=2")
-    assert not POLICY.withholds_any("")
 
 
 def test_our_own_cookies_are_not_the_apps_business() -> None:
-    both = "portproxy.1=x; a=1; portproxy.16006.session=2; sessionid=3"
-    assert without_own(both) == "a=1; sessionid=3"
-    assert without_own("portproxy.1=x") == ""
+    assert without_own(f"{OURS}; a=1; sessionid=3; __Secure-portproxy.x=1") == "a=1; sessionid=3"
+    assert without_own(OURS) == ""
+
+
+# --- The host form on https ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("set_cookie", "own"),
+    [
+        ("session=1", "session=1"),
+        ("session=1; Path=/x; HttpOnly; Domain=ports.test", "session=1; HttpOnly"),
+        (" session=1; SECURE ; pATH = /x; SameSite=Lax", "session=1; SameSite=Lax"),
+        ("__Host-a=1; Secure; Path=/", "__Host-a=1"),
+    ],
+)
+def test_a_renamed_cookie_is_of_this_very_host(set_cookie: str, own: str) -> None:
+    """Browsers take none of such a name that a sibling's page sets for the domain of both."""
+    target = a_target(prefix="", form="host")
+    values = POLICY.for_visitor(set_cookie, target, needs_path=False, of_this_host=True)
+    renamed = f"__Host-portproxy.16006.{own}"
+    assert values == [f"{renamed}; Path=/; Secure"]
+    pair, own = renamed.partition(";")[0], own.partition(";")[0]
+    sent = f"session=APP; portproxy.16006.session=EVIL; {pair}; b=2"
+    assert POLICY.for_service(sent, 16006, of_this_host=True) == f"{own}; b=2"
+    assert POLICY.for_service(sent, 16007, of_this_host=True) == "b=2"
+    assert POLICY.for_service(sent, 16006) == "session=EVIL; b=2"  # where none is of a host
+
+
+@pytest.mark.parametrize("set_cookie", ["a=1; Path=/x; Secure", "a=1; HttpOnly"])
+def test_other_names_stay_there_too(set_cookie: str) -> None:
+    target = a_target(prefix="", form="host")
+    values = POLICY.for_visitor(set_cookie, target, needs_path=False, of_this_host=True)
+    assert values == [set_cookie]
+
+
+def test_a_token_for_scripts_keeps_its_name_beside_it() -> None:
+    target = a_target(prefix="", form="host")
+    values = POLICY.for_visitor(FOR_SCRIPTS, target, needs_path=False, of_this_host=True)
+    renamed = "__Host-portproxy.16006.csrftoken=1; SameSite=Lax; Path=/; Secure"
+    assert values == [renamed, FOR_SCRIPTS]
+
+
+# --- One cookie, to every parser -----------------------------------------------------------------
+
+
+@table(
+    "set_cookie, is_one",
+    {
+        "plain": ("a=1; Path=/", True),
+        "renamed": (" session=a=b ; HttpOnly", True),
+        "commas": ("a=1,2,3", True),
+        # Found by Hypothesis: of `a=1, b=2` the second would be any service's.
+        "comma": ("a=1, b=2", False),
+        "space": ("a=1 b=2; Path=/", False),
+        "may-not-be-set": ("a=[sessionid=evil", False),
+        "nameless": ("=1", False),
+    },
+)
+def test_a_cookie_that_every_parser_takes_for_one(set_cookie: str, is_one: bool) -> None:
+    assert POLICY.is_one(set_cookie, a_target()) is is_one
 
 
 # --- The names -----------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import BadRequest
-from wsgi_portproxy.fields import Fields, RequestFields, fields_of
+from wsgi_portproxy.fields import Fields, RequestFields, ResponseFields, fields_of
 
-from .given import COOKIES, a_view, environ
+from .given import COOKIES, a_view, environ, table
 
 VIEW = a_view("/a/b")
 # One request, and others that differ from it in one thing each.
@@ -27,7 +27,6 @@ OTHERS: dict[str, dict[str, Any]] = {
     "authorization": {"HTTP_AUTHORIZATION": "token b"},
     "address": {"REMOTE_ADDR": "203.0.113.10"},
     "scheme": {"wsgi.url_scheme": "https"},
-    "server": {"SERVER_PORT": "8001"},
     "type": {"CONTENT_TYPE": "text/plain"},
     "via": {"HTTP_VIA": "1.1 p"},
     "connection": {"HTTP_CONNECTION": "Authorization"},
@@ -66,11 +65,17 @@ def test_what_differs_in_one_thing_is_made_anew(name: str) -> None:
             assert fields.of(*(one, other)[which]) == expected[which]
 
 
-def test_what_asks_alike_for_another_path_has_the_same_fields() -> None:
+@table(
+    "changes",
+    {
+        "path": {"PATH_INFO": "/alice/vision/c", "wsgi.input": None},
+        "port-of-the-server": {"SERVER_PORT": "8001"},
+    },
+)
+def test_what_asks_alike_has_the_same_fields(changes: dict[str, Any]) -> None:
     fields = new()
     kept = fields.of(made(), VIEW)
-    again = fields.of(made(PATH_INFO="/alice/vision/c", **{"wsgi.input": None}), VIEW.at("/c"))
-    assert again is kept
+    assert fields.of(made(**changes), VIEW.at("/c")) is kept
 
 
 @pytest.mark.parametrize(("long", "view"), [("x" * 9000, "same"), ("x", "websocket")])
@@ -107,3 +112,38 @@ def test_what_would_be_another_field_is_refused(bad: str) -> None:
             fields_of([("Host", "localhost:1"), field])
     with pytest.raises(BadRequest):
         new().of(made(HTTP_X_A=f"1{bad}"), VIEW)
+
+
+# --- What a deployment names ---------------------------------------------------------------------
+
+
+def test_a_deployment_withholds_fields_of_its_own() -> None:
+    names = ["X-Corp-User", "x-sso_*"]
+    withholding = RequestFields(COOKIES, withhold_authorization=False, withhold_headers=names)
+    asking = made(HTTP_X_CORP_USER="1", HTTP_X_SSO_ID="2", HTTP_X_SSO="3", HTTP_X_CORP_USER_ID="4")
+    for _ in range(2):  # made, and kept
+        fields = dict(withholding.of(asking, VIEW).headers)
+        assert {name for name in fields if name[:3] in ("X-S", "X-C")} == {
+            "X-Sso",
+            "X-Corp-User-Id",
+        }
+    assert "X-Corp-User" in dict(new().of(asking, VIEW).headers)  # which another does not
+
+
+def test_a_deployment_drops_fields_of_services() -> None:
+    fields = [("X_Corp.Id", "1"), ("Location", "/x"), ("Content-Length", "2"), ("X-Kept", "3")]
+    dropping = ResponseFields(
+        COOKIES, drop_response_headers=["X-Corp-*", "Location", "Content-Length", "Set-Cookie"]
+    )
+    given = [*fields, ("Set-Cookie", "a=1")]
+    answer = dropping.of(given, VIEW, environ(), needs_path=False)
+    assert answer == [("X-Kept", "3"), ("Content-Length", "2"), ("Cache-Control", "private")]
+    others = ResponseFields(COOKIES).of(given, VIEW, environ(), needs_path=False)
+    assert len(others) == len(given) + 1
+
+
+def test_a_wrong_name_is_told_with_its_setting() -> None:
+    with pytest.raises(ValueError, match="withhold_headers takes"):
+        RequestFields(COOKIES, withhold_authorization=False, withhold_headers=["X User"])
+    with pytest.raises(TypeError, match="drop_response_headers must be"):
+        ResponseFields(COOKIES, drop_response_headers="X-User")

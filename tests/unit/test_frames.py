@@ -97,3 +97,62 @@ def test_a_length_of_63_bits_is_waited_for() -> None:
 def test_the_going_away_frame_is_a_whole_one() -> None:
     assert close_frame(1001) == CLOSE_GOING_AWAY
     assert fed(CLOSE_GOING_AWAY).at_boundary
+
+
+# --- Some at a time ------------------------------------------------------------------------------
+
+EMPTY = frame(PONG)
+MANY = 5000  # more than are followed at a time
+
+
+def followed(tracker: FrameTracker, piece: bytes | bytearray) -> list[bytes]:
+    """What of a piece goes through, as it does: some of it at a time."""
+    gone = [bytes(tracker.feed(memoryview(piece)))]
+    while tracker.is_behind:
+        assert tracker.at_boundary  # of what has gone through
+        gone.append(bytes(tracker.feed(memoryview(b""))))
+    return gone
+
+
+@table(
+    "data, at_boundary",
+    {
+        "empty": (EMPTY * MANY, True),
+        "half-a-header": (EMPTY * MANY + b"\x82", False),
+        "half-a-frame": (EMPTY * MANY + frame(BINARY, b"xyz")[:-1], False),
+        "a-long-one-among-them": (EMPTY * 3000 + frame(TEXT, b"x" * 9000) + EMPTY * 3000, True),
+        "masked": (frame(TEXT, mask=MASK) * MANY, True),
+        "long-headers": ((b"\x82\x7f" + bytes(8)) * MANY, True),
+    },
+)
+@pytest.mark.parametrize("step", [1, 2, 4097, 10**6])
+def test_a_flood_of_small_frames_goes_through_in_portions(
+    data: bytes, at_boundary: bool, step: int
+) -> None:
+    tracker = FrameTracker()
+    pieces = [data[i : i + step] for i in range(0, len(data), step)]
+    gone = [part for piece in pieces for part in followed(tracker, piece)]
+    assert b"".join(gone) == data
+    assert tracker.at_boundary is at_boundary
+    assert len(gone) > 2
+
+
+def test_more_may_come_while_some_of_them_wait() -> None:
+    tracker, data = FrameTracker(), EMPTY * MANY
+    gone = [bytes(tracker.feed(memoryview(data))) for _ in range(2)]
+    assert tracker.is_behind
+    assert b"".join([*gone, *followed(tracker, b"")]) == data * 2
+
+
+def test_frames_that_wait_are_no_longer_the_callers() -> None:
+    tracker, data = FrameTracker(), frame(TEXT, b"ab") * MANY
+    buffer = bytearray(data)
+    gone = bytes(tracker.feed(memoryview(buffer)))
+    buffer[:] = bytes(len(buffer))  # it is read into again
+    assert b"".join([gone, *followed(tracker, b"")]) == data
+
+
+def test_a_few_large_frames_go_through_at_once() -> None:
+    tracker, data = FrameTracker(), frame(BINARY, bytes(65536)) * 4
+    assert tracker.feed(memoryview(data)) == data
+    assert not tracker.is_behind

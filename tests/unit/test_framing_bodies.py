@@ -12,6 +12,7 @@ import pytest
 from wsgi_portproxy.framing import (
     MAX_CHUNK_LINE,
     MAX_TRAILERS,
+    STEPS,
     ChunkedDecoder,
     CloseDecoder,
     Decoder,
@@ -27,8 +28,16 @@ from wsgi_portproxy.framing import (
 from .given import costs_little, splits, table
 
 
+def portions(decoder: Decoder, piece: bytes) -> list[bytes]:
+    """What a piece holds of the body, as it is decoded: some of it at a time."""
+    parts = [decoder.feed(piece)]
+    while decoder.is_behind:
+        parts.append(decoder.feed(b""))
+    return parts
+
+
 def decode(decoder: Decoder, pieces: Iterable[bytes]) -> bytes:
-    return b"".join(decoder.feed(piece) for piece in pieces)
+    return b"".join(part for piece in pieces for part in portions(decoder, piece))
 
 
 CHUNKED = {
@@ -113,6 +122,56 @@ def test_many_small_chunks_cost_linear_time() -> None:
     assert decoder.complete
 
 
+TINY = b"1\r\nx\r\n" * STEPS + b"0\r\n\r\n"
+
+
+@table(
+    "data, body, count",
+    {
+        "tiny-chunks": (TINY, b"x" * STEPS, 4),
+        "surplus": (TINY + b"surplus", b"x" * STEPS, 4),
+        "extensions": ((b"1;" + b"a" * 4000 + b"\r\nx\r\n") * 9 + b"0\r\n\r\n", b"x" * 9, 3),
+        "trailers": (b"0\r\n" + b"A: b\r\n" * 2 * STEPS + b"\r\n", b"", 3),
+    },
+)
+@pytest.mark.parametrize("step", [1, 1000, 10**6])
+def test_what_makes_work_is_decoded_in_portions(
+    data: bytes, body: bytes, count: int, step: int
+) -> None:
+    """Each costs about as much as any other, however much came at once."""
+    decoder = ChunkedDecoder()
+    blocks = [data[i : i + step] for i in range(0, len(data), step)]
+    parts = [part for block in blocks for part in portions(decoder, block)]
+    assert b"".join(parts) == body
+    assert max(map(len, parts)) <= STEPS // 3 + 1
+    assert (decoder.complete, decoder.surplus) == (True, data.endswith(b"surplus"))
+    assert len(parts) >= count
+
+
+def test_more_may_come_while_some_of_it_waits() -> None:
+    half = len(TINY) // 2
+    decoder = ChunkedDecoder()
+    body = decoder.feed(TINY[:half]) + decoder.feed(TINY[half:])
+    assert (decoder.is_behind, decoder.complete, decoder.surplus) == (True, False, False)
+    assert body + decode(decoder, [b""]) == b"x" * STEPS
+
+
+def test_what_waits_is_no_longer_the_callers() -> None:
+    buffer = bytearray(TINY)
+    decoder = ChunkedDecoder()
+    body = b"".join(decoder.split(memoryview(buffer)))
+    buffer[:] = bytes(len(buffer))  # it is read into again
+    assert body + decode(decoder, [b""]) == b"x" * STEPS
+
+
+@pytest.mark.parametrize("bad", [b"x\r\n", b"1\r\nxy"])
+def test_what_is_malformed_in_a_later_portion_is_refused_there(bad: bytes) -> None:
+    decoder = ChunkedDecoder()
+    assert decoder.feed(TINY[:-5] + bad)
+    with pytest.raises(Malformed):
+        decode(decoder, [b""])
+
+
 def test_a_body_of_known_length_in_any_split() -> None:
     for more in (b"", b" more"):
         for pieces in [*splits(b"hello" + more), [b"hello", more]]:
@@ -153,6 +212,7 @@ def test_a_decoder_keeps_nothing_of_what_it_has_given_out(make: Callable[[], Dec
     block = b"x" * 65536
     for _ in range(3):
         assert decoder.feed(block) is block
+        assert not decoder.is_behind
     kept = [value for value in vars(decoder).values() if isinstance(value, (bytes, bytearray))]
     assert not any(kept)
 

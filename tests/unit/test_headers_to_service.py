@@ -79,6 +79,10 @@ def test_the_order_is_host_the_visitors_then_ours() -> None:
         ),
         "foreign-referer": ({"HTTP_REFERER": "https://x/y"}, ("Referer", "https://x/y")),
         "cookies": ({"HTTP_COOKIE": "a=1; sessionid=S;b=2"}, ("Cookie", "a=1;b=2")),
+        # What only looks like a name in the table.
+        "accelerated": ({"HTTP_X_ACCELERATED": "1"}, ("X-Accelerated", "1")),
+        "consumer": ({"HTTP_X_CONSUMER": "1"}, ("X-Consumer", "1")),
+        "sendfile": ({"HTTP_X_SENDFILE_TYPES": "1"}, ("X-Sendfile-Types", "1")),
     },
 )
 def test_a_field_that_arrives(fields: dict[str, Any], expected: tuple[str, str]) -> None:
@@ -132,7 +136,13 @@ NAMED_TO_SERVICE = words("""
     X-HTTP-Method X-Method-Override X-Script-Name X-Portproxy-Port X-Portproxy-Error X-Webauth-User
     X-SSL-Client-CN SSL-Client-S-DN True-Client-IP CF-Connecting-IP Tailscale-User-Login
     X-Ms-Client-Principal-Name X-Goog-Authenticated-User-Email X-Amzn-Oidc-Identity
-    Cf-Access-Jwt-Assertion
+    Cf-Access-Jwt-Assertion Kubeflow-Userid X-WEBAUTH-USER X-WEBAUTH-NAME X-Consumer-ID
+    X-Consumer-Username X-Credential-Identifier X-Anonymous-Consumer X-Authenticated-Userid
+    X-Userinfo OIDC-CLAIM-sub OIDC-Access-Token X-Vouch-User X-Vouch-IdP-Claims-Groups
+    RStudio-Connect-Credentials Posit-Connect-User-Session-Token Impersonate-User
+    Impersonate-Extra-Scopes X-Authelia-Username X-Envoy-Internal X-Envoy-Original-Path
+    X-Envoy-External-Address WL-Proxy-Client-IP WL-Proxy-SSL Teleport-Jwt-Assertion
+    X-Accel-Mapping X-Accel-Buffering X-Sendfile-Type Client-Cert X-Shib-User Mellon-Name-Id
 """)
 TO_SERVICE_TABLE = [
     *NOT_TO_SERVICE,
@@ -190,6 +200,33 @@ def test_connection_cannot_remove_what_we_set_or_filter(named: str) -> None:
     }
     assert to_service(HTTP_CONNECTION=named, **fields) == to_service(**fields)
     assert len(to_service(**fields)) == len(OURS) + 4
+
+
+COPIES = "portproxy.copy1=16006.a%3D1%3B%20session%3D2"
+
+
+@pytest.mark.parametrize(
+    ("cookie", "astray", "else_"),
+    [
+        (f"b=1; {COPIES}", "b=1; a=1; session=2", "b=1"),
+        (COPIES, "a=1; session=2", None),
+        (COPIES.replace("16006", "16007"), None, None),
+    ],
+)
+def test_a_stray_has_the_services_cookies_by_their_copies(
+    cookie: str, astray: str | None, else_: str | None
+) -> None:
+    stray = a_view("/ws", form="stray")
+    assert dict(to_service(view=stray, HTTP_COOKIE=cookie)).get("Cookie") == astray
+    assert dict(to_service(HTTP_COOKIE=cookie)).get("Cookie") == else_
+
+
+def test_in_the_host_form_on_https_renamed_cookies_are_those_of_that_host() -> None:
+    cookie = "portproxy.16006.session=EVIL; __Host-portproxy.16006.session=1"
+    at_host = a_view(prefix="", form="host")
+    https = at_host._replace(origin="https://16006.ports.test")
+    assert dict(to_service(view=https, HTTP_COOKIE=cookie))["Cookie"] == "session=1"
+    assert dict(to_service(view=at_host, HTTP_COOKIE=cookie))["Cookie"] == "session=EVIL"
 
 
 @pytest.mark.parametrize("cookie", ["sessionid=S", "", " "])

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from wsgi_portproxy.cookies import DEFAULT_WITHHELD, MAX_SET_COOKIES, CookiePolicy
+from wsgi_portproxy.cookie_limits import MAX_SET_COOKIES
+from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.headers import (
     HOP_BY_HOP,
     NOT_TO_VISITOR,
@@ -19,17 +20,24 @@ from wsgi_portproxy.headers import (
 )
 from wsgi_portproxy.rewrite import View
 
-from .given import a_view, table, words
+from .given import a_query_view, a_view, table, words
 
-POLICY = CookiePolicy(DEFAULT_WITHHELD)
 VIEW = a_view("/a/b")
 P = VIEW.target.prefix
 
 
 def to_visitor(
-    *fields: tuple[str, str], view: View = VIEW, needs_path: bool = False
+    *fields: tuple[str, str],
+    view: View = VIEW,
+    needs_path: bool = False,
+    policy: CookiePolicy | None = None,
+    cookie: str = "",
 ) -> list[tuple[str, str]]:
-    return response_headers(list(fields), view, POLICY, needs_path=needs_path)
+    """The fields for a visitor who sent `cookie`; without a policy, of one that saw none before."""
+    policy = policy or CookiePolicy(DEFAULT_WITHHELD)
+    return response_headers(
+        list(fields), view, policy, needs_path=needs_path, visitors_cookies=cookie
+    )
 
 
 ALWAYS = ("Cache-Control", "private")
@@ -44,6 +52,11 @@ NAMED_TO_VISITOR = words("""
     Report-To Reporting-Endpoints Accept-CH Accept-CH-Lifetime Critical-CH Origin-Agent-Cluster
     Set-Login Surrogate-Control Surrogate-Key CDN-Cache-Control Cloudflare-CDN-Cache-Control
     Netlify-CDN-Cache-Control Edge-Control Cache-Tag Use-As-Dictionary X-Portproxy-Error
+    Secure-Session-Registration Sec-Session-Registration Secure-Session-Challenge
+    Sec-Session-Challenge X-Envoy-Decorator-Operation X-Envoy-Upstream-Service-Time
+    IdP-SignIn-Status Shared-Storage-Write Attribution-Reporting-Register-Source
+    Attribution-Reporting-Register-Trigger Xkey X-Xkey Netlify-Vary Akamai-Cache-Control
+    Observe-Browsing-Topics Activate-Storage-Access Ad-Auction-Signals
 """)
 TO_VISITOR_TABLE = [
     *(NOT_TO_VISITOR - {"cache-control"}),
@@ -155,30 +168,80 @@ def test_set_cookie_is_scoped_or_dropped() -> None:
     assert to_visitor(*fields) == [
         ("Set-Cookie", f"a=1; Path={P}/"),
         ("Set-Cookie", f"portproxy.16006.sessionid=evil; Path={P}/"),
-        ("set_cookie", "portproxy.16006.csrftoken=evil; HttpOnly"),
-        ("SET-COOKIE", f"portproxy.16006.__Host-a=1; Secure; Path={P}/"),
-        ("set-cookie", "b=2"),
+        ("Set-Cookie", "portproxy.16006.csrftoken=evil; HttpOnly"),
+        ("Set-Cookie", f"portproxy.16006.__Host-a=1; Secure; Path={P}/"),
+        ("Set-Cookie", "b=2"),
         ALWAYS,
     ]
     with_path = to_visitor(("Set-Cookie", "a=1"), needs_path=True)
     assert with_path[0] == ("Set-Cookie", f"a=1; Path={P}/")
 
 
-def test_a_copy_for_handshakes_goes_along_where_strays_are_found_as_long_as_there_is_room() -> None:
-    field, view = ("Set-Cookie", "a=1; Path=/"), VIEW._replace(strays=True)
-    scoped = ("Set-Cookie", f"a=1; Path={P}/")
-    copy = ("Set-Cookie", "portproxy.16006!a=1; Path=/; HttpOnly")
-    assert to_visitor(field, view=view) == [scoped, copy, ALWAYS]
-    many = "; ".join(["portproxy.16006!b=" + "x" * 500] * 3)
-    sent = response_headers([field], view, POLICY, needs_path=False, visitors_cookies=many)
-    assert sent == [scoped, ALWAYS]
+def test_in_the_host_form_on_https_renamed_cookies_are_of_that_host() -> None:
+    view = a_view(prefix="", form="host")
+    field = ("Set-Cookie", "session=1; Path=/x")
+    assert to_visitor(field, view=view)[0][1] == "portproxy.16006.session=1; Path=/x"
+    https = view._replace(origin="https://16006.ports.test")
+    [(_, value), _] = to_visitor(field, view=https)
+    assert value == "__Host-portproxy.16006.session=1; Path=/; Secure"
 
 
-def test_only_some_of_300_cookies_pass() -> None:
+def test_a_copy_for_handshakes_goes_along_where_strays_are_found() -> None:
+    fields = [("Set-Cookie", f"{name}=1; Path=/") for name in ("a", "sessionid", "b c")]
+    [*scoped, (_, copy), _] = to_visitor(*fields, view=VIEW._replace(strays=True))
+    assert [*scoped, ALWAYS] == to_visitor(*fields)
+    assert copy.startswith("portproxy.copy4=16006.a%3D1%3B%20sessionid%3D1; Path=/; HttpOnly")
+    assert to_visitor(("X", "1"), view=VIEW._replace(strays=True)) == [("X", "1"), ALWAYS]
+
+
+def test_only_some_of_300_cookies_of_one_answer_pass() -> None:
     """Browsers evict the oldest of a site, and those are the app's."""
     fields = [("Set-Cookie", f"c{number}={'x' * 20}") for number in range(300)]
     passed = to_visitor(("Set-Cookie", "a=1 sessionid=x"), *fields)
     assert passed == [*fields[:MAX_SET_COOKIES], ALWAYS]
+
+
+def test_a_token_that_is_two_cookies_counts_as_two() -> None:
+    fields = [("Set-Cookie", f"c{number}=1") for number in range(MAX_SET_COOKIES - 1)]
+    passed = to_visitor(*fields, ("Set-Cookie", "csrftoken=1; Path=/"), ("Set-Cookie", "z=1"))
+    assert passed == [*fields, ("Set-Cookie", "z=1"), ALWAYS]
+
+
+def names_set(policy: CookiePolicy, cookie: str, *, first: int, view: View = VIEW) -> int:
+    """How many of ten new names of a service's pass."""
+    fields = [("Set-Cookie", f"c{first + number}={'x' * 200}") for number in range(10)]
+    return len(to_visitor(*fields, view=view, policy=policy, cookie=cookie)) - 1
+
+
+def test_many_answers_set_no_more_than_a_few_would() -> None:
+    """A page asks for many things at once: what the browser sends tells nothing of the others."""
+    policy = CookiePolicy(DEFAULT_WITHHELD)
+    alice, bob = "sessionid=alice; a=1", "sessionid=bob"
+    passed = [names_set(policy, alice, first=10 * number) for number in range(20)]
+    assert passed[0] == 10
+    assert passed[10:] == [0] * 10
+    assert names_set(policy, "c1=1; sessionid=alice", first=300) == 0  # hers all the same
+    assert names_set(policy, alice, first=0) == 10  # again
+    assert names_set(policy, bob, first=0) == 10
+
+
+def test_in_the_query_form_they_are_as_long_as_the_apps_server_takes() -> None:
+    """There the app's own pages get them, whose server refuses what is too long."""
+    policy, alice, view = CookiePolicy(DEFAULT_WITHHELD), "sessionid=alice", a_query_view()
+    other = view._replace(target=view.target._replace(port=16007))
+    passed = [names_set(policy, alice, first=10 * number, view=view) for number in range(4)]
+    assert (passed[0], sum(passed)) == (10, 4096 // len("c10=" + "x" * 200))
+    assert names_set(policy, alice, first=50, view=other) == 0  # the same pages, another service
+
+
+def test_there_what_the_browser_has_counts_too_but_not_twice() -> None:
+    view = a_query_view()
+    for sent, passed in [
+        (f"sessionid=S; old={'x' * 3900}", 0),  # set by a process that is no more, or long ago
+        (f"sessionid={'S' * 3900}; old=x", 10),  # the app's own is its own business
+        ("; ".join(f"c{number}={'x' * 420}" for number in range(10)), 10),
+    ]:
+        assert names_set(CookiePolicy(DEFAULT_WITHHELD), sent, first=0, view=view) == passed
 
 
 # --- Service workers and logins ------------------------------------------------------------------
@@ -245,3 +308,45 @@ def test_cache_control_is_private(values: list[str], expected: str) -> None:
     assert private([expected]) == expected
     fields = [("cache-CONTROL", value) for value in values]
     assert to_visitor(*fields) == [("Cache-Control", expected)]
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        "c=1; Path=/p{}",
+        "c=1; Path=/{}/",
+        "c{}=1",
+        "c{}=1; Path=/",
+        "c=1; path=/p{}; Path=/q{}",
+    ],
+)
+def test_many_answers_set_no_more_cookies_than_a_browser_keeps(one: str) -> None:
+    """Each name with each path is a cookie of its own; the path that is not said too."""
+    policy = CookiePolicy(DEFAULT_WITHHELD)
+    passed = 0
+    for number in range(300):
+        view = a_view(f"/folder{number}/page")
+        fields = [("Set-Cookie", one.format(number, number))]
+        headers = response_headers(fields, view, policy, needs_path=False)
+        passed += sum(name == "Set-Cookie" for name, _ in headers)
+    assert passed == 75
+
+
+def test_a_service_cannot_choose_who_the_visitor_is() -> None:
+    """By a cookie that it may set under its own name, Django's for scripts."""
+    policy = CookiePolicy(DEFAULT_WITHHELD)
+    passed = 0
+    for number in range(300):
+        sent = f"a=1; sessionid=alice; csrftoken=n{number}; c{number}=1"
+        headers = response_headers(
+            [("Set-Cookie", f"c{number}=1")], VIEW, policy, needs_path=False, visitors_cookies=sent
+        )
+        passed += ("Set-Cookie", f"c{number}=1") in headers
+    assert passed == 75
+
+
+def test_names_are_told_apart_as_browsers_do() -> None:
+    policy = CookiePolicy(DEFAULT_WITHHELD)
+    fields = [("Set-Cookie", "c" + "\xa0" * number + "=1") for number in range(100)]
+    passed = [response_headers([one], VIEW, policy, needs_path=False) for one in fields]
+    assert sum(len(headers) > 1 for headers in passed) == 75

@@ -117,7 +117,8 @@ def test_no_path_makes_a_link_to_another_site(settings: dict[str, Any], path: st
         "from-the-url": ("/alice/vision/", {}, "/alice/vision"),
         "deeper": ("/alice/vision/runs/7?x", {}, "/alice/vision"),
         "one-given": ("/alice/vision/", {"project": "other"}, "/alice/other"),
-        "escaped": ("/x/", {"username": "a b", "project": "c/d?"}, "/a%20b/c%2Fd%3F"),
+        "escaped": ("/x/", {"username": "a b", "project": "c%2Fd?"}, "/a%20b/c%252Fd%3F"),
+        "dots": ("/x/", {"username": "...", "project": ".a"}, "/.../.a"),
         "unicode": ("/x/", {"username": "\u20ac", "project": "b"}, "/%E2%82%AC/b"),
         "escapes-in-the-url": ("/%C3%A4/b%20c/", {}, "/%C3%A4/b%20c"),
         "needless-escapes": ("/%61lice/vision/", {}, "/alice/vision"),
@@ -209,10 +210,55 @@ def test_only_a_tcp_port_is_one() -> None:
             url_for_port(made, port)
 
 
-@pytest.mark.parametrize("path", ["", "x", "?x", "http://evil.com/"])
-def test_what_is_no_path_is_told(path: str) -> None:
+FORMS = table("settings", {"path": {}, "query": IN_PLACE, "host": PLAIN_HOST, "carrying": CARRYING})
+
+
+@FORMS
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "x", "?x", "http://evil.com/"),
+        # No visible ASCII: browsers strip some of it, and some of it ends a header's line.
+        *("/a b", "/\t/evil.com", "/\n/evil.com", "/x\r\nSet-Cookie: a=b", "/a\n", "/\0", "/\x7f"),
+        *("/\xe4", "/\u20ac", "/?\u2028", "/#\ud800"),
+    ],
+)
+def test_what_is_no_path_is_told(path: str, settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must start with"):
-        link(path=path)
+        link(path=path, settings=settings)
+
+
+@FORMS
+@pytest.mark.parametrize(
+    "path", ["/..", "/a/../../b", "/%2e%2E/x", "/..%2fx", "/\\..\\x", "/a//../..", "/..?x", "/..#x"]
+)
+def test_a_path_that_leads_out_of_the_service_is_told(path: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="leads out"):
+        link(path=path, settings=settings)
+
+
+@pytest.mark.parametrize("path", ["/a/..", "/x?../..", "/x#/../..", "/...", "/~!$&'()*+,;=:@%zz"])
+def test_one_that_stays_within_is_as_it_was_given(path: str) -> None:
+    assert link(path=path) == f"/alice/vision/proxy/16006{path}"
+
+
+@FORMS
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", ".", "..", "a/b", "/", "/evil.example", "a\\b", "a\r\nX: 1", "a\tb", "\0", "\x7f"),
+        "\ud800",
+        *(7, None, b"alice"),
+    ],
+    ids=repr,
+)
+def test_a_parameter_that_the_mount_would_not_match_is_told(
+    value: Any, settings: dict[str, Any]
+) -> None:
+    """An empty one in front would make the link one to another site."""
+    for name in ("username", "project"):
+        with pytest.raises(ValueError, match="parameter"):
+            link(params={name: value}, settings=settings)
 
 
 def test_the_environ_that_came_in_stays_as_it_is() -> None:

@@ -167,9 +167,27 @@ def test_what_an_accept_prefers(accept: str, expected: str) -> None:
     assert preferred_type(accept) == expected
 
 
+LONG = "a/b, " * 2000  # beyond what is read
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (f"text/html, {LONG}, application/json", HTML),
+        (f"{LONG}, text/html", TEXT),
+        ("text/html;q=0.5, application/json;q=0.1" + f", {LONG}, application/json;q=0.9", HTML),
+    ],
+    ids=["begins", "ends", "both"],
+)
+def test_of_a_long_accept_the_beginning_counts(accept: str, expected: str) -> None:
+    assert preferred_type(accept) == expected
+
+
 @table(
     "accept",
     {
+        "huge": "text/html;q=0.5," * 50_000,
+        "huge-quotes": 'a/b;x="' + "\\a" * 400_000,
         "commas": "," * 60000,
         "parameters": "a/b" + ";x=y" * 15000 + "!",
         "quotes": 'a/b;x="' + "\\a" * 30000,
@@ -180,4 +198,6 @@ def test_what_an_accept_prefers(accept: str, expected: str) -> None:
 )
 def test_a_long_accept_costs_little(accept: str) -> None:
     with costs_little():
-        preferred_type(accept)
+        for number in range(5):  # each time another, so that none is remembered
+            preferred_type(f"{accept}{number}")
+            preferred_type(f"x/{number},{accept}")

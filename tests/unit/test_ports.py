@@ -9,17 +9,31 @@ from unittest.mock import Mock
 
 import pytest
 
+from wsgi_portproxy import PortProxy
 from wsgi_portproxy.errors import AuthorizerFailed, Loop, MethodNotAllowed, PortNotAllowed
 from wsgi_portproxy.locate import Target
-from wsgi_portproxy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, own_ports, pseudonym, via
+from wsgi_portproxy.ports import (
+    DEFAULT_PORTS,
+    AllowedPorts,
+    PortPolicy,
+    check_no_loop,
+    own_ports,
+    pseudonym,
+    via,
+)
 from wsgi_portproxy.servers import client_socket
 
 from .given import a_target, environ, table
 
 
 def check(port: int, allowed: AllowedPorts = DEFAULT_PORTS, **fields: Any) -> None:
+    PortPolicy(allowed).check(a_target(port=port), environ(**fields))
+
+
+def check_not_own(port: int, policy: PortPolicy | None = None, **fields: Any) -> None:
     made = environ(**fields)
-    PortPolicy(allowed).check(a_target(port=port), made, client_socket(made))
+    policy = policy or PortPolicy(DEFAULT_PORTS)
+    policy.check_not_own(a_target(port=port), made, client_socket(made))
 
 
 def test_the_default_range_includes_both_ends() -> None:
@@ -102,7 +116,7 @@ def test_the_callable_is_given_the_target_once() -> None:
         return range(16000, 17000)
 
     target = a_target()
-    PortPolicy(of_project).check(target, environ(), None)
+    PortPolicy(of_project).check(target, environ())
     assert seen == [target]
     assert target.params["username"] == "alice"
 
@@ -143,8 +157,9 @@ def test_methods_that_are_never_forwarded(method: str) -> None:
 
 def test_our_own_port_by_its_server_variable_is_a_loop() -> None:
     with pytest.raises(Loop) as caught:
-        check(16006, SERVER_PORT="16006")
+        check_not_own(16006, SERVER_PORT="16006")
     assert caught.value.status == 508
+    check(16006, SERVER_PORT="16006")  # which is not told to who may not use ports
 
 
 class FakeSocket:
@@ -170,8 +185,8 @@ def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
     made = environ(**fields)
     assert own_ports(made, client_socket(made)) == {443, 16006}
     with pytest.raises(Loop):
-        check(16006, **fields)
-    check(16007, **fields)
+        check_not_own(16006, **fields)
+    check_not_own(16007, **fields)
 
 
 @table(
@@ -194,23 +209,21 @@ def test_our_own_port_as_far_as_the_server_tells(sock: FakeSocket | None, ports:
 def test_a_connection_that_tells_nothing_says_nothing_of_the_next(sock: FakeSocket) -> None:
     silent: dict[str, Any] = {"gunicorn.socket": sock}
     with pytest.raises(Loop):  # what the server says is known all the same
-        check(8000, range(1, 65536), **silent)
-    policy = PortPolicy(range(1, 65536))
-    made = environ(**silent)
-    policy.check(a_target(port=16006), made, client_socket(made))
+        check_not_own(8000, **silent)
+    policy = PortPolicy(DEFAULT_PORTS)
+    check_not_own(16006, policy, **silent)
     telling: dict[str, Any] = {"gunicorn.socket": FakeSocket()}
-    made = environ(**telling)
     with pytest.raises(Loop):
-        policy.check(a_target(port=16006), made, client_socket(made))
+        check_not_own(16006, policy, **telling)
 
 
 def test_the_system_is_asked_once_for_what_it_listens_on() -> None:
     sock = Mock(FakeSocket(), **{"fileno.return_value": 7, "getsockname.return_value": ("", 16006)})
-    policy = PortPolicy(range(1, 65536))
+    policy = PortPolicy(DEFAULT_PORTS)
     for _ in range(3):
-        policy.check(a_target(port=16007), environ(), sock)
+        policy.check_not_own(a_target(port=16007), environ(), sock)
         with pytest.raises(Loop):
-            policy.check(a_target(port=16006), environ(), sock)
+            policy.check_not_own(a_target(port=16006), environ(), sock)
     assert sock.getsockname.call_count == 1
 
 
@@ -222,21 +235,49 @@ def test_an_odd_server_port_is_none() -> None:
 
 def test_our_own_via_coming_back_is_a_loop() -> None:
     name, value = via(environ())
-    assert (name, value) == ("Via", f"1.1 {pseudonym(environ())}")
+    assert (name, value) == ("Via", f"1.1 {pseudonym()}")
     for received in (value, f"1.0 fred, {value}, 1.1 nginx", f"{value},1.1 x"):
         with pytest.raises(Loop) as caught:
-            check(16006, HTTP_VIA=received)
+            check_no_loop(environ(HTTP_VIA=received))
         assert caught.value.status == 508
 
 
 def test_the_via_of_others_is_kept_before_ours() -> None:
-    ours = f"1.1 {pseudonym(environ())}"
+    ours = f"1.1 {pseudonym()}"
     assert via(environ(HTTP_VIA="1.0 fred (x), 1.1 p")) == ("Via", f"1.0 fred (x), 1.1 p, {ours}")
-    check(16006, HTTP_VIA="1.0 fred, 1.1 portproxy-000000000000")
+    for received in ("", "1.0 fred, 1.1 portproxy-000000000000"):
+        check_no_loop(environ(HTTP_VIA=received))
+    check_no_loop(environ())
 
 
-def test_our_name_in_via_tells_neither_host_nor_port() -> None:
-    name = pseudonym(environ())
+def test_the_app_itself_is_not_asked_by_way_of_another_port_of_the_server() -> None:
+    """Its front-end's, or one that it listens on besides: no request says which it came by."""
+    asked: list[object] = []
+
+    def app(made: object, start_response: Any) -> list[bytes]:
+        asked.append(made)
+        return []
+
+    statuses: list[str] = []
+
+    def start_response(status: str, headers: object, exc_info: object = None) -> Any:
+        statuses.append(status)
+
+    site = PortProxy(app, authorizer=lambda request, target: True, mount="/{username}/{project}")
+    for url, port in [("/", "8000"), ("/login", "8001"), ("/alice/vision/?port=16006", "8000")]:
+        body: Any = site(environ(url, SERVER_PORT=port, HTTP_VIA=via({})[1]), start_response)
+        b"".join(body)
+    assert [status[:3] for status in statuses] == ["508"] * 3
+    assert asked == []
+
+
+def test_our_name_in_via_is_that_of_all_workers_of_this_server_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = pseudonym()
     assert socket.gethostname() not in name
     assert len(name) == len("portproxy-") + 12
-    assert name != pseudonym(environ(SERVER_PORT="8001"))
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    assert pseudonym() == name
+    monkeypatch.setattr("os.getpgrp", lambda: 1)
+    assert pseudonym() != name

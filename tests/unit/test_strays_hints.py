@@ -36,8 +36,8 @@ T = 1764000000000  # milliseconds
 
 def hints(*ports: int, prefix: str = "/alice/vision/proxy/{}") -> str:
     """Cookies of ours, the first the newest."""
-    values = [(port, T - number) for number, port in enumerate(ports)]
-    return "; ".join(f"portproxy.{port}={time}{prefix.format(port)}" for port, time in values)
+    values = [(slot, T - slot, prefix.format(port)) for slot, port in enumerate(ports)]
+    return "; ".join(f"portproxy.hint{slot}={time}{made}" for slot, time, made in values)
 
 
 def by_hint(cookie: str, url: str = "/ws?a=1", **fields: Any) -> list[Target]:
@@ -53,13 +53,15 @@ def test_a_handshake_may_be_for_what_was_opened_last() -> None:
 
 
 def test_the_time_counts_and_not_the_order() -> None:
-    cookie = f"portproxy.15000={T}{P}; portproxy.16006={T + 5}/a/b/proxy/16006"
+    cookie = f"portproxy.hint0={T}{P}; portproxy.hint1={T + 5}/a/b/proxy/16006"
     assert [target.prefix for target in by_hint(cookie)] == ["/a/b/proxy/16006", P]
 
 
 def test_no_more_than_six_are_tried() -> None:
     targets = by_hint(hints(*range(15000, 15100)))
     assert [target.port for target in targets] == list(range(15000, 15006))
+    again = hints(*range(15000, 15003)) + "; " + hints(*range(15100, 15106))  # of another domain
+    assert len(by_hint(again)) == 6
 
 
 def test_a_client_that_tells_a_referer_is_led_by_it_first() -> None:
@@ -76,22 +78,25 @@ def test_a_client_that_tells_a_referer_is_led_by_it_first() -> None:
     {
         "none": "",
         "others": "user=alice",
-        "longer-name": f"xportproxy.16006={T}{P}",
+        "longer-name": f"xportproxy.hint0={T}{P}",
         "renamed-cookie": f"portproxy.16006.session={T}{P}",
-        "no-port": f"portproxy.={T}{P}",
-        "seven-digits": f"portproxy.1600600={T}{P}",
-        "no-time": f"portproxy.16006={P}",
-        "short-time": f"portproxy.16006=1{P}",
-        "quoted": f'portproxy.16006="{T}{P}"',
-        "no-prefix": f"portproxy.16006={T}",
-        "no-path-form": f"portproxy.16006={T}/alice/vision",
-        "query-form": f"portproxy.16006={T}/alice/vision?port=16006",
-        "dot-segment": f"portproxy.16006={T}/alice/%2e%2e/proxy/16006",
-        "another-site": f"portproxy.16006={T}//evil.com/proxy/16006",
-        "no-slash": f"portproxy.16006={T}x/alice/vision/proxy/16006",
-        "climbing": f"portproxy.16006={T}{P}/../../../x",
-        "no-number": f"portproxy.16006={T}/alice/vision/proxy/0x3e",
-        "upper-case": f"PORTPROXY.16006={T}{P}",
+        "no-slot": f"portproxy.hint={T}{P}",
+        "slot-beyond": f"portproxy.hint6={T}{P}",
+        "two-digits": f"portproxy.hint00={T}{P}",
+        "of-an-earlier-release": f"portproxy.16006={T}{P}",
+        "copy": f"portproxy.copy0={T}{P}",
+        "no-time": f"portproxy.hint0={P}",
+        "short-time": f"portproxy.hint0=1{P}",
+        "quoted": f'portproxy.hint0="{T}{P}"',
+        "no-prefix": f"portproxy.hint0={T}",
+        "no-path-form": f"portproxy.hint0={T}/alice/vision",
+        "query-form": f"portproxy.hint0={T}/alice/vision?port=16006",
+        "dot-segment": f"portproxy.hint0={T}/alice/%2e%2e/proxy/16006",
+        "another-site": f"portproxy.hint0={T}//evil.com/proxy/16006",
+        "no-slash": f"portproxy.hint0={T}x/alice/vision/proxy/16006",
+        "climbing": f"portproxy.hint0={T}{P}/../../../x",
+        "no-number": f"portproxy.hint0={T}/alice/vision/proxy/0x3e",
+        "upper-case": f"PORTPROXY.HINT0={T}{P}",
     },
 )
 def test_what_is_no_hint_is_none(cookie: str) -> None:
@@ -101,14 +106,14 @@ def test_what_is_no_hint_is_none(cookie: str) -> None:
 @pytest.mark.promise("A stray is judged like any request")
 def test_a_forged_hint_leads_no_further_than_a_url_would() -> None:
     """It is the visitor's: whatever it says is judged as if it stood in the URL."""
-    [target] = by_hint(f"portproxy.16006={T}/bob/x/proxy/22/evil%0d%0a%3Bx")
+    [target] = by_hint(f"portproxy.hint0={T}/bob/x/proxy/22/evil%0d%0a%3Bx")
     assert target == Target(
         22, "/ws?a=1", "/bob/x/proxy/22", {"username": "bob", "project": "x"}, "stray", True
     )
 
 
 def test_cookies_that_a_server_joined_with_a_comma() -> None:
-    cookie = f"user=alice,portproxy.16006={T}{P}, portproxy.15000={T - 1}/a/b/proxy/15000"
+    cookie = f"user=alice,portproxy.hint0={T}{P}, portproxy.hint1={T - 1}/a/b/proxy/15000"
     assert [target.port for target in by_hint(cookie)] == [16006, 15000]
 
 
@@ -128,12 +133,12 @@ def test_a_handshake_that_climbs_is_not_found_only_if_it_could_be_a_services() -
     "cookie",
     {
         "names": "portproxy." * 100_000,
-        "long-time": "portproxy.16006=" + "1" * 1_000_000,
-        "slashes": f"portproxy.16006={T}" + "/" * 1_000_000,
-        "many": f"portproxy.16006={T}{P};" * 20_000,
+        "long-time": "portproxy.hint0=" + "1" * 1_000_000,
+        "slashes": f"portproxy.hint0={T}" + "/" * 1_000_000,
+        "many": f"portproxy.hint0={T}{P};" * 20_000,
         "spaces": ";" + " " * 1_000_000,
         "separators": "; \t" * 300_000,
-        "climbing": f"portproxy.16006={T}" + "%2F.." * 10_000,
+        "climbing": f"portproxy.hint0={T}" + "%2F.." * 10_000,
     },
 )
 def test_a_huge_cookie_costs_little(cookie: str) -> None:
@@ -153,7 +158,7 @@ def remember(
 def test_a_page_that_is_opened_is_remembered() -> None:
     [(name, value)] = remember(**NAVIGATES)
     assert name == "Set-Cookie"
-    assert re.fullmatch(rf"portproxy\.16006=[0-9]{{13}}{P}; Path=/; HttpOnly; SameSite=Lax", value)
+    assert re.fullmatch(rf"portproxy\.hint4=[0-9]{{13}}{P}; Path=/; HttpOnly; SameSite=Lax", value)
     [target] = by_hint(value.partition(";")[0])
     assert (target.port, target.prefix, target.params) == (16006, P, PARAMS)
 
@@ -174,7 +179,7 @@ def test_below_a_script_name_the_cookie_is_for_this_app() -> None:
 
 def test_what_a_page_asks_for_astray_is_remembered_too() -> None:
     [(_, value)] = remember(a_target("/static/x", form="stray"))
-    assert value.startswith("portproxy.16006=")
+    assert value.startswith("portproxy.hint4=")
 
 
 @table(
@@ -203,20 +208,26 @@ def test_without_promotion_a_page_in_the_query_form_is_remembered_by_its_path_fo
 def test_what_is_remembered_as_the_newest_is_not_said_again() -> None:
     assert remember(HTTP_COOKIE=hints(16006, 15000), **NAVIGATES) == []
     [(_, value)] = remember(HTTP_COOKIE=hints(15000, 16006), **NAVIGATES)
-    assert value.startswith("portproxy.16006=")
+    assert value.startswith("portproxy.hint1=")
     other = hints(16006, prefix="/alice/other/proxy/{}")
     [(_, value)] = remember(HTTP_COOKIE=other, **NAVIGATES)
+    assert value.startswith("portproxy.hint0=")
     assert f"{P};" in value
 
 
-def test_beyond_six_the_oldest_are_forgotten() -> None:
-    cookie = hints(*range(15000, 15008))
-    [(_, new), *forgotten] = remember(HTTP_COOKIE=cookie, **NAVIGATES)
-    assert new.startswith("portproxy.16006=")
-    assert [value.partition(";")[0] for _, value in forgotten] == [
-        f"portproxy.{port}=" for port in (15005, 15006, 15007)
-    ]
-    assert all("; Max-Age=0" in value and "; Path=/;" in value for _, value in forgotten)
+def test_beyond_six_the_one_that_was_opened_longest_ago_is_forgotten() -> None:
+    cookie = hints(15003, 15001, 15000, 15005, 15004, 15002)
+    [(_, value)] = remember(HTTP_COOKIE=cookie, **NAVIGATES)
+    assert value.startswith("portproxy.hint5=")
+    cookies = [*cookie.split("; ")[:5], value.partition(";")[0]]
+    ports = [target.port for target in by_hint("; ".join(cookies))]
+    assert ports == [16006, 15003, 15001, 15000, 15005, 15004]
+
+
+def test_what_is_made_up_takes_no_slot_for_ever() -> None:
+    made_up = hints(*range(6), prefix="/x/{}")
+    [(_, value)] = remember(HTTP_COOKIE=made_up, **NAVIGATES)
+    assert value.startswith("portproxy.hint5=")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +244,7 @@ def test_a_prefix_comes_back_from_the_cookie_as_it_was(mount: str) -> None:
 
 
 def test_a_prefix_that_is_too_long_for_a_cookie_is_not_remembered() -> None:
-    for length, remembered in ((512, 1), (513, 0)):
+    for length, remembered in ((256, 1), (257, 0)):
         prefix = "/x/proxy/16006".rjust(length, "a").replace("a", "/", 1)
         assert len(remember(a_target(prefix=prefix), **NAVIGATES)) == remembered
 

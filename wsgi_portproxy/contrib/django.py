@@ -46,13 +46,15 @@ def authorizer(check: Check) -> DjangoAuthorizer:
 
 
 class DjangoAuthorizer:
-    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, by its settings."""
+    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, by its settings;
+    `hosts`: those that the app answers to."""
 
     def __init__(self, check: Check) -> None:
         self._check = check
         self._middlewares = [
             middleware(_unused_get_response) for middleware in _session_and_auth_middlewares()
         ]
+        self.hosts = frozenset(settings.ALLOWED_HOSTS)
         self.withhold_cookies = frozenset(
             {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, "messages"}
         )

@@ -37,12 +37,14 @@ def authorizer(app: Flask, check: Check) -> FlaskAuthorizer:
 
 
 class FlaskAuthorizer:
-    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, by its config."""
+    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, by its config;
+    `hosts`: those that the app answers to."""
 
     def __init__(self, app: Flask, check: Check) -> None:
         self._app = app
         self._check = check
         remember = app.config.get("REMEMBER_COOKIE_NAME", "remember_token")  # Flask-Login
+        self.hosts = frozenset(app.config.get("TRUSTED_HOSTS") or ())  # since Flask 3.1
         self.withhold_cookies = frozenset(
             {app.session_interface.get_cookie_name(app), str(remember)}
         )

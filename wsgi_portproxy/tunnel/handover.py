@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from .. import descriptors
+from ..idle import idle
 from ..servers import Adapter
 
 if TYPE_CHECKING:
@@ -34,20 +37,30 @@ class TakenOver(NamedTuple):
 def take_over(adapter: Adapter, environ: WSGIEnvironment) -> TakenOver:
     """Take the connection of this request out of its server.
 
-    Raises OSError if no descriptor is left, or if the visitor is: the server keeps the connection.
+    Raises OSError if no descriptor can be spared, or if the visitor is gone: the server keeps the
+    connection.
     """
     servers = adapter.socket(environ)
     assert servers is not None
+    number = servers.fileno()
+    connection = os.fstat(number).st_ino
     with contextlib.ExitStack() as undo:
         dummy, replacement = _socket.socketpair()
         undo.callback(dummy.close)
         undo.callback(replacement.close)
-        sock = _duplicate(servers.fileno())
+        sock = _duplicate(number)
         undo.callback(sock.close)
+        # The last ones are the server's, to take visitors with.
+        if descriptors.are_scarce(sock.fileno()) and not idle.close_all():
+            raise OSError(errno.EMFILE, "the descriptors left are the server's")
         _keep_alive(sock)
         dummy.shutdown(_socket.SHUT_WR)
         read_ahead = adapter.read_ahead(environ)
-        os.dup2(replacement.fileno(), servers.fileno(), inheritable=False)
+        # A server that closed the connection meanwhile may have given the number to another
+        # visitor's: whichever socket it names, it must be the one that was duplicated.
+        if not os.fstat(number).st_ino == os.fstat(sock.fileno()).st_ino == connection:
+            raise OSError(errno.EBADF, "the server has closed the connection")
+        os.dup2(replacement.fileno(), number, inheritable=False)
         undo.pop_all()
     replacement.close()
     return TakenOver(sock, read_ahead, dummy)

@@ -24,10 +24,11 @@ class NewTunnel(NamedTuple):
     client, service: the visitor's and the service's socket. to_client, to_service: what was read of
     the other before. dummy: what keeps the server's replacement socket writable until the server
     closed it. idle_timeout: seconds of silence in both directions after which the tunnel is cut.
-    head: of the response, if it was not sent yet; goes out before all else. stream: for the rest of
-    a response instead of a WebSocket. on_end: see `OnEnd`.
+    port: the service's. head: of the response, if it was not sent yet; goes out before all else.
+    stream: for the rest of a response instead of a WebSocket. on_end: see `OnEnd`.
     """
 
+    port: int
     client: _socket.socket
     service: _socket.socket
     to_client: bytes
@@ -42,7 +43,7 @@ class NewTunnel(NamedTuple):
 class End:
     """One of a tunnel's two sockets. `pending` waits to be written to it."""
 
-    __slots__ = ("ended", "fd", "mask", "peer", "pending", "sock", "tunnel")
+    __slots__ = ("ended", "fd", "is_queued", "mask", "peer", "pending", "sock", "tunnel")
 
     def __init__(self, sock: _socket.socket, tunnel: Tunnel, pending: bytes) -> None:
         self.sock = sock
@@ -52,6 +53,7 @@ class End:
         self.pending = bytearray(pending) if pending else None
         self.mask = 0  # what epoll watches; 0: not registered, so that a hang-up cannot spin
         self.ended = False  # nothing more will be read from it
+        self.is_queued = False  # in the relay's queue of those that it goes on with
 
 
 class Tunnel:
@@ -66,6 +68,7 @@ class Tunnel:
         "idle_timeout",
         "last",
         "on_end",
+        "port",
         "received",
         "sent",
         "service",
@@ -73,11 +76,15 @@ class Tunnel:
     )
 
     def __init__(self, new: NewTunnel, now: float) -> None:
-        self.client = End(new.client, self, new.head + new.to_client)
+        self.port = new.port
+        self.stream = new.stream
+        self.frames = FrameTracker() if new.stream is None else None
+        to_client: bytes | memoryview = new.to_client
+        if self.frames is not None:
+            to_client = self.frames.feed(memoryview(new.to_client))
+        self.client = End(new.client, self, b"".join((new.head, to_client)))
         self.service = End(new.service, self, new.to_service)
         self.client.peer, self.service.peer = self.service, self.client
-        self.stream = new.stream
-        self.frames = FrameTracker(new.to_client) if new.stream is None else None
         self.delivered = False  # the visitor was sent the whole stream, or all of the WebSocket
         self.broken = False  # an end was lost, or sent away, so that it has no proper end
         self.received, self.sent = len(new.to_service), len(new.to_client)
@@ -85,6 +92,13 @@ class Tunnel:
         self.idle_timeout = new.idle_timeout
         self.last = now  # when bytes last went through, monotonic
         self.half_closed = 0.0  # since when one side has ended; 0: neither has
+
+    def is_behind(self, end: End) -> bool:
+        """Whether bytes that came from `end` wait to be looked at: only the service's are."""
+        if end is not self.service:
+            return False
+        framing = self.stream or self.frames
+        return framing is not None and framing.is_behind
 
     @property
     def is_awaited(self) -> bool:

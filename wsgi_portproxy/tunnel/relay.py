@@ -5,6 +5,11 @@ silence, the end of the process. Of what the bytes mean it knows only where the 
 end, so that a closing process can say goodbye at such a place. Nobody but the relay thread touches
 its maps; others put into a queue and wake it. It uses the plain socket type and a native thread
 even where gevent has replaced both, for it waits for nothing but epoll.
+
+All tunnels wait while it works for one, so the work of a turn is bounded, whatever comes: as much
+of each kind as the constants below say. Where a service's bytes mean more work than that (a byte in
+each chunk, empty frames), the rest is kept, nothing more is read from that service, and it goes to
+the end of a queue, of which each turn takes one.
 """
 
 from __future__ import annotations
@@ -25,7 +30,9 @@ from ..framing import Malformed, Truncated
 from .frames import CLOSE_GOING_AWAY
 from .joined import End, NewTunnel, Tunnel
 from .native import native
+from .places import Places
 from .telling import tell_waiting
+from .turns import Turns
 
 MAX_PENDING = 262144  # bytes kept in each direction for a reader slower than the sender
 # Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455
@@ -33,8 +40,13 @@ MAX_PENDING = 262144  # bytes kept in each direction for a reader slower than th
 LINGER = 10.0
 DRAIN = 2.0  # seconds for open tunnels to end when the process does
 _SWEEP = 1.0  # seconds between looks at tunnels that are silent or lingering
+# Of one turn: sockets, tunnels that begin, and tunnels that are looked at for their silence. Linux
+# tells of ready sockets in turns too, so that those beyond come first the next time (epoll(7)).
+_SOCKETS, _BEGINNING, _SWEPT = 16, 4, 256
 _IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
+_ITS_TURN = 0  # instead of an event: an end in the queue
 _RESET = struct.pack("ii", 1, 0)  # struct linger: closing resets the connection (socket(7))
+_NOTHING = memoryview(b"")
 _NO_SIGNAL = getattr(_socket, "MSG_NOSIGNAL", 0)
 
 
@@ -43,10 +55,13 @@ class Relay:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # never taken by the relay thread
-        self._reserved = 0
-        self._given_back = 0
-        self._over = 0  # tunnels ended; written by the relay thread only
+        self.places = Places()
+        self.turns = Turns()
+        self.streams = 0  # of the tunnels that are carried
         self._new: deque[NewTunnel] = deque()
+        self._behind: deque[End] = deque()  # whose bytes are not all looked at, in turns
+        self._unswept: list[Tunnel] = []
+        self._next_sweep = 0.0
         self._ends: dict[int, End] = {}
         self._dummies: dict[int, _socket.socket] = {}
         self._tunnels: dict[int, Tunnel] = {}  # by the client's descriptor
@@ -55,31 +70,15 @@ class Relay:
         self._draining = False
         self._buffer = memoryview(bytearray(MAX_PENDING))
 
-    @property
-    def open_tunnels(self) -> int:
-        """Tunnels that are open or about to be."""
-        return self._reserved - self._given_back - self._over
-
-    def reserve(self, limit: int) -> bool:
-        """Take a place for a tunnel, if fewer than `limit` are open. To be given back, or used.
-
-        Raises OSError if the relay cannot start: before anything was taken from a server.
-        """
+    def start(self) -> None:
+        """Make sure that it runs. Raises OSError if it cannot: before anything was taken from a
+        server."""
         with self._lock:
-            if self.open_tunnels >= limit:
-                return False
             if self._epoll is None:
                 self._start()
-            self._reserved += 1
-            return True
-
-    def give_back(self) -> None:
-        """Give up a place that did not become a tunnel."""
-        with self._lock:
-            self._given_back += 1
 
     def add(self, tunnel: NewTunnel) -> None:
-        """Begin to carry a tunnel whose place was reserved."""
+        """Begin to carry a tunnel, which has its place."""
         self._new.append(tunnel)
         os.eventfd_write(self._wake_fd, 1)
 
@@ -127,53 +126,66 @@ class Relay:
         atexit.register(self.drain)
 
     def _run(self) -> None:
-        next_sweep = time.monotonic() + _SWEEP
         while True:
-            events = self._epoll.poll(_SWEEP if self._tunnels else -1)
-            now = time.monotonic()
-            woken = False
-            for fd, event in events:
-                end = self._ends.get(fd)
-                if end is not None:
-                    try:
-                        self._on_event(end, event, now)
-                    except Exception:
-                        # One tunnel must not take the others with it. Not logged: under gevent
-                        # this thread may not take the locks that logging takes.
-                        sys.excepthook(*sys.exc_info())
-                        self._close(end.tunnel)
-                elif fd == self._wake_fd:
-                    os.eventfd_read(fd)
-                    woken = True
-                elif fd in self._dummies:
-                    self._epoll.unregister(fd)
-                    self._dummies.pop(fd).close()  # the server has closed its side
-            if woken:  # at last: a new tunnel may have the number, and events, of one that ended
-                self._take_new(now)
-            if self._draining:
-                self._say_goodbye(now)
-            if now >= next_sweep:
-                next_sweep = now + _SWEEP
-                self._sweep(now)
+            self._turn()
 
-    def _take_new(self, now: float) -> None:
-        while self._new:
-            new = self._new.popleft()
-            tunnel = Tunnel(new, now)
+    def _turn(self) -> None:
+        """Look at what has come, and do a bounded amount of work, whatever that is."""
+        waits = _SWEEP if self._tunnels else -1.0
+        if self._behind or self._new or self._unswept:
+            waits = 0
+        events = self._epoll.poll(waits, _SOCKETS)
+        now = time.monotonic()
+        for fd, event in events:
+            end = self._ends.get(fd)
+            if end is not None:
+                self._serve(end, event, now)
+            elif fd == self._wake_fd:
+                os.eventfd_read(fd)
+            elif fd in self._dummies:
+                self._epoll.unregister(fd)
+                self._dummies.pop(fd).close()  # the server has closed its side
+        if self._behind:
+            self._serve(self._behind.popleft(), _ITS_TURN, now)
+        # At last: a new tunnel may have the number, and events, of one that ended.
+        for _ in range(min(_BEGINNING, len(self._new))):
+            self._begin(self._new.popleft(), now)
+        if self._draining:
+            self._say_goodbye(now)
+        self._sweep(now)
+        self.turns.ended(now)
+
+    def _serve(self, end: End, event: int, now: float) -> None:
+        """Do what an event of epoll asks for, or go on with what is left of an earlier one."""
+        try:
+            if event == _ITS_TURN:
+                self._go_on(end, now)
+            else:
+                self._on_event(end, event, now)
+        except Exception:
+            # One tunnel must not take the others with it. Not logged: under gevent this thread may
+            # not take the locks that logging takes.
+            sys.excepthook(*sys.exc_info())
+            self._close(end.tunnel)
+
+    def _begin(self, new: NewTunnel, now: float) -> None:
+        """Begin to carry a tunnel."""
+        tunnel = Tunnel(new, now)
+        self.streams += tunnel.stream is not None
+        for end in (tunnel.client, tunnel.service):
+            end.sock.setblocking(False)
+            self._ends[end.fd] = end
+        self._tunnels[tunnel.client.fd] = tunnel
+        self._dummies[new.dummy.fileno()] = new.dummy
+        try:
+            self._epoll.register(new.dummy.fileno(), 0)  # a hang-up is always told
             for end in (tunnel.client, tunnel.service):
-                end.sock.setblocking(False)
-                self._ends[end.fd] = end
-            self._tunnels[tunnel.client.fd] = tunnel
-            self._dummies[new.dummy.fileno()] = new.dummy
-            try:
-                self._epoll.register(new.dummy.fileno(), 0)  # a hang-up is always told
-                for end in (tunnel.client, tunnel.service):
-                    if end.pending:
-                        self._flush(end)
-                    self._watch(end)
-            except OSError:  # out of memory, or of the user's epoll watches (epoll(7))
-                self._dummies.pop(new.dummy.fileno()).close()
-                self._close(tunnel)
+                if end.pending:
+                    self._flush(end)
+                self._watch(end)
+        except OSError:  # out of memory, or of the user's epoll watches (epoll(7))
+            self._dummies.pop(new.dummy.fileno()).close()
+            self._close(tunnel)
 
     def _on_event(self, end: End, event: int, now: float) -> None:
         tunnel = end.tunnel
@@ -188,10 +200,7 @@ class Relay:
     def _pull(self, end: End, now: float) -> None:
         """Read once from an end, and write what came to its peer, or keep it for later."""
         peer = end.peer
-        if end.tunnel.stream is not None:
-            room = end.tunnel.stream.room
-        else:
-            room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
+        room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
         try:
             size = end.sock.recv_into(self._buffer, room)
         except BlockingIOError:
@@ -202,15 +211,31 @@ class Relay:
         data = self._buffer[:size]
         tunnel = end.tunnel
         tunnel.count(end, size)
-        if tunnel.frames is None:
-            self._pass_stream(end, data, now)
-            return
-        if not size:
+        if size or tunnel.stream is not None:
+            self._pass_on(end, data, now)
+        else:
             self._end(end, now)
+
+    def _pass_on(self, end: End, data: memoryview, now: float) -> None:
+        """Send on what came from an end, or as much of it as is looked at in one turn."""
+        tunnel = end.tunnel
+        if tunnel.stream is not None:
+            self._pass_stream(end, data, now)
+        else:
+            if end is tunnel.service and tunnel.frames is not None:
+                data = tunnel.frames.feed(data)
+            self._write(end.peer, data, now)
+        if tunnel.is_behind(end):
+            self._watch(end)
+
+    def _go_on(self, end: End, now: float) -> None:
+        """Look at more of what an end had sent: it is its turn in the queue."""
+        end.is_queued = False
+        if end.ended or self._tunnels.get(end.tunnel.client.fd) is not end.tunnel:
             return
-        if end is tunnel.service:
-            tunnel.frames.feed(data)
-        self._write(peer, data, now)
+        end.tunnel.last = now
+        self._pass_on(end, _NOTHING, now)
+        self._watch(end)
 
     def _write(self, end: End, data: bytes | memoryview, now: float) -> None:
         """Write to an end, or keep for later what it does not take."""
@@ -241,7 +266,7 @@ class Relay:
                 self._close(tunnel)  # it left
             return
         try:
-            pieces = stream.feed(data) if data else stream.eof()
+            pieces = stream.feed(data) if data or stream.is_behind else stream.eof()
         except (Malformed, Truncated):
             self._lose(end, now)
             return
@@ -341,7 +366,11 @@ class Relay:
             limit = 1  # the kernel's buffers are enough for a reader who is slow
         mask = 0
         if not end.ended and (waiting is None or len(waiting) < limit):
-            mask = _IN
+            if not end.tunnel.is_behind(end):
+                mask = _IN
+            elif not end.is_queued:
+                end.is_queued = True
+                self._behind.append(end)
         if end.pending:
             mask |= _OUT
         if mask == end.mask or end.fd not in self._ends:
@@ -355,8 +384,9 @@ class Relay:
         end.mask = mask
 
     def _close(self, tunnel: Tunnel) -> None:
-        if self._tunnels.pop(tunnel.client.fd, None) is None:
+        if self._tunnels.get(tunnel.client.fd) is not tunnel:
             return
+        del self._tunnels[tunnel.client.fd]
         for end in (tunnel.client, tunnel.service):
             if end.mask:
                 self._epoll.unregister(end.fd)
@@ -367,7 +397,8 @@ class Relay:
                 with contextlib.suppress(OSError):  # it is gone already
                     end.sock.shutdown(_socket.SHUT_RDWR)
             end.sock.close()
-        self._over += 1
+        self.streams -= tunnel.stream is not None
+        self.places.give_back(tunnel.port)
         tunnel.conclude()
 
     def _spoil(self, end: End) -> bool:
@@ -382,8 +413,14 @@ class Relay:
         return False
 
     def _sweep(self, now: float) -> None:
-        for tunnel in [one for one in self._tunnels.values() if one.is_over(now, LINGER)]:
-            self._close(tunnel)
+        """Look at some of the tunnels, once a second at each."""
+        if not self._unswept and now >= self._next_sweep:
+            self._next_sweep = now + _SWEEP
+            self._unswept = list(self._tunnels.values())
+        for _ in range(min(_SWEPT, len(self._unswept))):
+            tunnel = self._unswept.pop()
+            if tunnel.is_over(now, LINGER):
+                self._close(tunnel)
 
     def _say_goodbye(self, now: float) -> None:
         for tunnel in list(self._tunnels.values()):

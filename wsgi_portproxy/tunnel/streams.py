@@ -43,6 +43,10 @@ class Departure:
     ) -> None:
         self._environ = environ
         self._gunicorn = gunicorn_response
+        # It has to be said in the head, which is still to come: a front-end (nginx with
+        # `keepalive`) or browser that learns of it by the connection's end alone may have sent the
+        # next request there already, and may not repeat a POST (RFC 9112 section 9.3.1).
+        gunicorn_response.force_close()
         self._tunnels = tunnels
         self._due = time.monotonic() + after
         self._is_event_stream = is_event_stream
@@ -93,7 +97,7 @@ class Departure:
         if adapter is None or self._gunicorn.sent != passed:
             return False
         try:
-            taken = self._tunnels.take(adapter, self._environ)
+            taken = self._tunnels.take(adapter, self._environ, account.port)
         except OSError:
             taken = None
         if taken is None:
@@ -114,6 +118,7 @@ class Departure:
 
         relay().add(
             NewTunnel(
+                port=account.port,
                 client=taken.sock,
                 service=service,
                 to_client=b"".join(stream.encode([ready] if ready else [])),
@@ -166,4 +171,4 @@ def departure(
 
 
 # What is read of gunicorn's response object; a release without one of them keeps its responses.
-_USED = ("chunked", "headers_sent", "response_length", "sent", "write")
+_USED = ("chunked", "force_close", "headers_sent", "response_length", "sent", "write")

@@ -11,11 +11,6 @@ from ..framing import Decoder
 
 Buffer: TypeAlias = bytes | memoryview
 
-_MAX_PIECES = 256  # written at once without being joined; the system takes 1024 (IOV_MAX)
-# Bytes decoded at a time, the second once a service has sent more pieces than that at once: a chunk
-# takes 3 us, and with one byte in each the first would stop all other streams for 200 ms.
-_MOST, _LEAST = 262144, 4096
-
 
 class Transcoder:
     """From the bytes on a service's connection to the bytes on the visitor's.
@@ -25,22 +20,26 @@ class Transcoder:
     needs_reset: whether a closed connection would look like a proper end of the body.
     """
 
-    __slots__ = ("_chunked", "_decoder", "needs_reset", "passed", "room")
+    __slots__ = ("_chunked", "_decoder", "needs_reset", "passed")
 
     def __init__(self, decoder: Decoder, *, chunked: bool, needs_reset: bool) -> None:
         self._decoder = decoder
         self._chunked = chunked
         self.needs_reset = needs_reset
         self.passed = 0  # bytes of the body so far
-        self.room = _MOST  # bytes to be fed at once, at most
 
     @property
     def complete(self) -> bool:
         """Whether the body has ended as it should."""
         return self._decoder.complete
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether bytes that were fed wait to be decoded: by feeding nothing."""
+        return self._decoder.is_behind
+
     def feed(self, data: memoryview) -> list[Buffer]:
-        """What the visitor is sent for bytes of the service. Raises `Malformed`."""
+        """What the visitor is sent for bytes of the service, in few pieces. Raises `Malformed`."""
         return self.encode(self._decoder.split(data))
 
     def eof(self) -> list[Buffer]:
@@ -52,8 +51,6 @@ class Transcoder:
         """Pieces of a body in the visitor's framing, with its end if the body is complete."""
         size = sum(map(len, body))
         self.passed += size
-        if len(body) > _MAX_PIECES:
-            body, self.room = [b"".join(body)], _LEAST
         if not self._chunked:
             return list(body)
         framed = [b"%x\r\n" % size, *body, b"\r\n"] if size else []

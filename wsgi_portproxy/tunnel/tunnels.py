@@ -5,15 +5,17 @@ Owns the caps and what the visitor's side of a 101 looks like on the wire.
 
 from __future__ import annotations
 
-import resource
+import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .. import descriptors
 from ..account import Account
 from ..answer import UpstreamResponse
-from ..cookies import CookiePolicy
 from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
-from ..headers import Headers, response_headers
+from ..fields import ResponseFields
+from ..headers import Headers
+from ..idle import idle
 from ..locate import Target
 from ..metrics import Ending
 from ..rewrite import View
@@ -28,11 +30,8 @@ from .telling import telling
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# Descriptors left to the server and the app when the cap is made from the limit, and how many a
-# tunnel takes (the dummy's is closed at once).
-_DESCRIPTORS_FOR_OTHERS = 256
-_DESCRIPTORS_PER_TUNNEL = 2
-_NO_LIMIT = 1 << 20  # tunnels, where the system sets no limit on descriptors
+_DESCRIPTORS_PER_TUNNEL = 2  # the dummy's is closed at once
+_PORTS = 4  # ports that have to be crowded for all places to be taken
 
 
 class Tunnels:
@@ -42,19 +41,25 @@ class Tunnels:
         self,
         *,
         max_tunnels: int | None,
+        max_tunnels_per_port: int | None,
         idle_timeout: float,
         require_origin: bool,
         handover_after: float | None,
         stream_idle_timeout: float | None,
     ) -> None:
-        if (max_tunnels or 0) < 0 or not idle_timeout > 0 or (handover_after or 0) < 0:
-            raise ValueError(
-                "max_tunnels and handover_after must not be negative, and tunnel_idle_timeout must "
-                "be more than 0"
-            )
+        for name, value in (
+            ("max_tunnels", max_tunnels),
+            ("max_tunnels_per_port", max_tunnels_per_port),
+            ("handover_after", handover_after),
+        ):
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must not be negative")
+        if not idle_timeout > 0:
+            raise ValueError("tunnel_idle_timeout must be more than 0 seconds")
         self.handover_after = handover_after
         self.stream_idle_timeout = stream_idle_timeout
         self._max_tunnels = max_tunnels
+        self._max_tunnels_per_port = max_tunnels_per_port
         self._idle_timeout = idle_timeout
         self._require_origin = require_origin
 
@@ -72,20 +77,21 @@ class Tunnels:
                 "Switch HTTP/2 off in the server, or for this path.",
             )
         adapter = adapter_of(environ)
-        if not is_available() or adapter is None or not adapter.runs_threads(environ):
+        if not is_available() or adapter is None or not adapter.hands_over(environ):
             raise NotImplementedHere(
                 "This server cannot hand over a connection, so WebSockets do not work.",
-                "Run the application on gunicorn, waitress, cheroot, gevent or uWSGI (with "
-                "--enable-threads), on Linux.",
+                "Run the application on gunicorn, waitress (without channel_request_lookahead), "
+                "cheroot, gevent or uWSGI (with --enable-threads), on Linux.",
             )
-        if relay().open_tunnels >= self._limit():
+        places, (limit, limit_of_port) = relay().places, self._limits()
+        if places.taken >= limit or places.taken_to(target.port) >= limit_of_port:
             raise self._too_many(target.port)
 
     def carry(
         self,
         response: UpstreamResponse,
         view: View,
-        cookies: CookiePolicy,
+        fields: ResponseFields,
         environ: WSGIEnvironment,
         account: Account,
     ) -> WSGIApplication:
@@ -100,12 +106,12 @@ class Tunnels:
             check_response(response.headers, environ, port)
             adapter = adapter_of(environ)
             assert adapter is not None, "checked before the handshake went out"
-            headers = _headers(response, view, cookies, environ)
+            headers = _headers(response, view, fields, environ)
             if is_tls(adapter.socket(environ)):
-                if not self._reserve():
+                if not self._take_place(port):
                     raise self._too_many(port)
                 return self._in_this_thread(response, headers, adapter, account)
-            taken = self.take(adapter, environ)
+            taken = self.take(adapter, environ, port)
             if taken is None:
                 raise self._too_many(port)
         except OSError as error:
@@ -123,6 +129,7 @@ class Tunnels:
 
         relay().add(
             NewTunnel(
+                port=port,
                 client=taken.sock,
                 service=service,
                 to_client=ready,
@@ -155,62 +162,65 @@ class Tunnels:
                 )
             finally:
                 response.close()
-                relay().give_back()
+                relay().places.give_back(account.port)
                 ended: Ending = "complete" if pumped.complete else "cut"
                 account.end(101, ended, received=pumped.to_service, sent=pumped.to_client)
             return []
 
         return application
 
-    def take(self, adapter: Adapter, environ: WSGIEnvironment) -> TakenOver | None:
+    def take(self, adapter: Adapter, environ: WSGIEnvironment, port: int) -> TakenOver | None:
         """Take the visitor's connection out of its server, for the relay to carry.
 
-        None if all places are taken. Raises OSError where the system has no room for another, or
-        the visitor is gone. In both cases the server keeps the connection.
+        None if all places are taken. Raises OSError where the process has no descriptor to spare,
+        or the visitor is gone. In both cases the server keeps the connection.
         """
-        if not self._reserve():
+        if not self._take_place(port):
             return None
         try:
-            return take_over(adapter, environ)
+            try:
+                return take_over(adapter, environ)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not idle.close_all():
+                    raise
+                return take_over(adapter, environ)
         except BaseException:
-            relay().give_back()
+            relay().places.give_back(port)
             raise
 
-    def _reserve(self) -> bool:
-        """Take a place in the relay, if there is one; to be used or given back."""
-        return relay().reserve(self._limit())
+    def _take_place(self, port: int) -> bool:
+        """Take a place in the relay, if there is one; to be given back, or used by a tunnel."""
+        relay().start()
+        limit, limit_of_port = self._limits()
+        return relay().places.take(port, limit=limit, limit_of_port=limit_of_port)
 
-    def _limit(self) -> int:
-        if self._max_tunnels is not None:
-            return self._max_tunnels
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft == resource.RLIM_INFINITY:
-            return _NO_LIMIT
-        return max(0, soft - _DESCRIPTORS_FOR_OTHERS) // _DESCRIPTORS_PER_TUNNEL
+    def _limits(self) -> tuple[int, int]:
+        """Of tunnels in the process, and of those to one port."""
+        limit, of_port = self._max_tunnels, self._max_tunnels_per_port
+        if limit is None:
+            limit = descriptors.ours() // _DESCRIPTORS_PER_TUNNEL
+        return limit, -(-limit // _PORTS) if of_port is None else of_port
 
     def _too_many(self, port: int) -> TooManyTunnels:
+        places, (limit, limit_of_port) = relay().places, self._limits()
         return TooManyTunnels(
             f"There are too many open WebSockets to open another one to port {port}.",
             "Close some pages, or try again later.",
-            detail=f"{self._limit()} tunnels are open",
+            detail=f"{places.taken} of {limit} tunnels are open, {places.taken_to(port)} of "
+            f"{limit_of_port} to this port",
         )
 
 
 def _headers(
-    response: UpstreamResponse, view: View, cookies: CookiePolicy, environ: WSGIEnvironment
+    response: UpstreamResponse, view: View, fields: ResponseFields, environ: WSGIEnvironment
 ) -> Headers:
     """The 101's fields for the visitor: filtered as any answer's, with the upgrade they lost.
 
     Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
     """
-    fields = response_headers(
-        response.fields,
-        view,
-        cookies,
-        needs_path=view.target.form in ("query", "stray"),
-        visitors_cookies=environ.get("HTTP_COOKIE", ""),
-    )
-    kept = [(name, value) for name, value in fields if name.lower() != "content-length"]
+    needs_path = view.target.form in ("query", "stray")
+    headers = fields.of(response.fields, view, environ, needs_path=needs_path)
+    kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
     return [*UPGRADE_FIELDS, *kept]
 
 

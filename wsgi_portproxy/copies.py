@@ -1,0 +1,83 @@
+"""Copies of a service's cookies for WebSocket handshakes at the root of the site.
+
+A service's page opens `ws://host/ws`, no browser follows a redirect of a handshake, and the
+service's cookies are kept to its prefix, out of the handshake's reach. So those that the service
+has for its root exist once more, in one cookie of ours for the whole site, which no script can
+read, and which is given to that service only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
+
+from .cookies import OWN_PREFIX, CookiePolicy
+from .rewrite import View
+from .set_cookie import parse_set_cookie
+from .slots import SLOTS, slot_for
+
+# Bytes of one service's, encoded: they go along with all requests to the app. Signed sessions are
+# some hundred.
+_MAX_COPIES = 640
+_COPIES = re.compile(
+    rf"(?:^|[;,])[ \t]*{re.escape(OWN_PREFIX)}copy([0-9])=([0-9]{{1,5}})\.([^;,\s]*)"
+)
+# What a cookie's value may hold (RFC 6265 section 4.1.1) but `%`, and `=`, where some parsers cut.
+_PLAIN = "!#$&'()*+-./:<>?@[]^_`{|}~"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def copied(cookie_header: str, port: int) -> str:
+    """The cookies of a service of which the browser has copies, as a Cookie header."""
+    for _, of_port, encoded in _COPIES.findall(cookie_header):
+        if of_port == str(port) and len(encoded) <= _MAX_COPIES:  # else it is not ours
+            text = unquote(encoded, "latin-1")
+            return "" if _CONTROL.search(text) else text
+    return ""
+
+
+def set_copies(
+    set_cookies: Iterable[str], view: View, policy: CookiePolicy, *, visitors_cookies: str
+) -> str | None:
+    """The Set-Cookie value for the copies after an answer; None if they stay as they are.
+
+    set_cookies: what the service sets. visitors_cookies: the Cookie field of the request.
+    """
+    target = view.target
+    if target.form != "path":
+        return None
+    before = copied(visitors_cookies, target.port)
+    pairs = dict(pair.partition("=")[::2] for pair in before.split("; ") if pair)
+    for set_cookie in set_cookies:
+        cookie = parse_set_cookie(set_cookie, target.prefix)
+        path = cookie.path
+        if not path.startswith("/"):  # RFC 6265 section 5.1.4
+            path = target.path.partition("?")[0].rpartition("/")[0] or "/"
+        if path != "/" or not policy.is_one(set_cookie, target):
+            continue
+        pairs.pop(cookie.name, None)
+        if not cookie.expired:
+            pairs[cookie.name] = cookie.pair.partition("=")[2]
+    encoded = _encoded(pairs)
+    while len(encoded) > _MAX_COPIES:
+        pairs.pop(next(iter(pairs)))  # the one that was set longest ago
+        encoded = _encoded(pairs)
+    if encoded == _quoted(before):
+        return None
+    found = _COPIES.findall(visitors_cookies)
+    used = {int(slot): (int(port), 0) for slot, port, _ in found if int(slot) < SLOTS}
+    name = f"{OWN_PREFIX}copy{slot_for(target.port, used)}"
+    secure = "; Secure" if view.is_https else ""
+    attributes = f"; Path={view.root}/; HttpOnly; SameSite=Lax{secure}"
+    if not encoded:
+        return f"{name}={attributes}; Max-Age=0"
+    return f"{name}={target.port}.{encoded}{attributes}"
+
+
+def _encoded(pairs: dict[str, str]) -> str:
+    return _quoted("; ".join(f"{name}={value}" for name, value in pairs.items()))
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe=_PLAIN, encoding="latin-1")
