@@ -47,6 +47,8 @@ def services() -> Iterator[list[Service]]:
         yield made
 
 
+@pytest.mark.promise("A service's cookies leave your app reachable")
+@pytest.mark.case("cookies without number")
 @pytest.mark.parametrize("form", ["path", "query"])
 def test_a_service_that_sets_hundreds_of_cookies_signs_nobody_out(
     visit: Visit, services: list[Service], form: str
@@ -74,6 +76,8 @@ def test_a_service_that_sets_hundreds_of_cookies_signs_nobody_out(
         assert sum(len(one["name"]) + len(one["value"]) for one in reached) < 6000
 
 
+@pytest.mark.promise("A service's cookies leave your app reachable")
+@pytest.mark.case("cookies without number")
 def test_a_page_that_opens_many_services_signs_nobody_out(
     visit: Visit, services: list[Service]
 ) -> None:

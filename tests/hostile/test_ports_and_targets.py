@@ -107,6 +107,7 @@ def test_a_port_outside_the_range_is_403_and_nobody_is_asked(
 # --- Never ourselves -----------------------------------------------------------------------------
 
 
+@pytest.mark.promise("Your app is not opened as a service")
 @pytest.mark.case("ports out of range, our own, loops")
 @pytest.mark.promise("Only allowed ports, only 127.0.0.1")
 @pytest.mark.parametrize("form", FORMS, ids=["query", "path"])

@@ -38,6 +38,8 @@ def assert_a_loop(noted: Noted, target: str, port: int) -> None:
     assert noted.calls() == [f"GET {port} alice/vision"]
 
 
+@pytest.mark.promise("Your app is not opened as a service")
+@pytest.mark.case("the app as a service, by another port")
 @FORMS
 @pytest.mark.parametrize("page", PAGES)
 def test_another_port_of_the_server_itself_is_no_service(
@@ -47,6 +49,8 @@ def test_another_port_of_the_server_itself_is_no_service(
     assert_a_loop(noted, form.format(page, second_port), second_port)
 
 
+@pytest.mark.promise("Your app is not opened as a service")
+@pytest.mark.case("the app as a service, by another port")
 def test_nor_is_it_for_one_who_came_by_that(noted: Noted, second_port: int) -> None:
     reply = ask(second_port, "GET", PATH.format("/login", noted.port))
     assert (reply.status, noted.calls()) == (508, [f"GET {noted.port} alice/vision"])
@@ -73,6 +77,8 @@ def front_end(service: ServiceFactory) -> FrontEnd:
     return start
 
 
+@pytest.mark.promise("Your app is not opened as a service")
+@pytest.mark.case("the app as a service, by another port")
 @FORMS
 @pytest.mark.parametrize("page", PAGES)
 def test_the_port_of_a_front_end_is_no_service(
@@ -104,6 +110,7 @@ def test_the_name_of_another_proxy_is_no_loop(noted: Noted, service: ServiceFact
 # --- Who may not learns nothing ------------------------------------------------------------------
 
 
+@pytest.mark.case("our own port, for those who may know it")
 @FORMS
 def test_which_ports_are_the_servers_own_is_told_to_those_who_may_use_ports(
     asking: Noted, form: str
@@ -127,6 +134,7 @@ def patient_with_heads() -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.case("a long Accept")
 def test_a_long_accept_costs_no_more_than_any_long_field(
     patient_with_heads: Server, service: ServiceFactory
 ) -> None:

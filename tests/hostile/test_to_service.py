@@ -40,6 +40,7 @@ COOKIES = {
 }
 
 
+@pytest.mark.case("what follows a withheld cookie")
 @pytest.mark.case("withheld cookies")
 @pytest.mark.promise("Your app's cookies stay here")
 @pytest.mark.parametrize(("lines", "arrives"), COOKIES.values(), ids=COOKIES)

@@ -98,6 +98,8 @@ def size(pairs: Iterable[str]) -> int:
 WIDE = [f"c{n}={'x' * 400}; Path=/" for n in range(10)]
 
 
+@pytest.mark.promise("A service's cookies leave your app reachable")
+@pytest.mark.case("cookies without number")
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_many_services_that_are_opened_at_once_leave_the_app_reachable(
     host: Server, service: ServiceFactory, rounds: int
@@ -114,6 +116,8 @@ def test_many_services_that_are_opened_at_once_leave_the_app_reachable(
     assert 12 < len(jar.cookies) < STORE
 
 
+@pytest.mark.promise("A service's cookies leave your app reachable")
+@pytest.mark.case("cookies without number")
 def test_a_hundred_answers_of_one_service_at_once(host: Server, service: ServiceFactory) -> None:
     upstream = service(setting("a{}=" + "x" * 200 + "; Path=/", "b{}=1; Path=/"))
     jar = Jar()
@@ -124,6 +128,8 @@ def test_a_hundred_answers_of_one_service_at_once(host: Server, service: Service
     assert 12 < len(jar.cookies) < STORE
 
 
+@pytest.mark.promise("A service's cookies leave your app reachable")
+@pytest.mark.case("cookies without number")
 @pytest.mark.parametrize("attributes", ["; Path=PAGE", "; Path=/", ""])
 def test_in_the_query_form_the_apps_pages_stay_reachable(
     host: Server, service: ServiceFactory, attributes: str

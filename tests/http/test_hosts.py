@@ -40,6 +40,8 @@ def unnamed(variants: Mapping[str, Server]) -> Server:
 # --- Where they are said -------------------------------------------------------------------------
 
 
+@pytest.mark.promise("No name but yours, if you say it")
+@pytest.mark.case("another site's name for this machine")
 @both_forms
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_name_that_is_none_of_them_is_421_and_nothing_is_sent(
@@ -123,6 +125,8 @@ def test_the_apps_own_pages_are_its_own_business(named: Server, name: str) -> No
 # --- Where they are not --------------------------------------------------------------------------
 
 
+@pytest.mark.promise("No name but yours, if you say it")
+@pytest.mark.case("another site's name for this machine")
 @both_forms
 @pytest.mark.parametrize("name", ["evil.test:8000", "localhost.evil.test", "127.0.0.1.evil.test"])
 def test_an_unknown_name_is_told_as_it_is(
@@ -139,6 +143,8 @@ def test_an_unknown_name_is_told_as_it_is(
     assert not any("localhost:" in value for _, value in seen[0].fields)
 
 
+@pytest.mark.promise("No name but yours, if you say it")
+@pytest.mark.case("another site's name for this machine")
 def test_nor_is_a_websocket_told_localhost(unnamed: Server, service: ServiceFactory) -> None:
     upstream = service(echoing)
     with Visitor(unnamed.port) as visitor:

@@ -66,6 +66,8 @@ def has_ended(exchange: Exchange) -> bool:
 # --- How many ------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("Descriptors are bounded")
+@pytest.mark.case("thousands of requests to many ports; few descriptors")
 def test_at_most_64_in_the_process_and_those_used_last(
     lasting: Server, service: ServiceFactory
 ) -> None:
@@ -113,6 +115,8 @@ def test_one_port_may_have_all_of_them(lasting: Server, service: ServiceFactory)
 # --- How long ------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("Descriptors are bounded")
+@pytest.mark.case("thousands of requests to many ports; few descriptors")
 def test_none_stays_for_long_though_nobody_asks_again(service: ServiceFactory) -> None:
     assert idle.OLDEST == 10.0
     upstreams = [service(answers(OK)) for _ in range(20)]
@@ -150,6 +154,8 @@ def staying(server: Server, count: int) -> Iterator[None]:
         yield
 
 
+@pytest.mark.promise("Descriptors are bounded")
+@pytest.mark.case("thousands of requests to many ports; few descriptors")
 def test_a_worker_with_few_descriptors_lives(narrow: Server, service: ServiceFactory) -> None:
     pid = worker_of(narrow)
     upstreams = [service(answers(OK)) for _ in range(150)]
@@ -176,6 +182,8 @@ def test_those_left_to_others_are_not_taken_for_idle_connections(
     assert upstream.connections == 4
 
 
+@pytest.mark.promise("Descriptors are bounded")
+@pytest.mark.case("thousands of requests to many ports; few descriptors")
 def test_where_none_is_left_idle_connections_give_theirs(
     lasting: Server, service: ServiceFactory
 ) -> None:

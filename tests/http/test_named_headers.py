@@ -28,6 +28,7 @@ WITHHELD = ["X-Corp-User", "x-corp-user", "X-CORP-USER", "X-Team-", "X-Team-A", 
 PASSING = ["X-Corp", "X-Corp-User-Name", "X-Team", "X-Teams", "XX-Team-A", "X-Order", "X-Depot-A"]
 
 
+@pytest.mark.case("fields by which front-ends say who and what")
 @both_forms
 def test_a_withheld_field_never_arrives(host: Server, service: ServiceFactory, form: Form) -> None:
     seen: list[Received] = []
@@ -58,6 +59,7 @@ DROPPED = ["X-Order", "x-order", "X_Order", "X-Depot-", "X-DEPOT-A", "X-Depot_B"
 KEPT = ["X-Orders", "X-Depot", "XX-Depot-A", "X-Corp-User", "X-Team-A"]
 
 
+@pytest.mark.case("fields by which front-ends say who and what")
 @both_forms
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "301 Moved"])
 def test_a_dropped_field_never_reaches_the_visitor(

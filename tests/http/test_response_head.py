@@ -193,6 +193,7 @@ def hinting(variants: Mapping[str, Server]) -> Server:
 HINT = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\nX-Not: 1\r\n\r\n"
 
 
+@pytest.mark.case("early hints only where they are wanted")
 @pytest.mark.case("103, unsolicited 101, 1xx without end")
 @both_forms
 def test_103_goes_out_as_early_hints(hinting: Server, service: ServiceFactory, form: Form) -> None:

@@ -27,6 +27,8 @@ from .common import PLANTED, Encode, NotReading, get, upload_head
 METHODS = ["GET", "HEAD", "OPTIONS", "DELETE", "PUT", "POST", "PATCH", "PROPFIND"]
 
 
+@pytest.mark.promise("No visitor's request is the beginning of another's")
+@pytest.mark.case("a body that a service leaves unread; what comes late")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("framing", "encode", "end"),
@@ -92,6 +94,8 @@ def test_nor_with_pythons_own_server(host: Server, library: int) -> None:
         assert ask(host.port, "GET", query_form(library, "/alices")).body == b"/alices"
 
 
+@pytest.mark.promise("No visitor's request is the beginning of another's")
+@pytest.mark.case("a body that a service leaves unread; what comes late")
 def test_an_early_answer_ends_its_connection(host: Server, service: ServiceFactory) -> None:
     """The rest of the body would be the next request."""
     script = NotReading()
@@ -105,6 +109,8 @@ def test_an_early_answer_ends_its_connection(host: Server, service: ServiceFacto
     assert script.seen == [(0, "/bobs"), (1, "/alices"), (2, "/bobs"), (1, "/alices")]
 
 
+@pytest.mark.promise("No visitor's request is the beginning of another's")
+@pytest.mark.case("a body that a service leaves unread; what comes late")
 def test_a_handshake_that_is_refused_leaves_no_connection_and_takes_none(
     host: Server, service: ServiceFactory
 ) -> None:
@@ -128,6 +134,8 @@ ANNOUNCED = [
 ]
 
 
+@pytest.mark.promise("No visitor's request is the beginning of another's")
+@pytest.mark.case("a body that a service leaves unread; what comes late")
 @pytest.mark.parametrize(("method", "head"), ANNOUNCED)
 def test_a_body_that_comes_late_is_nobodys_answer(
     host: Server, service: ServiceFactory, method: str, head: bytes

@@ -84,6 +84,24 @@ CASES = {
         "a worker that ends with tunnels and streams",
         "thousands that are aborted leave nothing",
     ],
+    "What visitors share": [
+        "a body that a service leaves unread; what comes late",
+        "thousands of requests to many ports; few descriptors",
+        "floods of small pieces beside others' tunnels",
+        "a front-end's next request behind a stream that left",
+        "cookies without number",
+        "what follows a withheld cookie",
+        "another site's name for this machine",
+        "the app as a service, by another port",
+        "fields by which front-ends say who and what",
+        "early hints only where they are wanted",
+        "links with odd parameters",
+        "sibling services' cookies",
+        "a server that reads from connections in use",
+        "one port with all the tunnels",
+        "a long Accept",
+        "our own port, for those who may know it",
+    ],
 }
 _MARK = re.compile(r"pytest\.mark\.(promise|case)\b")
 

@@ -32,6 +32,8 @@ def front() -> Iterator[tuple[Server, Server]]:
         yield stack.enter_context(nginx(behind.port)), behind
 
 
+@pytest.mark.promise("No request is lost on a connection that left the server")
+@pytest.mark.case("a front-end's next request behind a stream that left")
 def test_no_request_is_lost_on_the_connection_of_a_stream_that_left(
     front: tuple[Server, Server], service: ServiceFactory
 ) -> None:
@@ -60,6 +62,8 @@ def test_no_request_is_lost_on_the_connection_of_a_stream_that_left(
         assert (reply.status, reply.body) == (200, b"hi")
 
 
+@pytest.mark.promise("No request is lost on a connection that left the server")
+@pytest.mark.case("a front-end's next request behind a stream that left")
 def test_what_may_leave_says_that_the_connection_closes_and_nothing_else_does(
     front: tuple[Server, Server], service: ServiceFactory
 ) -> None:

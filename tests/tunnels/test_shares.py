@@ -22,6 +22,8 @@ from tests.support.websocket import Visitor, echoing, handshake
 from .conftest import TunnelFactory
 
 
+@pytest.mark.promise("Descriptors are bounded")
+@pytest.mark.case("one port with all the tunnels")
 @pytest.mark.parametrize(("app", "each"), [("quarter", 2), ("one-each", 1)])
 def test_one_port_cannot_have_all_places(
     host: Server, service: ServiceFactory, app: str, each: int
@@ -70,6 +72,7 @@ def numbers(host: Server) -> dict[str, float]:
     return found
 
 
+@pytest.mark.case("a server that reads from connections in use")
 def test_with_lookahead_waitress_keeps_its_connections(service: ServiceFactory) -> None:
     """Its own thread reads from them while a request is served: they cannot be taken out. All else
     works."""

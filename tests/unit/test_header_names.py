@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.headers import HeaderNames, response_headers
+from wsgi_portproxy.headers import HeaderNames, request_headers, response_headers
 
-from .given import COOKIES, a_view
+from .given import COOKIES, a_view, environ
 
 CASES = ["x-user", "x-user-", "x-user-id", "x-users", "user", "x-corp-x-user", "y", ""]
 
@@ -74,3 +74,17 @@ def test_those_that_are_looked_at_can_be_dropped_too(field: tuple[str, str]) -> 
     for spelling in (field[0], f"{field[0][:-1]}*"):
         assert fields(spelling, "Content-Length") == always
     assert fields() != always
+
+
+@pytest.mark.parametrize(
+    "name", ["Cookie", "Authorization", "Origin", "Referer", "Content-Type", "X-Note"]
+)
+def test_what_is_filtered_besides_can_be_withheld_too(name: str) -> None:
+    key = name.upper().replace("-", "_")
+    given = {**environ(), (key if name == "Content-Type" else f"HTTP_{key}"): "a=1"}
+    for names, arrives in (([], True), ([name], False)):
+        withheld = HeaderNames("withhold_headers", names)
+        headers = request_headers(
+            given, a_view(), COOKIES, withhold_authorization=False, withheld=withheld
+        )
+        assert (name in dict(headers)) is arrives

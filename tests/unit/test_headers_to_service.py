@@ -221,6 +221,7 @@ def test_a_stray_has_the_services_cookies_by_their_copies(
     assert dict(to_service(HTTP_COOKIE=cookie)).get("Cookie") == else_
 
 
+@pytest.mark.case("sibling services' cookies")
 def test_in_the_host_form_on_https_renamed_cookies_are_those_of_that_host() -> None:
     cookie = "portproxy.16006.session=EVIL; __Host-portproxy.16006.session=1"
     at_host = a_view(prefix="", form="host")

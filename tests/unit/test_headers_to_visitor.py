@@ -10,17 +10,19 @@ import pytest
 
 from wsgi_portproxy.cookie_limits import MAX_SET_COOKIES
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.fields import ResponseFields
 from wsgi_portproxy.headers import (
     HOP_BY_HOP,
     NOT_TO_VISITOR,
     NOT_TO_VISITOR_PREFIXES,
+    HeaderNames,
     early_hints,
     private,
     response_headers,
 )
 from wsgi_portproxy.rewrite import View
 
-from .given import a_query_view, a_view, table, words
+from .given import a_query_view, a_view, environ, table, words
 
 VIEW = a_view("/a/b")
 P = VIEW.target.prefix
@@ -148,10 +150,14 @@ def test_addresses_are_mapped(name: str, value: str, mapped: str) -> None:
 def test_early_hints_have_their_links_mapped_and_nothing_else() -> None:
     fields = [("LINK", "</a.css>; rel=preload"), ("Set-Cookie", "sessionid=evil"), ("X", "1")]
     sent: list[list[tuple[str, str]]] = []
-    pass_on = early_hints({"wsgi.early_hints": sent.append}, VIEW)
+    given = {"wsgi.early_hints": sent.append}
+    pass_on = early_hints(given, VIEW, HeaderNames("drop_response_headers", ["X"]))
+    assert pass_on is not None
     pass_on(fields)
     pass_on(fields[1:])  # which leaves nothing to send
     assert sent == [[("LINK", f"<{P}/a.css>; rel=preload")]]
+    assert early_hints(given, VIEW, HeaderNames("drop_response_headers", ["Link"])) is None
+    assert early_hints({}, VIEW) is None
 
 
 # --- Cookies -------------------------------------------------------------------------------------
@@ -161,14 +167,13 @@ def test_set_cookie_is_scoped_or_dropped() -> None:
     fields = [
         ("Set-Cookie", "a=1; Path=/; Domain=app.test"),
         ("Set-Cookie", "sessionid=evil; Path=/"),
-        ("set_cookie", "csrftoken=evil; HttpOnly"),
+        ("set_cookie", "c=evil; HttpOnly"),  # which no browser takes for one
         ("SET-COOKIE", "__Host-a=1; Secure; Path=/"),
         ("set-cookie", "b=2"),
     ]
     assert to_visitor(*fields) == [
         ("Set-Cookie", f"a=1; Path={P}/"),
         ("Set-Cookie", f"portproxy.16006.sessionid=evil; Path={P}/"),
-        ("Set-Cookie", "portproxy.16006.csrftoken=evil; HttpOnly"),
         ("Set-Cookie", f"portproxy.16006.__Host-a=1; Secure; Path={P}/"),
         ("Set-Cookie", "b=2"),
         ALWAYS,
@@ -177,6 +182,7 @@ def test_set_cookie_is_scoped_or_dropped() -> None:
     assert with_path[0] == ("Set-Cookie", f"a=1; Path={P}/")
 
 
+@pytest.mark.case("sibling services' cookies")
 def test_in_the_host_form_on_https_renamed_cookies_are_of_that_host() -> None:
     view = a_view(prefix="", form="host")
     field = ("Set-Cookie", "session=1; Path=/x")
@@ -310,6 +316,8 @@ def test_cache_control_is_private(values: list[str], expected: str) -> None:
     assert to_visitor(*fields) == [("Cache-Control", expected)]
 
 
+@pytest.mark.promise("A service's cookies leave your app reachable")
+@pytest.mark.case("cookies without number")
 @pytest.mark.parametrize(
     "one",
     [
@@ -350,3 +358,22 @@ def test_names_are_told_apart_as_browsers_do() -> None:
     fields = [("Set-Cookie", "c" + "\xa0" * number + "=1") for number in range(100)]
     passed = [response_headers([one], VIEW, policy, needs_path=False) for one in fields]
     assert sum(len(headers) > 1 for headers in passed) == 75
+
+
+@pytest.mark.parametrize("key", ["REMOTE_USER", "REMOTE_ADDR", "HTTP_USER_AGENT"])
+def test_visitors_whom_the_app_tells_apart_otherwise_have_browsers_of_their_own(key: str) -> None:
+    policy = CookiePolicy(DEFAULT_WITHHELD)
+
+    def passed(who: str) -> int:
+        made = ResponseFields(policy)
+        given = {**environ(), key: who}
+        one = [
+            made.of([("Set-Cookie", f"c{n}=1")], VIEW, given, needs_path=False) for n in range(80)
+        ]
+        return sum(len(headers) > 1 for headers in one)
+
+    assert (passed("alice"), passed("bob"), passed("bob")) == (75, 75, 75)
+    more = ResponseFields(policy).of(
+        [("Set-Cookie", "d=1")], VIEW, {**environ(), key: "bob"}, needs_path=False
+    )
+    assert len(more) == 1

@@ -230,3 +230,12 @@ def test_a_child_does_not_keep_its_parents(world: World) -> None:
     assert (mine.closed, len(world.idle)) == (True, 0)
     own = world.put()
     assert (world.take(), len(world.sweeps)) == (own, 2)
+
+
+def test_an_owner_that_goes_while_the_lock_is_held_does_not_wait_for_it() -> None:
+    """As the garbage collector has it: in the very thread that holds the lock."""
+    idle = IdleConnections()
+    owner = idle.owner()
+    with idle._lock:
+        idle.disown(owner)
+    assert owner not in idle._owners

@@ -213,6 +213,7 @@ def test_only_a_tcp_port_is_one() -> None:
 FORMS = table("settings", {"path": {}, "query": IN_PLACE, "host": PLAIN_HOST, "carrying": CARRYING})
 
 
+@pytest.mark.case("links with odd parameters")
 @FORMS
 @pytest.mark.parametrize(
     "path",
@@ -242,6 +243,7 @@ def test_one_that_stays_within_is_as_it_was_given(path: str) -> None:
     assert link(path=path) == f"/alice/vision/proxy/16006{path}"
 
 
+@pytest.mark.case("links with odd parameters")
 @FORMS
 @pytest.mark.parametrize(
     "value",

@@ -235,7 +235,7 @@ def test_an_odd_server_port_is_none() -> None:
 
 def test_our_own_via_coming_back_is_a_loop() -> None:
     name, value = via(environ())
-    assert (name, value) == ("Via", f"1.1 {pseudonym()}")
+    assert (name, value) == ("Via", f"1.1 {pseudonym({})}")
     for received in (value, f"1.0 fred, {value}, 1.1 nginx", f"{value},1.1 x"):
         with pytest.raises(Loop) as caught:
             check_no_loop(environ(HTTP_VIA=received))
@@ -243,7 +243,7 @@ def test_our_own_via_coming_back_is_a_loop() -> None:
 
 
 def test_the_via_of_others_is_kept_before_ours() -> None:
-    ours = f"1.1 {pseudonym()}"
+    ours = f"1.1 {pseudonym({})}"
     assert via(environ(HTTP_VIA="1.0 fred (x), 1.1 p")) == ("Via", f"1.0 fred (x), 1.1 p, {ours}")
     for received in ("", "1.0 fred, 1.1 portproxy-000000000000"):
         check_no_loop(environ(HTTP_VIA=received))
@@ -271,13 +271,17 @@ def test_the_app_itself_is_not_asked_by_way_of_another_port_of_the_server() -> N
     assert asked == []
 
 
-def test_our_name_in_via_is_that_of_all_workers_of_this_server_alone(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("several", [True, False])
+def test_our_name_in_via_is_that_of_this_server_alone(
+    monkeypatch: pytest.MonkeyPatch, several: bool
 ) -> None:
-    name = pseudonym()
+    """All of its workers have one parent, by which another server's differ."""
+    given = {"wsgi.multiprocess": several}
+    name = pseudonym(given)
     assert socket.gethostname() not in name
     assert len(name) == len("portproxy-") + 12
-    monkeypatch.setattr("os.getpid", lambda: 1)
-    assert pseudonym() == name
-    monkeypatch.setattr("os.getpgrp", lambda: 1)
-    assert pseudonym() != name
+    shared, own = ("os.getppid", "os.getpid") if several else ("os.getpid", "os.getppid")
+    monkeypatch.setattr(own, lambda: 1)
+    assert pseudonym(given) == name
+    monkeypatch.setattr(shared, lambda: 1)
+    assert pseudonym(given) != name
