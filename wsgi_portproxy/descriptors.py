@@ -12,6 +12,7 @@ import resource
 # Left to the server and the app, where the limit allows: for visitors, files, databases.
 _FOR_OTHERS = 256
 _NO_LIMIT = 1 << 21  # where the system sets none
+_FEW = 48  # below that number no limit is asked for, since no server could work with it
 
 
 def limit() -> int:
@@ -28,7 +29,7 @@ def ours() -> int:
 
 def are_scarce(fd: int) -> bool:
     """Whether a descriptor that was just opened is one of those left to others."""
-    return fd >= ours()
+    return fd >= _FEW and fd >= ours()
 
 
 def in_use() -> int:

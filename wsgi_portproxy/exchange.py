@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from . import descriptors
 from .answer import READ_SIZE, UpstreamResponse
@@ -104,11 +103,10 @@ class UpstreamConnection(HTTPConnection):
         self.host = IPV4
         try:
             self._open()
-        except (NewConnectionError, ConnectTimeoutError) as error:
+        except OSError as error:
             # Its errno, which the log tells in one line, is all that there is to know.
-            cause = error.__cause__ or error
-            if not (isinstance(cause, ConnectionRefusedError) and listens_on_ipv6(port)):
-                raise from_connect_error(cause, port) from None
+            if not (isinstance(error, ConnectionRefusedError) and listens_on_ipv6(port)):
+                raise from_connect_error(error, port) from None
             if not self.ipv6:
                 raise IPv6Only(port) from None
             self._connect_by_ipv6(port)
@@ -122,21 +120,33 @@ class UpstreamConnection(HTTPConnection):
         self.incoming.register(self.sock, select.POLLIN)
 
     def _open(self) -> None:
-        """As urllib3's `connect`; where no descriptor is left, idle connections give theirs."""
+        """Connect to `host`; where no descriptor is left, idle connections give theirs."""
         try:
-            super().connect()
-        except NewConnectionError as error:
-            short = getattr(error.__cause__, "errno", None) in (errno.EMFILE, errno.ENFILE)
-            if not (short and idle.close_all()):
+            self.sock = self._new_conn()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or not idle.close_all():
                 raise
-            super().connect()
+            self.sock = self._new_conn()
+
+    def _new_conn(self) -> socket.socket:
+        """Instead of urllib3's, which resolves names: a third of what connecting takes us."""
+        family = socket.AF_INET if self.host == IPV4 else socket.AF_INET6
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(self.timeout)
+            sock.connect((self.host, self.port))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def _connect_by_ipv6(self, port: int) -> None:
         self.host = IPV6
         try:
             self._open()
-        except (NewConnectionError, ConnectTimeoutError) as error:
-            raise from_connect_error(error.__cause__ or error, port) from None
+        except OSError as error:
+            raise from_connect_error(error, port) from None
 
     def _is_connected_to_itself(self) -> bool:
         """TCP may connect a free ephemeral port to itself; we would be our own service."""

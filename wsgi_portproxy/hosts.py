@@ -25,6 +25,7 @@ log = logging.getLogger("wsgi_portproxy")
 
 #: Names that lead to the own machine wherever they are asked for (RFC 6761 section 6.3).
 LOOPBACK = ("localhost", ".localhost", "127.0.0.1", "[::1]")
+_LONGEST, _KEPT = 256, 256  # characters of a Host, and how many are kept
 _PORT = re.compile(r":[0-9]*$")
 _NAME = re.compile(r"\.?[a-z0-9_](?:[a-z0-9_.\-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 
@@ -56,11 +57,20 @@ class Hosts:
         self._names = frozenset(name.removeprefix(".") for name in names)
         self._below = tuple(name for name in names if name.startswith("."))
         self._has_warned = False
+        self._judged: dict[str, bool] = {}  # by the Host as it was sent: browsers send it each time
 
     def knows(self, environ: WSGIEnvironment) -> bool:
         """Whether the request's Host is one of the names; where none were said, an address too:
         nobody's name leads there by another's doing."""
-        name = host_name(environ)
+        host = environ.get("HTTP_HOST") or ""
+        is_known = self._judged.get(host)
+        if is_known is None or not host:
+            is_known = self._is_known(host_name(environ))
+            if host and len(host) < _LONGEST and len(self._judged) < _KEPT:
+                self._judged[host] = is_known
+        return is_known
+
+    def _is_known(self, name: str) -> bool:
         if name in self._names or name.endswith(self._below):
             return True
         return not self._is_said and _is_address(name)

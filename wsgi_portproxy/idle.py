@@ -123,9 +123,12 @@ class IdleConnections:
             self._close_old()
 
     def _close_old(self) -> None:
-        if not self._connections:
-            return
         before = time.monotonic() - OLDEST
+        try:
+            if self._connections[0].idle_since > before:
+                return
+        except IndexError:
+            return
         with self._lock:
             young = 0
             while young < len(self._connections) and self._connections[young].idle_since <= before:

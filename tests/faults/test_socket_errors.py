@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from urllib3.exceptions import NewConnectionError
 
 from tests.conftest import ServiceFactory
 from tests.support.hostapp import MOUNT, app, may_view
@@ -77,7 +76,7 @@ class FaultySocket(socket.socket):
 
 
 class FaultyConnection(UpstreamConnection):
-    """The connection class with such sockets: urllib3 opens them here, and reports so."""
+    """The connection class with such sockets."""
 
     fault: Fault | None = None
 
@@ -87,9 +86,9 @@ class FaultyConnection(UpstreamConnection):
             return plain
         try:
             self.fault.at("connect")
-        except OSError as error:
+        except OSError:
             plain.close()
-            raise NewConnectionError(self, f"failed: {error}") from error
+            raise
         faulty = FaultySocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
         faulty.fault = self.fault
         return faulty

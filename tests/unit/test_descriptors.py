@@ -17,9 +17,6 @@ from wsgi_portproxy import descriptors
         (1024, 1024, 768),
         (65536, 65536, 65280),
         (300, 300, 225),  # of few descriptors a quarter is left
-        (8, 8, 6),
-        (1, 1, 1),
-        (0, 0, 0),
         (resource.RLIM_INFINITY, 2097152, 2096896),
     ],
 )
@@ -54,3 +51,9 @@ def test_a_system_that_does_not_tell_them_at_all(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "stat", fails)
     assert descriptors.in_use() == 0
+
+
+def test_the_first_ones_are_never_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server works with fewer, and the system need not be asked."""
+    monkeypatch.setattr(resource, "getrlimit", lambda what: pytest.fail("it was asked"))
+    assert not descriptors.are_scarce(47)

@@ -27,11 +27,12 @@ from collections import deque
 from typing import Any
 
 from ..framing import Malformed, Truncated
-from .frames import CLOSE_GOING_AWAY
+from .frames import CLOSE_GOING_AWAY, FrameTracker
 from .joined import End, NewTunnel, Tunnel
 from .native import native
 from .places import Places
 from .telling import tell_waiting
+from .transcode import Transcoder
 from .turns import Turns
 
 MAX_PENDING = 262144  # bytes kept in each direction for a reader slower than the sender
@@ -42,7 +43,7 @@ DRAIN = 2.0  # seconds for open tunnels to end when the process does
 _SWEEP = 1.0  # seconds between looks at tunnels that are silent or lingering
 # Of one turn: sockets, tunnels that begin, and tunnels that are looked at for their silence. Linux
 # tells of ready sockets in turns too, so that those beyond come first the next time (epoll(7)).
-_SOCKETS, _BEGINNING, _SWEPT = 16, 4, 256
+_SOCKETS, _BEGINNING, _SWEPT = 8, 4, 256
 _IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
 _ITS_TURN = 0  # instead of an event: an end in the queue
 _RESET = struct.pack("ii", 1, 0)  # struct linger: closing resets the connection (socket(7))
@@ -148,11 +149,13 @@ class Relay:
         if self._behind:
             self._serve(self._behind.popleft(), _ITS_TURN, now)
         # At last: a new tunnel may have the number, and events, of one that ended.
-        for _ in range(min(_BEGINNING, len(self._new))):
-            self._begin(self._new.popleft(), now)
+        if self._new:
+            for _ in range(min(_BEGINNING, len(self._new))):
+                self._begin(self._new.popleft(), now)
         if self._draining:
             self._say_goodbye(now)
-        self._sweep(now)
+        if self._unswept or now >= self._next_sweep:
+            self._sweep(now)
         self.turns.ended(now)
 
     def _serve(self, end: End, event: int, now: float) -> None:
@@ -219,13 +222,16 @@ class Relay:
     def _pass_on(self, end: End, data: memoryview, now: float) -> None:
         """Send on what came from an end, or as much of it as is looked at in one turn."""
         tunnel = end.tunnel
-        if tunnel.stream is not None:
+        framing: FrameTracker | Transcoder | None = tunnel.stream
+        if framing is not None:
             self._pass_stream(end, data, now)
+        elif end is tunnel.service:
+            framing = tunnel.frames
+            assert framing is not None, "what is no stream has frames"
+            self._write(end.peer, framing.feed(data), now)
         else:
-            if end is tunnel.service and tunnel.frames is not None:
-                data = tunnel.frames.feed(data)
             self._write(end.peer, data, now)
-        if tunnel.is_behind(end):
+        if framing is not None and framing.is_behind:
             self._watch(end)
 
     def _go_on(self, end: End, now: float) -> None:
@@ -414,7 +420,7 @@ class Relay:
 
     def _sweep(self, now: float) -> None:
         """Look at some of the tunnels, once a second at each."""
-        if not self._unswept and now >= self._next_sweep:
+        if not self._unswept:
             self._next_sweep = now + _SWEEP
             self._unswept = list(self._tunnels.values())
         for _ in range(min(_SWEPT, len(self._unswept))):
