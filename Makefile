@@ -50,7 +50,7 @@ PYTEST = $(VENV_PYTHON) $(MEASURED) -m pytest
 MEASURE = MEASURED="-m coverage run"
 
 .PHONY: test
-test: $(VENV)/test-installed chromium ## Every check before a commit, side by side: all below but test-browser
+test: $(VENV)/test-installed chromium nginx ## Every check before a commit, side by side: all below but test-browser
 	@echo "Running side by side: $(CHECKS). Each is shown when it has ended."
 	@rm -rf .coverage
 	@$(MAKE) --no-print-directory --jobs=$(CHECKS_AT_A_TIME) --keep-going --output-sync=target $(CHECKS) $(MEASURE)
@@ -124,13 +124,13 @@ test-browser: $(VENV)/test-installed $(SERVICES_VENV)/installed chromium ## The 
 chromium:
 	@scripts/chromium.sh >/dev/null
 
-# First, so that a missing nginx is said before anything is measured.
+# First, so that a missing nginx is said before anything is tested or measured.
 .PHONY: nginx
 nginx:
 	@scripts/nginx.sh >/dev/null
 
 .PHONY: bench
-bench: bench-peers bench-tunnels bench-streams ## Measure: what follows, as ratios in one run each
+bench: bench-peers bench-tunnels bench-streams bench-shared ## Measure: what follows, as ratios in one run each
 
 .PHONY: bench-peers
 bench-peers: nginx $(PEERS_VENV)/installed ## Measure requests and large bodies, side by side with like proxies
@@ -139,6 +139,10 @@ bench-peers: nginx $(PEERS_VENV)/installed ## Measure requests and large bodies,
 .PHONY: bench-tunnels
 bench-tunnels: $(VENV)/test-installed ## Measure WebSockets: 9,000 idle ones, echoes, large messages
 	$(VENV_PYTHON) benchmarks/tunnels.py
+
+.PHONY: bench-shared
+bench-shared: $(VENV)/test-installed ## Measure what visitors share: hostile streams, connections, POSTs
+	$(VENV_PYTHON) benchmarks/shared.py
 
 .PHONY: bench-streams
 bench-streams: $(VENV)/test-installed ## Measure event streams and downloads that leave their thread

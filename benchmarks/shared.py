@@ -252,10 +252,10 @@ where the machine itself is a guest of another, its pauses count as CPU time (a 
 the clock saw one of 48 ms).
 
 "Before" is the package at an earlier revision, behind the same server, in turns with the present
-one; of those rows the ratio is that of the medians, of rates that of the best rounds: how the threads
-fall onto two cores halves or doubles the rate of a single tunnel. Before, a POST could go out on a connection
-that other requests had used; now it makes one of its own, which is what it costs more. Where all
-requests of a visitor are POSTs it made one each time before, too."""
+one; of those rows the ratio is that of the medians, of rates that of the best rounds: how threads
+fall onto two cores halves or doubles the rate of a single tunnel. Before, a POST could go out on a
+connection that other requests had used; now it makes one of its own, which is what it costs more.
+Where all requests of a visitor are POSTs it made one each time before, too."""
 
 
 def main() -> int:
