@@ -39,7 +39,7 @@ PREFIX = "/alice/vision/proxy/16006"
 TARGET = Target(16006, "/", PREFIX, {"username": "alice", "project": "vision"}, "path", False)
 VIEW = View(TARGET, authority="localhost:16006", origin="http://app.test")
 _VISIBLE = re.compile(r"[\x21\x22\x24-\x7e]*")
-_COPY = re.compile(r"portproxy\.copy4=16006\.[!#-+\--:<-\[\]-~]*; Path=/; HttpOnly; SameSite=Lax")
+_COPY = re.compile(r"portproxy\.copy1=16006\.[!#-+\--:<-\[\]-~]*; Path=/; HttpOnly; SameSite=Lax")
 
 
 def head(data: bytes) -> None:

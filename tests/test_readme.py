@@ -433,6 +433,7 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     ask_of(recording(received))
     yield ask(headers={"Via": received[0].values("via")[0]})
     yield ask(headers={"Host": "elsewhere.example"}, hosts=["app.example.com"])
+    yield ask(headers={"Cookie": "a" * 65537})
     # The visitor
     yield ask(authorizer=no)
     yield ask(authorizer=raises)

@@ -36,6 +36,16 @@ DEFAULT_WITHHELD = frozenset(
     }
 )
 
+_LONGEST_PATH = 1024  # bytes; browsers ignore a longer one (RFC 6265bis section 5.6)
+_LONGEST_KEPT = 8192  # characters of a Cookie field that is kept as it was filtered
+# What every parser reads as one cookie and goes on behind: others raise, or stop there.
+_PLAIN = re.compile(
+    r"""(?!\$)[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*=[ \t]*("?)[!#-+\--:<-\[\]-~]*\1[ \t]*""", re.ASCII
+)
+_RESERVED = frozenset(  # names that http.cookies takes for attributes
+    {"comment", "domain", "expires", "httponly", "max-age", "partitioned", "path", "samesite"}
+    | {"secure", "version"}
+)
 MAX_COOKIE_BYTES = 4096  # of name and value; RFC 6265 section 6.1, browsers ignore longer ones
 
 # Between two cookies: `;`, a comma that may join two Cookie lines (gunicorn joins them so), and
@@ -52,6 +62,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Those of them that frameworks have their scripts read and send back: Django's, for AJAX.
 _READ_BY_SCRIPTS = frozenset({"csrftoken"})
 _HOST_PREFIX = "__host-"  # browsers take such a cookie for a whole origin only
+_OF_THE_SITE = re.compile(rf"{re.escape(OWN_PREFIX)}(?:hint|copy)")
 # What apps may put before their usual names (RFC 6265bis section 4.1.3).
 _NAME_PREFIX = re.compile(r"^__(?:secure-|http-|host-(?:http-)?)")
 
@@ -85,7 +96,10 @@ class CookiePolicy:
         `;`: it may be the rest of its value. Those that we renamed for this port have their own
         names again. `of_this_host`: as in `for_visitor`.
         """
-        return _filtered(self, cookie_header, _own(port, of_this_host=of_this_host))
+        own = _own(port, of_this_host=of_this_host)
+        if len(cookie_header) > _LONGEST_KEPT:
+            return self._without_withheld(cookie_header, own)
+        return _filtered(self, cookie_header, own)
 
     def _without_withheld(self, cookie_header: str, own: str) -> str:
         """`own`: what those that we renamed for this service begin with."""
@@ -112,6 +126,8 @@ class CookiePolicy:
             is_quoted = position < end_of_quotes
             is_withheld = is_rest or is_quoted
             name, equals, _ = pair.partition("=")
+            if not is_withheld and not _bare(name):  # webob goes on to the next name in it
+                is_withheld = any(map(self._withholds, _NAME.findall(pair)))
             if not is_quoted and self._could_be_withheld(name):
                 if not is_rest and pair.startswith(own) and self._renames(name[len(own) :]):
                     yield separator, pair[len(own) :], False
@@ -172,6 +188,12 @@ class CookiePolicy:
             return False
         return self._withholds(name) and not _is_ours(_bare(name))
 
+    def sent(self, cookie_header: str) -> dict[str, int]:
+        """Of each cookie of a Cookie header its bytes, without ours for the whole site."""
+        pairs = (pair.strip() for pair in cookie_header.split(";"))
+        names = ((pair.partition("=")[0].strip(" \t"), pair) for pair in pairs)
+        return {name: len(pair) for name, pair in names if not _OF_THE_SITE.match(name)}
+
     def withholds_any(self, cookie_header: str) -> bool:
         """Whether a Cookie header holds a cookie by which the app could know the visitor."""
         names = (pair.partition("=")[0] for pair in re.split("[;,]", cookie_header))
@@ -218,6 +240,13 @@ def _filtered(policy: CookiePolicy, cookie_header: str, own: str) -> str:
     return policy._without_withheld(cookie_header, own)
 
 
+def is_plain(set_cookie: str) -> bool:
+    """Whether every parser reads a Set-Cookie's pair, sent back beside others, as just that."""
+    pair = set_cookie.partition(";")[0].strip(" \t")
+    name = pair.partition("=")[0].rstrip(" \t").lower()
+    return _PLAIN.fullmatch(pair) is not None and name not in _RESERVED
+
+
 def _own(port: int, *, of_this_host: bool) -> str:
     """What begins the name of a cookie that was renamed for a port."""
     return f"{_OF_THIS_HOST if of_this_host else ''}{OWN_PREFIX}{port}."
@@ -246,11 +275,14 @@ def _scoped(attributes: list[str], prefix: str, *, needs_path: bool) -> tuple[li
     for attribute in attributes:
         name, _, value = attribute.partition("=")
         name = name.strip(" \t").lower()
+        if name == "path" and len(value) > _LONGEST_PATH:
+            needs_path = True
+            continue
         if name == "path":
             path = value.strip(" \t")
             attribute = _moved(attribute, path.strip('"'), prefix)
         http_only = http_only or name == "httponly"
-        if name != "domain":
+        if name not in ("domain", "priority"):  # the latter would keep it longer than the app's
             kept.append(attribute)
     if needs_path and not path.startswith("/"):
         kept.append(f" Path={prefix}/")

@@ -8,18 +8,21 @@ read, and which is given to that service only.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
 from .cookies import OWN_PREFIX, CookiePolicy
 from .rewrite import View
-from .set_cookie import parse_set_cookie
-from .slots import SLOTS, slot_for
+from .set_cookie import SetCookie, parse_set_cookie
+from .slots import slot_for
 
-# Bytes of one service's, encoded: they go along with all requests to the app. Signed sessions are
-# some hundred.
-_MAX_COPIES = 640
+log = logging.getLogger("wsgi_portproxy")
+
+# Services that have copies, and bytes of each one's, encoded: they go along with all requests to
+# the app, whose own session may have 4 KiB of the 8 that servers take. Most have some hundred.
+_SLOTS, _MAX_COPIES = 3, 768
 _COPIES = re.compile(
     rf"(?:^|[;,])[ \t]*{re.escape(OWN_PREFIX)}copy([0-9])=([0-9]{{1,5}})\.([^;,\s]*)"
 )
@@ -56,23 +59,29 @@ def set_copies(
             path = target.path.partition("?")[0].rpartition("/")[0] or "/"
         if path != "/" or not policy.is_one(set_cookie, target):
             continue
-        pairs.pop(cookie.name, None)
-        if not cookie.expired:
-            pairs[cookie.name] = cookie.pair.partition("=")[2]
+        others = {one: text for one, text in pairs.items() if one != cookie.name}
+        if cookie.expired:
+            pairs = others
+        elif len(_encoded({**others, cookie.name: _value(cookie)})) <= _MAX_COPIES:
+            pairs = {**others, cookie.name: _value(cookie)}
+        else:
+            pairs = others  # what is old is of no use, and what is new has no room
+            log.info("port %d: a cookie is too long for a copy for WebSockets", target.port)
     encoded = _encoded(pairs)
-    while len(encoded) > _MAX_COPIES:
-        pairs.pop(next(iter(pairs)))  # the one that was set longest ago
-        encoded = _encoded(pairs)
     if encoded == _quoted(before):
         return None
-    found = _COPIES.findall(visitors_cookies)
-    used = {int(slot): (int(port), 0) for slot, port, _ in found if int(slot) < SLOTS}
-    name = f"{OWN_PREFIX}copy{slot_for(target.port, used)}"
+    found = [one for one in _COPIES.findall(visitors_cookies) if int(one[0]) < _SLOTS]
+    used = {int(slot): (int(port), 0) for slot, port, _ in found}
+    name = f"{OWN_PREFIX}copy{slot_for(target.port, used, _SLOTS)}"
     secure = "; Secure" if view.is_https else ""
     attributes = f"; Path={view.root}/; HttpOnly; SameSite=Lax{secure}"
     if not encoded:
         return f"{name}={attributes}; Max-Age=0"
     return f"{name}={target.port}.{encoded}{attributes}"
+
+
+def _value(cookie: SetCookie) -> str:
+    return cookie.pair.partition("=")[2]
 
 
 def _encoded(pairs: dict[str, str]) -> str:

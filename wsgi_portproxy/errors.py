@@ -13,6 +13,7 @@
     │   ├── BodyTooLarge         413  a body beyond this deployment's limit
     │   ├── Misdirected          421  asked by a host name that is not this site's
     │   ├── UpgradeRequired      426  another version of the WebSocket protocol
+    │   ├── FieldTooLarge        431  a field that would take long to look at
     │   ├── NotImplementedHere   501  something this release or server cannot do
     │   ├── TooManyTunnels       503  no more WebSockets at the moment
     │   ├── TooManyRequests      503  too many requests wait for this port already
@@ -115,6 +116,10 @@ class BodyTooLarge(RequestError):
 
 class Misdirected(RequestError):
     status = 421
+
+
+class FieldTooLarge(RequestError):
+    status = 431
 
 
 class UpgradeRequired(RequestError):

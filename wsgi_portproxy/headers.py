@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from .cookie_limits import MAX_SET_COOKIES
-from .cookies import CookiePolicy
+from .cookies import CookiePolicy, is_plain
 from .copies import copied, set_copies
 from .locate import Target, is_browser
 from .rewrite import View
@@ -56,6 +56,15 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-user-roles",
     "x-email",
     "x-groups",
+    "x-user-role",
+    "x-role",
+    "x-roles",
+    "x-auth-name",
+    "x-auth-userid",
+    "x-jwt-assertion",
+    "x-serverless-authorization",
+    "tailscale-app-capabilities",
+    "l5d-client-id",
     "x-userinfo",  # Kong's OIDC plugin, lua-resty-openidc
     "x-anonymous-consumer",  # Kong
     "x-proxy-user",
@@ -76,6 +85,9 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "cf-connecting-ip",
     "fastly-client-ip",
     "fly-client-ip",
+    "cf-connecting-ipv6",
+    "incap-client-ip",
+    "x-sucuri-clientip",
     "do-connecting-ip",
     "x-azure-clientip",
     "x-azure-socketip",
@@ -90,6 +102,7 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-scheme",
     "x-url-scheme",
     "front-end-https",
+    "x-middleware-subrequest",  # Next.js before 15.2.3 takes it for its own, and asks nobody
     "x-sendfile-type",  # how the service is to hand files to its front-end (Rack); as the next two
     # Another method than was judged.
     "x-http-method-override",
@@ -130,6 +143,8 @@ NOT_TO_SERVICE_PREFIXES = (
     "rstudio-connect-",  # Posit Connect's -Credentials, as the next
     "posit-connect-",
     "teleport-",
+    "ms-aspnetcore-",  # IIS, as the next
+    "x-iis-",
     "wl-proxy-",  # WebLogic
     "x-envoy-",  # Envoy: orders to it, and whom it believes to come from inside
     "x-accel-",  # nginx: where a service's files are, and orders to it
@@ -174,6 +189,14 @@ NOT_TO_VISITOR = HOP_BY_HOP | {
     "x-xkey",
     "x-cache-tags",
     "x-key",
+    "cdn-tag",
+    "cf-edge-cache",
+    "vercel-cache-tag",
+    "cache-groups",  # RFC 9875, as the next
+    "cache-group-invalidation",
+    "set-cookie2",  # RFC 2965
+    "x-appengine-blobkey",  # App Engine's X-Sendfile
+    "x-arr-disable-session-affinity",
 }
 NOT_TO_VISITOR_PREFIXES = (
     "x-accel-",  # nginx: internal redirects to the app's protected files
@@ -191,10 +214,12 @@ NOT_TO_VISITOR_PREFIXES = (
     "edge-",
     "netlify-",
     "akamai-",
+    "fly-replay",  # has Fly's proxy send the visitor's request to another app
     "proxy-",  # between a proxy and its client
     "x-portproxy-",
 )
 
+_LONGEST_KEPT = 2048  # characters of a value by which something is kept
 _ODD = re.compile(r"[^a-z0-9]")
 _NAME_OF = itemgetter(0)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -335,23 +360,29 @@ def _set_cookies(
 ) -> Headers:
     """The Set-Cookie fields of an answer that sets some, as many as services may have."""
     target = view.target
-    visitor = f"{cookies.withheld_of(visitors_cookies)}\n{visitor}"
-    pages, sent = None, {}
-    if target.form == "query":
-        pages = target.prefix
-        there = cookies.for_service(visitors_cookies, target.port).split(";")
-        sent = {pair.partition("=")[0].strip(" \t"): len(pair) for pair in there}
+    visitor = cookies.withheld_of(visitors_cookies) or visitor
+    known = cookies.sent(visitors_cookies)
+    pages = target.prefix if target.form == "query" else None
     headers: Headers = []
     passed = []
     for value in values:
         scoped = cookies.for_visitor(
             value, target, needs_path=needs_path, of_this_host=view.of_this_host
         )
+        if pages is not None and not all(map(is_plain, scoped)):
+            continue
         if not scoped or len(headers) + len(scoped) > MAX_SET_COOKIES:
             continue
         made = [_with_path(parse_set_cookie(one, ""), target) for one in scoped]
         if all(
-            cookies.limits.allow(visitor, one, pages=pages, sent=sent, processes=processes)
+            cookies.limits.allow(
+                visitor,
+                one,
+                is_known=one.name in known and one.path == f"{target.prefix}/",
+                pages=pages,
+                sent=known,
+                processes=processes,
+            )
             for one in made
         ):
             headers += [("Set-Cookie", one) for one in scoped]
@@ -399,21 +430,14 @@ _LOOKED_AT = frozenset(
 )
 
 
-# By what a visitor is told from others beside the app's cookies, and what no service can change.
-_VISITOR = (
-    "REMOTE_USER",
-    "REMOTE_ADDR",
-    "HTTP_REMOTE_USER",
-    "HTTP_X_FORWARDED_FOR",
-    "HTTP_X_FORWARDED_USER",
-    "HTTP_X_REMOTE_USER",
-    "HTTP_USER_AGENT",
-)
-
-
 def visitor_of(environ: WSGIEnvironment) -> str:
-    """Who made a request, as far as its fields tell: the same for all that a browser asks for."""
-    return "\n".join(str(environ.get(key, "")) for key in _VISITOR)
+    """By what a visitor is told from others who has no cookie of the app's, and what no service can
+    change: the same for all that a browser asks for."""
+    keys = ("REMOTE_USER", "HTTP_REMOTE_USER", "HTTP_X_FORWARDED_USER", "HTTP_X_REMOTE_USER")
+    named = "\n".join(str(environ.get(key, "")) for key in keys)
+    if named.strip():
+        return named
+    return f"{environ.get('REMOTE_ADDR')}\n{environ.get('HTTP_USER_AGENT')}"
 
 
 def early_hints(
@@ -457,8 +481,13 @@ def _directive(text: str) -> str:
     return text.partition("=")[0].strip().lower()
 
 
-@lru_cache(maxsize=32)
 def _connection_options(value: str) -> frozenset[str]:
+    is_long = len(value) > _LONGEST_KEPT
+    return _options.__wrapped__(value) if is_long else _options(value)
+
+
+@lru_cache(maxsize=32)
+def _options(value: str) -> frozenset[str]:
     """The fields that a Connection field declares hop-by-hop, in the form used for comparing."""
     return frozenset(_ODD.sub("-", option.strip().lower()) for option in value.split(","))
 

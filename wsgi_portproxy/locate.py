@@ -30,6 +30,7 @@ Form = Literal["query", "path", "host", "stray"]
 _UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
 # `0` is a well-formed number outside every range, hence allowed here and refused by the range.
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
+_LONGEST_KEPT = 2048  # characters of a path by which something is kept
 _LONGEST_ACCEPT = 8192  # characters; browsers send some 150
 # What we can answer with ourselves. The first is for those who say nothing, such as curl.
 _OFFERED = ("text/plain", "application/json", "text/html")
@@ -99,7 +100,7 @@ class Locator:
         path = f"/{segments.pop()}" if len(segments) > self._depth else ""
         if len(segments) < self._depth:
             return None
-        place = _place(self.mount, self.proxy, raw.script, tuple(segments))
+        place = _place_of(self.mount, self.proxy, raw.script, tuple(segments))
         if place is None:
             return None
         port, prefix, params = place
@@ -111,12 +112,13 @@ class Locator:
         return Target(port, path, prefix, params, "path", websocket)
 
     def _by_query(self, raw: RawTarget, websocket: bool) -> Target | None:
-        values, query = cut_port(raw.query or "")
+        values, query = cut_port(raw.query or "", most=2)
         if not values:
             return None
         depth = len(self.mount.segments)
-        _, *segments = raw.path.split("/")
-        params = self.mount.match([unquote(segment, "latin-1") for segment in segments])
+        _, *segments = raw.path.split("/", depth + 1)
+        decoded = [unquote(segment, "latin-1") for segment in segments[:depth]]
+        params = self.mount.match(decoded + segments[depth:])
         if params is None:
             return None
         if len(values) > 1:
@@ -146,6 +148,14 @@ class Locator:
             by_path = target.prefix.endswith(f"{self.path_mark}{target.port}")
             return 307, target.prefix + target.path if by_path else with_port(target)
         return None
+
+
+def _place_of(
+    mount: Mount, proxy: str, script: str, segments: tuple[str, ...]
+) -> tuple[int, str, Mapping[str, str]] | None:
+    is_long = sum(map(len, segments)) > _LONGEST_KEPT
+    place = _place.__wrapped__ if is_long else _place
+    return place(mount, proxy, script, segments)
 
 
 @lru_cache(maxsize=128)
@@ -198,16 +208,19 @@ def with_port(target: Target) -> str:
     return f"{target.prefix}{resource}?{query}{hash_mark}{fragment}"
 
 
-def cut_port(query: str) -> tuple[list[str], str]:
+def cut_port(query: str, *, most: int | None = None) -> tuple[list[str], str]:
     """The raw values of all `port` keys of a query string, and the query without these pairs.
 
-    Keys are compared decoded, since that is how every framework reads them; values stay raw.
+    `most`: how many there may be for the rest to be looked at. Keys are compared decoded, since
+    that is how every framework reads them; values stay raw.
     """
     values, kept = [], []
     for pair in query.split("&"):
         key, _, value = pair.partition("=")
         if key == "port" or ("%" in key and unquote_plus(key) == "port"):
             values.append(value)
+            if len(values) == most:
+                break
         else:
             kept.append(pair)
     return values, "&".join(kept)

@@ -33,7 +33,7 @@ def own_origin(environ: WSGIEnvironment) -> str:
     host = environ.get("HTTP_HOST") or ":".join(
         [environ.get("SERVER_NAME", ""), environ.get("SERVER_PORT", "")]
     )
-    return _origin(scheme, host)
+    return _origin(scheme, host) if len(host) < 512 else _origin.__wrapped__(scheme, host)
 
 
 @lru_cache(maxsize=64)  # asked several times of each request, and the same of nearly all

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from .errors import AuthorizerFailed, Loop, MethodNotAllowed, PortNotAllowed
+from .errors import AuthorizerFailed, FieldTooLarge, Loop, MethodNotAllowed, PortNotAllowed
 from .locate import Target
 from .servers import VisitorSocket
 
@@ -26,6 +26,9 @@ AllowedPorts: TypeAlias = "Container[int] | Callable[[Target], Container[int]]"
 
 DEFAULT_PORTS = range(10000, 20001)  # 10000 to 20000; no well-known service of a system is there
 _LAST_PORT = 65535
+# Fields that are read piece by piece, and characters of one; browsers and servers take fewer.
+_LOOKED_INTO = ("HTTP_COOKIE", "HTTP_CONNECTION", "HTTP_REFERER")
+_LONGEST_FIELD = 65536
 _MANY = 16  # ports of its own that a server may have, and be remembered
 _LISTED = 8  # the refusal names single ports up to this many; more would not help a person
 # CONNECT names another target than the URL; TRACE would show a page the visitor's cookies.
@@ -47,9 +50,11 @@ class PortPolicy:
     def check(self, target: Target, environ: WSGIEnvironment) -> None:
         """Return if the request may go on.
 
-        Raises `MethodNotAllowed`, `PortNotAllowed`, and `AuthorizerFailed` if the callable, or what
-        it returned, raised.
+        Raises `FieldTooLarge`, `MethodNotAllowed`, `PortNotAllowed`, and `AuthorizerFailed` if the
+        callable, or what it returned, raised.
         """
+        if any(len(environ.get(key, "")) > _LONGEST_FIELD for key in _LOOKED_INTO):
+            raise FieldTooLarge("A header of the request is too long: 64 KiB are taken.")
         if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
             raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} is not forwarded to a service.")
         port = target.port

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 SLOTS = 6
 
 
-def slot_for(port: int, used: Mapping[int, tuple[int, int]]) -> int:
+def slot_for(port: int, used: Mapping[int, tuple[int, int]], slots: int = SLOTS) -> int:
     """The slot for a port. `used`: of each slot that is, its port, and when it was opened.
 
     Looked for from a place of the port's own: services that are opened at the same time, when none
@@ -22,8 +22,8 @@ def slot_for(port: int, used: Mapping[int, tuple[int, int]]) -> int:
     for slot, (of_port, _) in used.items():
         if of_port == port:
             return slot
-    for step in range(SLOTS):
-        slot = (port + step) % SLOTS
+    for step in range(slots):
+        slot = (port + step) % slots
         if slot not in used:
             return slot
-    return min(used, key=lambda slot: used[slot][1])
+    return min(used, key=lambda slot: (used[slot][1], (slot - port) % slots))

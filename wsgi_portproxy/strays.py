@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Services that the browser is told to remember, and a handshake is offered to: as many as there are
 # slots. Each is one request, and a cookie in all requests to the app.
 _HINT = re.compile(rf"(?:^|[;,])[ \t]*{re.escape(OWN_PREFIX)}hint([0-9])=([0-9]{{13}})([^;,\s]*)")
-_MAX_PREFIX = 256  # bytes of a prefix that are worth a cookie
+_MAX_PREFIX = 160  # bytes of a prefix that are worth a cookie
 # Referrer policies under which a request tells no more than its origin.
 _TELLING_NO_PATH = frozenset({"no-referrer", "origin", "strict-origin"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})

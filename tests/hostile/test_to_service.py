@@ -36,7 +36,7 @@ COOKIES = {
         [f'user=alice; a="b\\"c"; {S}; d={{"e":[1,2]}}; f=%3B=; g=\xe4;h=;;i; sessionid2=1'],
         'user=alice; a="b\\"c"; d={"e":[1,2]}; f=%3B=; g=\xe4;h=;;i; sessionid2=1',
     ),
-    "64-kib": (["user=alice; sessionid=" + "SECRET" * 11000 + "; z=1"], "user=alice; z=1"),
+    "60-kib": (["user=alice; sessionid=" + "SECRET" * 10000 + "; z=1"], "user=alice; z=1"),
 }
 
 

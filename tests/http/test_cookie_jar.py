@@ -124,7 +124,7 @@ def test_a_hundred_answers_of_one_service_at_once(host: Server, service: Service
     at_once(host, jar, [path_form(upstream.port, "/x")] * 100)
     assert_the_app_answers(host, jar, "/login")
     assert [name[:14] for name, path in jar.cookies if path == "/"].count("portproxy.copy") == 1
-    assert size(jar.at("/")) < 640 + 100 + 30 * 2
+    assert size(jar.at("/")) < 768 + 100 + 30 * 2
     assert 12 < len(jar.cookies) < STORE
 
 
@@ -141,7 +141,7 @@ def test_in_the_query_form_the_apps_pages_stay_reachable(
     upstreams = [service(setting(*cookies)) for cookies in sets]
     jar = Jar()
     at_once(host, jar, (f"{page}?port={one.port}" for one in upstreams), navigates=False)
-    assert 2048 < size(jar.at(page)) <= 4096 + 2 * len(jar.cookies)
+    assert 1024 < size(jar.at(page)) <= 2048 + 2 * len(jar.cookies)
     assert_the_app_answers(host, jar, page)
 
 

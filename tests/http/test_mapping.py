@@ -133,7 +133,10 @@ def test_a_cookie_is_scoped_to_the_service_and_else_unchanged(
     upstream = service(with_fields("Set-Cookie: " + line.replace("{}", above + MOUNT + mount)))
     prefix = above + MOUNT + mount.replace("{port}", str(upstream.port))
     reply = get(mounted if above else host, form, upstream, "/x", above)
-    assert without_copies(reply.values("Set-Cookie")) == [expected.replace("{}", prefix)]
+    # In the query form the app's pages get it too, whose parser may stumble over what is odd.
+    passes = form is path_form or expected.isascii()
+    wanted = [expected.replace("{}", prefix)] if passes else []
+    assert without_copies(reply.values("Set-Cookie")) == wanted
 
 
 @pytest.mark.case("two Set-Cookie; odd reasons and statuses")

@@ -199,7 +199,7 @@ def test_copies_are_one_short_cookie_for_one_service(first: list[str], second: l
         if copy is None:
             continue
         assert re.fullmatch(
-            r"portproxy\.copy4=(16006\.[!#-+\--:<-\[\]-~]{1,640})?"
+            r"portproxy\.copy1=(16006\.[!#-+\--:<-\[\]-~]{1,768})?"
             r"; Path=/; HttpOnly; SameSite=Lax(; Max-Age=0)?",
             copy,
         )

@@ -13,9 +13,9 @@ from wsgi_portproxy.set_cookie import SetCookie
 
 from .given import table
 
-NAMES, LEAST_NAMES, BURST = module._NAMES, module._LEAST_NAMES, module._BURST
+NAMES, LEAST_NAMES = module._NEW, module._LEAST_NEW
 BYTES, LEAST_BYTES = module._AT_THE_APPS_PAGES, module._LEAST_BYTES
-REMEMBERED = module._REMEMBERED
+REMEMBERED, MOST_SENT = module._REMEMBERED, module._MOST_SENT
 PAGES = "/alice/vision"
 
 
@@ -36,9 +36,10 @@ class World:
         *,
         visitor: str = "sessionid=alice",
         path: str = "/alice/vision/",
+        expired: bool = False,
         **kwargs: Any,
     ) -> bool:
-        cookie = SetCookie(name, f"{name}=".ljust(size, "x")[:size], path, expired=False)
+        cookie = SetCookie(name, f"{name}=".ljust(size, "x")[:size], path, expired)
         return self.limits.allow(visitor, cookie, **kwargs)
 
     def fill(self, count: int = NAMES, **kwargs: Any) -> list[bool]:
@@ -70,7 +71,7 @@ def test_another_visitor_has_a_browser_of_their_own(world: World, other: str) ->
 
 def test_after_a_while_there_may_be_more(world: World) -> None:
     world.fill()
-    world.now += BURST
+    world.now += REMEMBERED
     assert not world.allow("one-more")
     assert world.allow("c0")  # which is young again
     world.now += 1
@@ -95,7 +96,12 @@ def test_each_process_has_its_share(world: World, processes: int, names: int, le
 
 @pytest.mark.parametrize(
     ("sent", "size", "allowed"),
-    [(0, BYTES, True), (BYTES - 10, 10, True), (BYTES - 10, 11, False), (10 * BYTES, 1, False)],
+    [
+        (0, 10, True),
+        (MOST_SENT - 10, 10, True),
+        (MOST_SENT - 10, 11, False),
+        (10 * MOST_SENT, 1, False),
+    ],
 )
 def test_what_the_visitor_sent_already_counts_at_the_apps_pages(
     world: World, sent: int, size: int, allowed: bool
@@ -104,13 +110,35 @@ def test_what_the_visitor_sent_already_counts_at_the_apps_pages(
     assert world.allow("b", size, sent={"x": sent})  # and nowhere else
 
 
+def test_one_that_the_browser_has_is_no_new_one(world: World) -> None:
+    world.fill()
+    assert not world.allow("old")
+    assert world.allow("old", is_known=True)
+    assert not world.allow("one-more")
+
+
+def test_one_that_is_removed_makes_room(world: World) -> None:
+    """And passes whatever there is: signing out always works."""
+    world.fill(pages=PAGES)
+    assert world.allow("unknown", expired=True, pages=PAGES, sent={"x": 10 * MOST_SENT})
+    assert not world.allow("one-more", pages=PAGES)
+    assert world.allow("c0", expired=True, pages=PAGES)
+    assert world.allow("one-more", pages=PAGES)
+
+
+def test_nothing_long_is_kept(world: World) -> None:
+    assert world.allow("n" * 4000, path="/" + "p" * 60000)
+    assert world.allow("n" * 1000, pages=PAGES)
+    assert len(repr(world.limits._set)) < 1000
+
+
 @pytest.mark.parametrize(
     ("sizes", "allowed"),
     [
         ([BYTES], [True]),
         ([BYTES + 1], [False]),
         ([BYTES - 10, 10, 1], [True, True, False]),
-        ([4000, 97, 96], [True, False, True]),  # what was refused takes no room
+        ([2000, 49, 48], [True, False, True]),  # what was refused takes no room
     ],
 )
 def test_at_the_apps_pages_they_are_so_long_in_all(
@@ -121,19 +149,19 @@ def test_at_the_apps_pages_they_are_so_long_in_all(
 
 
 def test_one_that_is_set_again_has_its_new_length(world: World) -> None:
-    assert world.allow("a", 4000, pages=PAGES)
-    assert world.allow("a", 4090, pages=PAGES)
+    assert world.allow("a", 2000, pages=PAGES)
+    assert world.allow("a", 2040, pages=PAGES)
     assert not world.allow("b", 10, pages=PAGES)
-    assert world.allow("a", 2, pages=PAGES)  # removed
-    assert world.allow("b", 4000, pages=PAGES)
+    assert world.allow("a", 2, pages=PAGES)
+    assert world.allow("b", 2000, pages=PAGES)
     # The same name with another path is another cookie.
     assert not world.allow("b", 100, path="/alice/vision/x/", pages=PAGES)
 
 
 def test_what_was_sent_and_what_was_set_lately_count_once_each(world: World) -> None:
-    assert world.allow("a", 2000, pages=PAGES)
-    assert world.allow("b", 90, sent={"a": 2000, "c": 2000}, pages=PAGES)
-    assert not world.allow("d", 90, sent={"c": 2000}, pages=PAGES)
+    assert world.allow("a", 1900, pages=PAGES)
+    assert world.allow("b", 90, sent={"a": 1900, "c": 2600}, pages=PAGES)
+    assert not world.allow("d", 50, sent={"c": 2600}, pages=PAGES)
 
 
 @table(
@@ -157,13 +185,13 @@ def test_what_is_long_ago_takes_no_room(world: World) -> None:
 
 
 def test_it_is_the_last_time_that_counts(world: World) -> None:
-    assert world.allow("a", 2000, pages=PAGES)
-    assert world.allow("b", 2000, pages=PAGES)
+    assert world.allow("a", 1000, pages=PAGES)
+    assert world.allow("b", 1000, pages=PAGES)
     world.now += REMEMBERED / 2
-    assert world.allow("a", 2000, pages=PAGES)
+    assert world.allow("a", 1000, pages=PAGES)
     world.now += REMEMBERED / 2 + 1
-    assert world.allow("c", 2000, pages=PAGES)  # b is long ago, and a is not
-    assert not world.allow("d", 2000, pages=PAGES)
+    assert world.allow("c", 1000, pages=PAGES)  # b is long ago, and a is not
+    assert not world.allow("d", 1000, pages=PAGES)
 
 
 def test_what_is_remembered_does_not_pile_up(world: World) -> None:

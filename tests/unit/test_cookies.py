@@ -15,6 +15,7 @@ from wsgi_portproxy.cookies import (
     DEFAULT_WITHHELD,
     MAX_COOKIE_BYTES,
     CookiePolicy,
+    is_plain,
     without_own,
 )
 from wsgi_portproxy.locate import Form
@@ -137,7 +138,7 @@ def test_a_services_cookie_is_kept_to_its_prefix(row: str) -> None:
 @pytest.mark.parametrize(
     "set_cookie",
     [
-        "a=1; Max-Age=9; Secure; HttpOnly; SameSite=None; Partitioned; Priority=High",
+        "a=1; Max-Age=9; Secure; HttpOnly; SameSite=None; Partitioned",
         "a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT; HttpOnly",
         *("a=1; ; =; ==x; foo; bar=baz;", 'a="b c, d=e"; HttpOnly', "a=%zz+/=={}[]<>|~\\", "a="),
         *(" a = b ; HttpOnly", "a=\xe4\xff\xe2\x82\xac", "a=b\tc", "__Secure-a=1; Secure"),
@@ -396,3 +397,41 @@ def test_an_authorizer_may_name_more_but_not_by_chance(names: object) -> None:
     """Any callable may be an authorizer, a mock that has every attribute too."""
     more = {"b"} if isinstance(names, (set, list)) else set()
     assert CookiePolicy(["x"]).adding(names).withheld == {"x", *more}
+
+
+@pytest.mark.parametrize(
+    ("set_cookie", "plain"),
+    [
+        ("a=1; Path=/", True),
+        ('a="1"; Path=/', True),
+        ("a=", True),
+        ("a=b=c", True),
+        (" a = b ;x", True),
+        ("a=\\", False),
+        ("a=\xe9", False),
+        ('prefs={"dark":true}', False),
+        ("a=1 2", False),
+        ("a=1,b", False),
+        *((f"{name}=1", False) for name in ("path", "Expires", "secure", "$Version", "a/b", "a@")),
+    ],
+)
+def test_what_every_parser_reads_alike(set_cookie: str, plain: bool) -> None:
+    assert is_plain(set_cookie) is plain
+
+
+def test_a_path_that_browsers_ignore_is_none() -> None:
+    """The one that they take instead lies above the prefix, at the mount's own URL."""
+    long = "a=1; Path=/" + "p" * 1024
+    target = a_target(prefix="/alice", form="query")
+    assert POLICY.for_visitor(long, target, needs_path=False) == ["a=1; Path=/alice/"]
+    assert POLICY.for_visitor(long[:-1], target, needs_path=False) == [
+        "a=1; Path=/alice/" + "p" * 1023
+    ]
+
+
+@pytest.mark.parametrize(
+    "cookie", ["=\tsession=S", "=\\session=S", '="session=S', "a=1; =session=S"]
+)
+def test_what_follows_an_empty_name_is_looked_at(cookie: str) -> None:
+    assert "S" not in POLICY.for_service(cookie, 16006)
+    assert POLICY.for_service("=x; b=2", 16006) == "=x; b=2"

@@ -10,7 +10,13 @@ from unittest.mock import Mock
 import pytest
 
 from wsgi_portproxy import PortProxy
-from wsgi_portproxy.errors import AuthorizerFailed, Loop, MethodNotAllowed, PortNotAllowed
+from wsgi_portproxy.errors import (
+    AuthorizerFailed,
+    FieldTooLarge,
+    Loop,
+    MethodNotAllowed,
+    PortNotAllowed,
+)
 from wsgi_portproxy.locate import Target
 from wsgi_portproxy.ports import (
     DEFAULT_PORTS,
@@ -285,3 +291,13 @@ def test_our_name_in_via_is_that_of_this_server_alone(
     assert pseudonym(given) == name
     monkeypatch.setattr(shared, lambda: 1)
     assert pseudonym(given) != name
+
+
+@pytest.mark.promise("No field is read for long")
+@pytest.mark.parametrize("key", ["HTTP_COOKIE", "HTTP_CONNECTION", "HTTP_REFERER"])
+def test_a_field_that_would_be_read_for_long_is_refused(key: str) -> None:
+    policy = PortPolicy(range(1, 65536))
+    policy.check(a_target(), {**environ(), key: "," * 65536})
+    with pytest.raises(FieldTooLarge) as caught:
+        policy.check(a_target(), {**environ(), key: "," * 65537})
+    assert caught.value.status == 431
