@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from webob import Request
 
 from wsgi_portproxy import PortProxy, Target
+from wsgi_portproxy.cookies import _filtered
 from wsgi_portproxy.hosts import LOOPBACK
 from wsgi_portproxy.locate import _place
 from wsgi_portproxy.tunnel.process import relay
@@ -80,6 +81,7 @@ def _forget_what_is_kept() -> None:
         del ports[number]
     application._request_fields._kept.clear()
     _place.cache_clear()
+    _filtered.cache_clear()
 
 
 def _state() -> dict[str, int]:
