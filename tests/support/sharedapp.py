@@ -29,10 +29,22 @@ def _limit(descriptors: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, _HARD))
 
 
+_fillers: list[int] = []
+
+
 def _starve() -> None:
-    lowest_free = os.dup(0)
+    """Fill what is free between those that are open, so that each that is closed is of use."""
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    while (lowest_free := os.dup(0)) < highest:
+        _fillers.append(lowest_free)
     os.close(lowest_free)
     _limit(lowest_free)
+
+
+def _feed() -> None:
+    _limit(DESCRIPTORS)
+    while _fillers:
+        os.close(_fillers.pop())
 
 
 def _pages(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -40,7 +52,7 @@ def _pages(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     if path == "/starve":
         _starve()
     if path == "/feed":
-        _limit(DESCRIPTORS)
+        _feed()
     if path not in ("/stats", "/starve", "/feed"):
         return app(environ, start_response)
     body = json.dumps(asdict(application.stats())).encode()
