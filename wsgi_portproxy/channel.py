@@ -221,6 +221,8 @@ class Channel:
         else:
             ready = _poll(self.sock, events, None, first)
         if not ready and remaining != first:
+            if self._visitor is not None and self._visitor.fileno() < 0:
+                raise ClientGone("the server closed the visitor's connection")
             left = None if remaining is None else remaining - first
             seen = _LEFT if select.poll.__module__ != _GEVENT else select.POLLIN
             ready = _poll(self.sock, events, self._visitor, left, other_events=seen)

@@ -221,6 +221,8 @@ class PortProxy:
                 account.end(refusal.status, "refused")
                 return keep_from_straying(refusal) if self._strays else refusal
             self._ports.check_not_own(target, environ, visitor)
+            if target.websocket:
+                self._tunnels.check_room(target.port)
             if self._isolate and target.form != "host":
                 return moved(307, self._links.at_host(target, environ), [], account)
             hints = self._strays.remember(target, environ) if self._strays else []
@@ -266,7 +268,7 @@ class PortProxy:
             return self.app
         own = CapturedResponse(self.app, dict(environ))  # apps keep notes in it
         with ExitStack() as unless_given:
-            unless_given.callback(own.close)
+            unless_given.callback(_close, own)
             if own.status == 404 or is_start_page(own, environ):
                 for target in candidates:
                     try:
@@ -341,6 +343,14 @@ class PortProxy:
     def close(self) -> None:
         """Close the idle connections to services, at the end of tests for instance."""
         self._upstream.close()
+
+
+def _close(own: CapturedResponse) -> None:
+    """Close an answer of the app's that is not given out; what it raises concerns nobody else."""
+    try:
+        own.close()
+    except Exception:
+        log.exception("closing the answer of the wrapped app failed")
 
 
 def _names(given: object) -> list[str]:

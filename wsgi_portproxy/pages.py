@@ -131,26 +131,23 @@ def _document(response: UpstreamResponse) -> _Document | None:
     length = headers.get("Content-Length", "").strip()
     if length.isdecimal() and int(length) > MAX_DOCUMENT:
         return None
-    parts: list[bytes] = []
-    size, broke = 0, None
+    began, broke = bytearray(), None
     pause = _IN_ALL_WITH_LENGTH if length else _PAUSE
     deadline = time.monotonic() + (_IN_ALL_WITH_LENGTH if length else _IN_ALL)
     try:
-        while size <= MAX_DOCUMENT:
-            if not response.wait(min(pause, deadline - time.monotonic()), _READ_SIZE):
+        while len(began) <= MAX_DOCUMENT and (left := deadline - time.monotonic()) > 0:
+            if not response.wait(min(pause, left), _READ_SIZE):
                 break
             data = response.read1(_READ_SIZE)
             if not data:
-                return _Document(b"".join(parts), is_whole=True)
-            parts.append(data)
-            size += len(data)
+                return _Document(bytes(began), is_whole=True)
+            began += data
     except ProtocolError as error:
         broke = error
-    began = b"".join(parts)
-    if length or size > MAX_DOCUMENT:
-        response.unread(began, broke)
+    if length or len(began) > MAX_DOCUMENT:
+        response.unread(bytes(began), broke)
         return None
-    return _Document(began, is_whole=False, broke=broke)
+    return _Document(bytes(began), is_whole=False, broke=broke)
 
 
 # --- The table -----------------------------------------------------------------------------------

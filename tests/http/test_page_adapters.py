@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -334,3 +335,28 @@ def test_a_document_that_is_cut_looks_cut(
     # Without a length what came can be corrected, and is where the data is whole.
     ends = [sent] if b"chunked" not in start else [PAGE, corrected(upstream.port)]
     assert any(end.startswith(reply.body) for end in ends)
+
+
+def test_a_document_that_comes_byte_by_byte_is_not_waited_for_to_its_end(
+    adapting: Server, service: ServiceFactory
+) -> None:
+    """A page without end, in chunks of a byte: what has come after a second is passed on, long
+    before that is as much as a document may have."""
+    sent = 0
+
+    def script(exchange: Exchange) -> None:
+        nonlocal sent
+        exchange.read_head()
+        exchange.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with contextlib.suppress(OSError):
+            while True:
+                exchange.send(b"1\r\nx\r\n" * 10_000)
+                sent += 10_000
+
+    upstream = service(script)
+    with Client(adapting.port, timeout=30) as visitor:
+        visitor.send(request_bytes("GET", path_form(upstream.port, "/"), headers=BROWSER))
+        assert visitor.read_head().startswith(b"HTTP/1.1 200 ")
+        assert sent < MAX_DOCUMENT / 2

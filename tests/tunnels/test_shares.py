@@ -36,6 +36,9 @@ def test_one_port_cannot_have_all_places(
             visitor.open(path_form(crowded.port, "/x"), settings(app))
         refused = ask_for_socket(host, crowded.port, app)
         assert b" 503 " in refused.partition(b"\r\n")[0]
+        # Others are refused as ever, whatever goes on there.
+        refused = ask_for_socket(host, crowded.port, app, "user=bob")
+        assert b" 403 " in refused.partition(b"\r\n")[0]
         assert b" 101 " in ask_for_socket(host, other.port, app).partition(b"\r\n")[0]
     finally:
         for visitor in visitors:
@@ -46,10 +49,10 @@ def test_one_port_cannot_have_all_places(
     )
 
 
-def ask_for_socket(host: Server, port: int, app: str) -> bytes:
+def ask_for_socket(host: Server, port: int, app: str, cookie: str = "user=alice") -> bytes:
     """The head of the answer to a handshake, whose tunnel is closed at once."""
     with Visitor(host.port) as visitor:
-        visitor.send(handshake(path_form(port, "/x"), settings(app)))
+        visitor.send(handshake(path_form(port, "/x"), settings(app), cookie=cookie))
         return visitor.read_head()
 
 

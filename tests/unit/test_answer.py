@@ -126,5 +126,5 @@ def test_what_waits_to_be_decoded_is_no_silence() -> None:
     ours.take()
     assert not ours.is_ready
     assert not ours.body_is_due()  # something of it has come
-    assert ours.wait(0.0, 7)  # and is there at once
+    assert ours.wait(1.0, 7)  # and is there at once
     assert ours.is_ready

@@ -66,8 +66,8 @@ class Tunnels:
     def check(self, environ: WSGIEnvironment, target: Target) -> None:
         """Return if a handshake may go on.
 
-        Raises `BadRequest`, `UpgradeRequired`, `ForeignOrigin`, `NotImplementedHere` where this
-        server cannot give away its connections, and `TooManyTunnels`.
+        Raises `BadRequest`, `UpgradeRequired`, `ForeignOrigin`, and `NotImplementedHere` where this
+        server cannot give away its connections.
         """
         check_request(environ, target, require_origin=self._require_origin)
         if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
@@ -83,9 +83,13 @@ class Tunnels:
                 "Run the application on gunicorn, waitress (without channel_request_lookahead), "
                 "cheroot, gevent or uWSGI (with --enable-threads), on Linux.",
             )
+
+    def check_room(self, port: int) -> None:
+        """Return if there is room for another tunnel to a port. Raises `TooManyTunnels`; so this is
+        for those to know who may use the port."""
         places, (limit, limit_of_port) = relay().places, self._limits()
-        if places.taken >= limit or places.taken_to(target.port) >= limit_of_port:
-            raise self._too_many(target.port)
+        if places.taken >= limit or places.taken_to(port) >= limit_of_port:
+            raise self._too_many(port)
 
     def carry(
         self,
@@ -107,6 +111,7 @@ class Tunnels:
             adapter = adapter_of(environ)
             assert adapter is not None, "checked before the handshake went out"
             headers = _headers(response, view, fields, environ)
+            head = _head(headers)  # before anything is taken: it may raise
             if is_tls(adapter.socket(environ)):
                 if not self._take_place(port):
                     raise self._too_many(port)
@@ -136,7 +141,7 @@ class Tunnels:
                 to_service=taken.read_ahead,
                 dummy=taken.dummy,
                 idle_timeout=self._idle_timeout,
-                head=_head(headers),
+                head=head,
                 on_end=telling(on_end),
             )
         )
