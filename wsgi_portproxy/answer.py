@@ -130,12 +130,9 @@ class UpstreamResponse(urllib3.BaseHTTPResponse):
         while not self.is_ready and self._connection is not None:
             try:
                 remaining = max(0.0, deadline - time.monotonic())
-                if (
-                    self.framing.is_behind
-                ):  # with what may be framing alone, for as long as it comes
-                    if not remaining:
-                        return False
-                elif not self._channel.wait(remaining):
+                # What waits to be decoded may be framing alone, for as long as it comes.
+                is_behind = self.framing.is_behind
+                if not (remaining if is_behind else self._channel.wait(remaining)):
                     return False
             except TimeoutError as error:
                 raise self._fell_silent(error) from error

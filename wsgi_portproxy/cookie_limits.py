@@ -19,7 +19,8 @@ from .set_cookie import SetCookie
 MAX_SET_COOKIES = 20  # Set-Cookie fields of one answer
 # New cookies of all services for one visitor in so many seconds. Browsers drop the app's session
 # with others once there are too many, however old each is: what a service does not remove, stays.
-_NEW, _REMEMBERED = 75, 6 * 3600.0
+# Twice as many may come of it, since `is_known` goes by the name: each once more at another path.
+_NEW, _REMEMBERED = 60, 6 * 3600.0
 # Bytes, names included, of all services' cookies at the same pages of the app; and of all that is
 # sent there, the app's own included, beyond which services add nothing. Ours come on top of that.
 _AT_THE_APPS_PAGES, _MOST_SENT = 2048, 4608

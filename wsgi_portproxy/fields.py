@@ -22,6 +22,7 @@ from .headers import (
     response_headers,
     visitor_of,
 )
+from .locate import Target
 from .ports import via
 from .rewrite import View
 from .servers import server_processes
@@ -111,6 +112,13 @@ def _read(keys: tuple[str, ...]) -> tuple[tuple[str, ...], list[bool]]:
     return tuple(compress(keys, are_read)), are_read
 
 
+def _is_above(target: Target, environ: WSGIEnvironment) -> bool:
+    """Whether browsers would scope a cookie without a Path above the target's prefix: the visitor's
+    URL is astray, or the prefix without a slash (RFC 6265 section 5.1.4)."""
+    visited = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return target.form == "stray" or visited.count("/") <= target.prefix.count("/")
+
+
 class ResponseFields:
     """Those of the answers that come through one `PortProxy`."""
 
@@ -118,15 +126,13 @@ class ResponseFields:
         self._cookies = cookies
         self._dropped = HeaderNames("drop_response_headers", drop_response_headers)
 
-    def of(
-        self, fields: Headers, view: View, environ: WSGIEnvironment, *, needs_path: bool
-    ) -> Headers:
-        """The fields for the visitor. `needs_path` as in `CookiePolicy.for_visitor`."""
+    def of(self, fields: Headers, view: View, environ: WSGIEnvironment) -> Headers:
+        """The fields for the visitor, of an answer or a 101."""
         return response_headers(
             fields,
             view,
             self._cookies,
-            needs_path=needs_path,
+            needs_path=_is_above(view.target, environ),
             visitors_cookies=environ.get("HTTP_COOKIE", ""),
             visitor=partial(visitor_of, environ),
             processes=partial(server_processes, environ),

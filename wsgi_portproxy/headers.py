@@ -385,7 +385,9 @@ def _set_cookies(
             )
             for one in made
         ):
-            headers += [("Set-Cookie", one) for one in scoped]
+            # What was let pass as a removal is to be one in the browser.
+            ends = ["; Max-Age=0" if one.expired and not one.is_sure else "" for one in made]
+            headers += [("Set-Cookie", one + end) for one, end in zip(scoped, ends, strict=True)]
             passed.append(value)
     if passed and view.strays:
         copies = set_copies(passed, view, cookies, visitors_cookies=visitors_cookies)

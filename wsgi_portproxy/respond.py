@@ -21,7 +21,6 @@ from .answer import UpstreamResponse
 from .errors import PortProxyError
 from .fields import ResponseFields
 from .headers import Headers
-from .locate import Target
 from .metrics import Ending, loggable
 from .rewrite import View
 from .servers import is_gevent
@@ -97,8 +96,7 @@ def moved(status: int, location: str, extra: Headers, account: Account) -> WSGIA
 def _headers(
     response: UpstreamResponse, view: View, fields: ResponseFields, environ: WSGIEnvironment
 ) -> Headers:
-    needs_path = view.target.form == "query" and _is_at_mount(view.target, environ)
-    headers = fields.of(response.fields, view, environ, needs_path=needs_path)
+    headers = fields.of(response.fields, view, environ)
     # RFC 9110 section 8.6: never on a 204.
     if response.status in (204, 304) and (response.status == 204 or is_gevent(environ)):
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
@@ -107,13 +105,6 @@ def _headers(
         if not has_length:  # its last chunk would begin the next answer
             headers.append(("Connection", "close"))
     return headers
-
-
-def _is_at_mount(target: Target, environ: WSGIEnvironment) -> bool:
-    """Whether the visitor's URL is the mount without a slash: browsers would scope cookies above
-    it."""
-    visited = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return bool(visited.count("/") == target.prefix.count("/"))
 
 
 class WholeBody:

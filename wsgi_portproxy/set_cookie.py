@@ -10,14 +10,24 @@ from werkzeug.http import parse_date
 
 _NOT_POSITIVE = re.compile(r"0+|-[0-9]+", re.ASCII)  # a Max-Age that removes the cookie
 
+# RFC 9110 section 5.6.7, and the same with dashes, as older frameworks have it.
+_USUAL_DATE = re.compile(
+    r"[A-Z][a-z]{2}, [0-9]{2}([ -])[A-Z][a-z]{2}\1(?:19|20)[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
+)
+
 
 class SetCookie(NamedTuple):
-    """A cookie that an answer set: `pair` is its `name=value`, `path` as the service sees it."""
+    """A cookie that an answer set: `pair` is its `name=value`, `path` as the service sees it.
+
+    is_sure: whether browsers read `expired` alike: it is by Max-Age, or by a date in the usual
+    form. A year of two digits, say, is another for them than for Python.
+    """
 
     name: str
     pair: str
     path: str
     expired: bool
+    is_sure: bool = False
 
 
 def parse_set_cookie(line: str, prefix: str) -> SetCookie:
@@ -30,11 +40,13 @@ def parse_set_cookie(line: str, prefix: str) -> SetCookie:
     path = attributes.get("path", "").strip('"')
     if path == prefix or path.startswith(prefix + "/"):
         path = path[len(prefix) :] or "/"
+    expires = attributes.get("expires", "")
+    is_sure = "max-age" in attributes or _USUAL_DATE.fullmatch(expires) is not None
     if "max-age" in attributes:  # counts before Expires
         expired = _NOT_POSITIVE.fullmatch(attributes["max-age"]) is not None
     else:
-        expired = _is_past(attributes.get("expires", ""))
-    return SetCookie(pair.partition("=")[0].strip(" \t"), pair.strip(" \t"), path, expired)
+        expired = _is_past(expires)
+    return SetCookie(pair.partition("=")[0].strip(" \t"), pair.strip(" \t"), path, expired, is_sure)
 
 
 def _is_past(date: str) -> bool:

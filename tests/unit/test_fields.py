@@ -10,8 +10,9 @@ import pytest
 
 from wsgi_portproxy.errors import BadRequest
 from wsgi_portproxy.fields import Fields, RequestFields, ResponseFields, fields_of
+from wsgi_portproxy.locate import Target
 
-from .given import COOKIES, a_view, environ, table
+from .given import COOKIES, a_target, a_view, environ, table
 
 VIEW = a_view("/a/b")
 # One request, and others that differ from it in one thing each.
@@ -136,9 +137,9 @@ def test_a_deployment_drops_fields_of_services() -> None:
         COOKIES, drop_response_headers=["X-Corp-*", "Location", "Content-Length", "Set-Cookie"]
     )
     given = [*fields, ("Set-Cookie", "a=1")]
-    answer = dropping.of(given, VIEW, environ(), needs_path=False)
+    answer = dropping.of(given, VIEW, environ())
     assert answer == [("X-Kept", "3"), ("Content-Length", "2"), ("Cache-Control", "private")]
-    others = ResponseFields(COOKIES).of(given, VIEW, environ(), needs_path=False)
+    others = ResponseFields(COOKIES).of(given, VIEW, environ())
     assert len(others) == len(given) + 1
 
 
@@ -147,3 +148,23 @@ def test_a_wrong_name_is_told_with_its_setting() -> None:
         RequestFields(COOKIES, withhold_authorization=False, withhold_headers=["X User"])
     with pytest.raises(TypeError, match="drop_response_headers must be"):
         ResponseFields(COOKIES, drop_response_headers="X-User")
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "added"),
+    [
+        ("/alice/vision", a_target(prefix="/alice/vision", form="query"), True),
+        ("/alice/vision/", a_target(prefix="/alice/vision", form="query"), False),
+        ("/alice/vision/proxy/16006", a_target(), True),  # a handshake: all else is redirected
+        ("/alice/vision/proxy/16006/x16006", a_target("/x16006"), False),
+        ("/a/b/c/d/e/ws", a_target("/a/b/c/d/e/ws", form="stray"), True),
+        ("/x", a_target("/x", prefix="", form="host"), False),
+    ],
+)
+def test_a_cookie_without_a_path_is_kept_to_the_prefix(
+    path: str, target: Target, added: bool
+) -> None:
+    """Browsers take the folder of the visitor's URL, which may lie above it."""
+    view = a_view()._replace(target=target)
+    fields = ResponseFields(COOKIES).of([("Set-Cookie", "a=1")], view, environ(path))
+    assert ("Path=" in dict(fields)["Set-Cookie"]) is added

@@ -337,7 +337,7 @@ def test_many_answers_set_no_more_cookies_than_a_browser_keeps(one: str) -> None
         fields = [("Set-Cookie", one.format(number, number))]
         headers = response_headers(fields, view, policy, needs_path=False)
         passed += sum(name == "Set-Cookie" for name, _ in headers)
-    assert passed == 75
+    assert passed == 60
 
 
 def test_a_service_cannot_choose_who_the_visitor_is() -> None:
@@ -350,14 +350,14 @@ def test_a_service_cannot_choose_who_the_visitor_is() -> None:
             [("Set-Cookie", f"c{number}=1")], VIEW, policy, needs_path=False, visitors_cookies=sent
         )
         passed += ("Set-Cookie", f"c{number}=1") in headers
-    assert passed == 75
+    assert passed == 60
 
 
 def test_names_are_told_apart_as_browsers_do() -> None:
     policy = CookiePolicy(DEFAULT_WITHHELD)
     fields = [("Set-Cookie", "c" + "\xa0" * number + "=1") for number in range(100)]
     passed = [response_headers([one], VIEW, policy, needs_path=False) for one in fields]
-    assert sum(len(headers) > 1 for headers in passed) == 75
+    assert sum(len(headers) > 1 for headers in passed) == 60
 
 
 @pytest.mark.parametrize("key", ["REMOTE_USER", "REMOTE_ADDR", "HTTP_USER_AGENT"])
@@ -367,13 +367,23 @@ def test_visitors_whom_the_app_tells_apart_otherwise_have_browsers_of_their_own(
     def passed(who: str) -> int:
         made = ResponseFields(policy)
         given = {**environ(), key: who}
-        one = [
-            made.of([("Set-Cookie", f"c{n}=1")], VIEW, given, needs_path=False) for n in range(80)
-        ]
+        one = [made.of([("Set-Cookie", f"c{n}=1")], VIEW, given) for n in range(80)]
         return sum(len(headers) > 1 for headers in one)
 
-    assert (passed("alice"), passed("bob"), passed("bob")) == (75, 75, 75)
-    more = ResponseFields(policy).of(
-        [("Set-Cookie", "d=1")], VIEW, {**environ(), key: "bob"}, needs_path=False
-    )
+    assert (passed("alice"), passed("bob"), passed("bob")) == (60, 60, 60)
+    more = ResponseFields(policy).of([("Set-Cookie", "d=1")], VIEW, {**environ(), key: "bob"})
     assert len(more) == 1
+
+
+def test_what_passes_as_a_removal_is_one_in_the_browser() -> None:
+    """Of a year of two digits Python and browsers think otherwise: it would be a cookie that nobody
+    has counted."""
+    policy = CookiePolicy(DEFAULT_WITHHELD)
+    for number in range(100):
+        for date in ("Wed, 21 Oct 69 07:28:00 GMT", "Wed, 21 Oct 1969 07:28:00 +0000"):
+            field = ("Set-Cookie", f"c{number}=1; Expires={date}")
+            headers = response_headers([field], VIEW, policy, needs_path=False)
+            assert headers[0] == ("Set-Cookie", f"{field[1]}; Max-Age=0")
+    for sure in ("c=; Max-Age=0; Expires=x", "c=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"):
+        field = ("Set-Cookie", sure)
+        assert response_headers([field], VIEW, policy, needs_path=False)[0] == field

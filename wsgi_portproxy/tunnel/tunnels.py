@@ -223,9 +223,7 @@ def _headers(
 
     Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
     """
-    port = str(view.target.port)
-    needs_path = view.target.form in ("query", "stray") or environ["PATH_INFO"].endswith(port)
-    headers = fields.of(response.fields, view, environ, needs_path=needs_path)
+    headers = fields.of(response.fields, view, environ)
     kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
     return [*UPGRADE_FIELDS, *kept]
 
