@@ -33,8 +33,10 @@ FOR_EVER = "3600"  # seconds
 
 @contextlib.contextmanager
 def keeping(oldest: str, **env: str) -> Iterator[Server]:
-    """A host that keeps idle connections for so many seconds."""
-    with gunicorn(APP, threads=THREADS, env={"OLDEST": oldest, **env}) as server:
+    """A host that keeps idle connections for so many seconds, and those of its visitors, whose
+    number counts, for as long as they like: gunicorn closes them after two seconds else."""
+    options = ("--keep-alive", FOR_EVER)
+    with gunicorn(APP, threads=THREADS, options=options, env={"OLDEST": oldest, **env}) as server:
         yield server
         assert "Traceback" not in server.output()
 
