@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 
 from werkzeug.http import parse_cookie
 
+from wsgi_portproxy.address import Address
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.copies import copied, set_copies
 from wsgi_portproxy.errors import PortProxyError
@@ -37,7 +38,7 @@ STRAYS = Strays(LOCATOR, promote=True)
 STRAYS_IN_QUERY = Strays(LOCATOR, promote=False)
 PREFIX = "/alice/vision/proxy/16006"
 TARGET = Target(16006, "/", PREFIX, {"username": "alice", "project": "vision"}, "path", False)
-VIEW = View(TARGET, authority="localhost:16006", origin="http://app.test")
+VIEW = View(TARGET, Address("http", "localhost", "16006"), Address("http", "app.test"))
 _VISIBLE = re.compile(r"[\x21\x22\x24-\x7e]*")
 _COPY = re.compile(r"portproxy\.copy1=16006\.[!#-+\--:<-\[\]-~]*; Path=/; HttpOnly; SameSite=Lax")
 
@@ -192,7 +193,10 @@ def strays(data: bytes) -> None:
         }
         for strays in (STRAYS, STRAYS_IN_QUERY):
             with suppress(PortProxyError):
-                for target in [strays.by_referer(environ), *strays.by_hint(environ)]:
+                for target in [
+                    strays.by_referer(environ),
+                    *strays.by_hint(environ, websocket=True),
+                ]:
                     _check_stray(target)
 
 

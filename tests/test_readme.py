@@ -453,6 +453,8 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     cut = {"CONTENT_LENGTH": "10", "wsgi.input": io.BytesIO(b"cut off")}
     yield ask_of(stay_silent, method="POST", environ=cut)
     yield ask_of(stay_silent, environ={"HTTP_X_NOTE": "a\nb"})
+    climbing = f"http://localhost/..?port={DOCUMENTED_PORT}"
+    yield ask(headers={"Destination": climbing})
     # The service
     yield ask_port(free_port())
     port = free_port()
@@ -460,6 +462,9 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
         yield ask_port(port)
     yield ask_of(answers(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"))
     yield ask_of(hang_up)
+    to_https = b"HTTP/1.1 301 M\r\nLocation: https://localhost/\r\nContent-Length: 0\r\n\r\n"
+    yield ask_of(answers(to_https))
+    yield ask_of(answers(to_https), environ={"wsgi.url_scheme": "https"})
     yield ask_of(stay_silent, head_timeout=0.1)
     yield ask_of(stay_silent, identity=raises)
     yield one_too_many(service)
@@ -468,6 +473,7 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     yield handshake(environ={"werkzeug.socket": None})
     yield handshake(environ={"SERVER_PROTOCOL": "HTTP/2"})
     yield handshake(environ={"REQUEST_METHOD": "POST"})
+    yield handshake(environ={"CONTENT_LENGTH": "1"})
     yield handshake(fields={"Sec-WebSocket-Version": "12"})
     yield handshake(fields={"Sec-WebSocket-Key": "short"})
     yield handshake(tunnels_require_origin=True)

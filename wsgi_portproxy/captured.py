@@ -93,3 +93,39 @@ class CapturedResponse:
             self._given_to(status, headers, exc_info)
         self.status_line, self.headers = status, list(headers)
         return self._written.append
+
+
+class CountedInput:
+    """The input of a request that the application reads, so that who comes after it knows how much
+    of the body is left. PEP 3333's four methods."""
+
+    def __init__(self, body: Any, length: int) -> None:
+        self._body = body
+        self.rest = length
+
+    @classmethod
+    def in_place(cls, environ: WSGIEnvironment) -> CountedInput | None:
+        """Put it into an environ whose body has a length; None if it has none."""
+        length = environ.get("CONTENT_LENGTH") or ""
+        if not (length.isascii() and length.isdigit()):
+            return None
+        counted = cls(environ["wsgi.input"], int(length))
+        environ["wsgi.input"] = counted
+        return counted
+
+    def read(self, size: int = -1) -> bytes:
+        return self._counted(self._body.read(size))
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._counted(self._body.readline(size))
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        return [self._counted(line) for line in self._body.readlines(hint)]
+
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self.readline():
+            yield line
+
+    def _counted(self, data: bytes) -> bytes:
+        self.rest = max(0, self.rest - len(data))
+        return data

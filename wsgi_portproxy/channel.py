@@ -79,6 +79,11 @@ class Channel:
         upload = self._upload
         self._is_sending = bool(self._pending) or (upload is not None and not upload.complete)
 
+    def check_deadline(self) -> None:
+        """Raises TimeoutError past the deadline: `receive` waits no longer, but takes what came."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise TimeoutError("no answer in time")
+
     def begin_body(self) -> None:
         """The head is there: what comes next has no deadline, and may be limited in its pauses."""
         self.deadline = None

@@ -140,19 +140,28 @@ class CookiePolicy:
             position += len(pair)
 
     def for_visitor(
-        self, set_cookie: str, target: Target, *, needs_path: bool, of_this_host: bool = False
+        self,
+        set_cookie: str,
+        target: Target,
+        *,
+        needs_path: bool,
+        of_this_host: bool = False,
+        secure: bool = False,
     ) -> list[str]:
         """Set-Cookie values with the Path under the prefix and no Domain; none if it may not pass.
 
         Everything else keeps its bytes, but for a name that is the app's, which gets the port's in
         front. A Path that lies under the prefix already stays. `needs_path`: add a Path if there is
         none, because the one that browsers would assume lies above the prefix (RFC 6265 section
-        5.1.4). `of_this_host`: the port has a host name of its own, on https.
+        5.1.4). `of_this_host`: the port has a host name of its own, on https. `secure`: the site is
+        on https, which a service that is told http cannot know: add a Secure if there is none.
         """
         pair, *attributes = set_cookie.split(";")
         if _CONTROL.search(set_cookie) or not self._may_be_set(pair):
             return []
         kept, is_for_scripts = _scoped(attributes, target.prefix, needs_path=needs_path)
+        if secure and len(_without(kept, "secure")) == len(kept):
+            kept.append(" Secure")
         name = pair.partition("=")[0].strip(" \t")
         if not self._renames(name):
             return [";".join([pair, *kept])]

@@ -26,6 +26,7 @@
         ├── ServiceUnreachable   502  nothing listens on the port
         │   └── IPv6Only         502  something does, on [::1] only
         ├── BadResponse          502  it answered, but not in valid HTTP/1
+        ├── WantsHttps           502  it redirects to https for ever
         ├── NoResponse           502  it closed the connection without an answer
         ├── Overloaded           503  this process is out of descriptors or memory
         └── ServiceTimeout       504  no answer in time
@@ -225,6 +226,19 @@ class BadResponse(UpstreamError):
             f"The service on port {port} did not answer with valid HTTP.",
             "Does it speak plain HTTP (not HTTPS, SSH or a database protocol) on this port?",
             detail=detail,
+        )
+
+
+class WantsHttps(UpstreamError):
+    """What the service wants can be had where the visitor's own address is on https."""
+
+    def __init__(self, port: int, *, on_https: bool) -> None:
+        hint = "Whoever runs this application can tell it the visitor's address: "
+        if not on_https:
+            hint = "This site is on http. Switch that off in the service, or on an https site use "
+        super().__init__(
+            f"The service on port {port} answers on https only, and is asked on http.",
+            f'{hint}PortProxy(identity="external").',
         )
 
 

@@ -30,14 +30,7 @@ from .errors import (
     from_connect_error,
 )
 from .fields import Fields
-from .framing import (
-    MAX_INTERIM,
-    Head,
-    Malformed,
-    body_decoder,
-    find_head_end,
-    parse_head,
-)
+from .framing import MAX_INTERIM, Head, Malformed, body_decoder, find_head_end, parse_head
 from .idle import idle
 from .servers import VisitorSocket
 from .upload import Upload
@@ -195,8 +188,8 @@ class UpstreamConnection(HTTPConnection):
     def _read_head(
         self, channel: Channel, early_hints: EarlyHints | None, *, switches: bool
     ) -> tuple[Head, bytes]:
-        """The final response head, and what came behind it. Interim heads are skipped; a 101 is
-        final where `switches`, and refused elsewhere.
+        """The final response head, and what came behind it. Interim heads are skipped, as many as
+        come in time (RFC 9110 section 15.2); a 101 is final where `switches`, refused elsewhere.
 
         Raises ConnectionError only if nothing came at all: the request may be repeated then.
         """
@@ -213,6 +206,7 @@ class UpstreamConnection(HTTPConnection):
             interim += 1
             if not 100 <= head.status < 200 or head.status == 101 or interim > MAX_INTERIM:
                 raise Malformed("status outside 200 to 599")
+            channel.check_deadline()
             if head.status == 103 and early_hints is not None:
                 try:
                     early_hints(head.headers)

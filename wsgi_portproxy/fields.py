@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _KEPT = 256  # kinds of requests; a page has some ten
 _LONGEST = 8192  # characters of one that is kept: visitors may send more, and others, each time
 # What `request_headers` and `via` read of an environ, beside HTTP_*.
-_READ = frozenset({"CONTENT_TYPE", "REMOTE_ADDR", "wsgi.url_scheme"})
+_READ = frozenset({"CONTENT_TYPE", "REMOTE_ADDR"})
 
 
 class Fields(NamedTuple):
@@ -77,7 +77,8 @@ class RequestFields:
         names, are_read = _read(tuple(environ))
         values = tuple(compress(environ.values(), are_read))
         port, _, prefix, _, form, websocket = view.target
-        key = (names, values, port, prefix, form, websocket, view[1:])
+        told = (view.told, view.visited, view.base, view.root)
+        key = (names, values, port, prefix, form, websocket, told)
         fields = self._kept.get(key)
         if fields is None:
             # Of nothing but what is in the key: none can be another visitor's, or another place's.

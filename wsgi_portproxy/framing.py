@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 MAX_HEAD = 65536  # bytes; nginx and Apache accept less, browsers send far less
+# 1xx responses before the final one. RFC 9110 section 15.2 sets no bound, and the deadline for the
+# head does; but a flood of them would have a processor until then.
+MAX_INTERIM = 10_000
 MAX_FIELDS = 500  # Apache allows 100, and some services with generated headers send 150
-MAX_INTERIM = 10  # 1xx responses before the final one; RFC 9110 section 15.2 sets no bound
 MAX_CHUNK_LINE = 4096  # bytes of a chunk-size line, extensions included
 _PIECE = 64  # bytes of a chunked body looked at for the end of a line at a time; most are shorter
 MAX_TRAILERS = 16384  # bytes of a trailer section, which is read and dropped
@@ -41,8 +43,9 @@ _HEAD = re.compile(rf"{_STATUS_LINE}(?:{_FIELD}\r\n)*\r\n")
 _CUT = re.compile(r"\n([^:]+):[\t ]*(.*)\r")
 _CUT_OF_FRAMING = re.compile(r"\n(connection|content-length|transfer-encoding):[\t ]*(.*)\r")
 _TRAILER = re.compile(_FIELD.encode("ascii"))
-# RFC 9112 section 7.1: 1*HEXDIG, here at most 16 (64 bits), then optional extensions.
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?")
+# RFC 9112 section 7.1: 1*HEXDIG, here at most 16 (64 bits), then optional extensions. Some embedded
+# servers pad the size with spaces, and every client reads past them.
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)  # below 2**63, so that every server can count it
 
 

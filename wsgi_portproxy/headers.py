@@ -1,6 +1,6 @@
 """Which header fields pass, in both directions, as tables with the reason beside each row.
 
-Owns names and what becomes of each; URLs inside values are `rewrite`'s, cookies are `cookies`'s.
+Owns names and what becomes of each; URLs inside values are `urlfields`'s, cookies are `cookies`'s.
 Names are compared in lower case with every odd character read as `-`: `X_Forwarded_User` and
 `X.Forwarded.User` reach CGI-like services as the same variable.
 """
@@ -20,6 +20,7 @@ from .copies import copied, set_copies
 from .locate import Target, is_browser
 from .rewrite import View
 from .set_cookie import SetCookie, parse_set_cookie
+from .urlfields import URLS_TO_SERVICE, URLS_TO_VISITOR, link_to_visitor
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -41,6 +42,7 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-forwarded",
     "via",  # ours, with what came
     "proxy",  # CGI's HTTP_PROXY (CVE-2016-5385)
+    "version",  # gunicorn's HTTP_VERSION of an HTTP/2 request, which no visitor sent
     # Who the visitor is, for services that trust a proxy.
     "x-auth-user",
     "x-auth-username",
@@ -156,9 +158,12 @@ NOT_TO_SERVICE_PREFIXES = (
     "x-pomerium-",
 )
 
-# What is filtered on the way, one by one. A `Connection` of the visitor's may name all of them but
-# Authorization without effect.
-_FILTERED_TO_SERVICE = frozenset({"cookie", "origin", "referer", "authorization"})
+# What is filtered on the way, one by one. A visitor's `Connection` may name these two without
+# effect: a service that compares them would take what has none for its own.
+_NEVER_HOP_BY_HOP = frozenset({"origin", "referer"})
+_FILTERED_TO_SERVICE = frozenset(
+    {"cookie", "authorization", *(name.lower() for name, _ in URLS_TO_SERVICE.values())}
+)
 
 NOT_TO_VISITOR = HOP_BY_HOP | {
     "date",  # the WSGI server's to say; werkzeug would send two. Likewise the next
@@ -271,7 +276,7 @@ def request_headers(
     named = _connection_options(environ.get("HTTP_CONNECTION", ""))
     if not named <= _SAY_NOTHING:
         passing = [field for field in passing if _canonical(field[0]) not in named]
-    headers = [("Host", view.authority), *passing]
+    headers = [("Host", view.told.authority), *passing]
 
     def is_withheld(canonical: str) -> bool:
         return withheld is not None and withheld.match(canonical)
@@ -285,19 +290,20 @@ def request_headers(
             kept = f"{kept}; {copies}" if kept.strip() else copies
         if kept.strip():
             headers.append(("Cookie", kept))
-    if (origin := environ.get("HTTP_ORIGIN")) is not None and not is_withheld("origin"):
-        headers.append(("Origin", view.origin_to_service(origin)))
-    if (referer := environ.get("HTTP_REFERER")) is not None and not is_withheld("referer"):
-        headers.append(("Referer", view.referer_to_service(referer)))
+    for key, (name, to_service) in URLS_TO_SERVICE.items():
+        value, canonical = environ.get(key), _canonical(name)
+        dropped = canonical in named - _NEVER_HOP_BY_HOP or is_withheld(canonical)
+        if value is not None and not dropped:
+            headers.append((name, to_service(view, value)))
     authorization = environ.get("HTTP_AUTHORIZATION")
     withhold_authorization = withhold_authorization or is_withheld("authorization")
     if authorization is not None and not withhold_authorization and "authorization" not in named:
         headers.append(("Authorization", authorization))
     if remote := environ.get("REMOTE_ADDR"):
         headers.append(("X-Forwarded-For", remote))
-    headers.append(("X-Forwarded-Proto", environ["wsgi.url_scheme"]))
+    headers.append(("X-Forwarded-Proto", view.told.scheme))
     if view.external:
-        headers.append(("X-Forwarded-Host", view.authority))
+        headers.append(("X-Forwarded-Host", view.told.authority))
     elif view.target.form in ("path", "host") and is_browser(environ):
         # The one way to tell Gradio where its visitors are: the addresses of files that it makes
         # for them, in pages and event streams, begin with this (its route_utils).
@@ -328,7 +334,8 @@ def response_headers(
     for name, value in compress(fields, are_looked_at):
         canonical = _canonical(name)
         if canonical == "content-length":
-            lengths.append((name, value.partition(",")[0].strip(" \t")))
+            if name.lower() == canonical:  # by another spelling it frames nothing
+                lengths.append((name, value.partition(",")[0].strip(" \t")))
         elif canonical == "connection":
             connection.append(value)
         elif canonical == "cache-control":
@@ -336,8 +343,8 @@ def response_headers(
         elif canonical == "set-cookie":
             if name.lower() == canonical:  # nobody reads it by another spelling
                 set_cookies.append(value)
-        elif canonical in _MAPPED:
-            headers.append((name, _MAPPED[canonical](view, value)))
+        elif canonical in URLS_TO_VISITOR:
+            headers.append((name, URLS_TO_VISITOR[canonical](view, value)))
         elif _KEPT_IF[canonical](view, value):
             headers.append((name, value))
     if connection and not (named := _connection_options(",".join(connection))) <= _SAY_NOTHING:
@@ -367,7 +374,11 @@ def _set_cookies(
     passed = []
     for value in values:
         scoped = cookies.for_visitor(
-            value, target, needs_path=needs_path, of_this_host=view.of_this_host
+            value,
+            target,
+            needs_path=needs_path,
+            of_this_host=view.of_this_host,
+            secure=view.is_https,
         )
         if pages is not None and not all(map(is_plain, scoped)):
             continue
@@ -415,20 +426,12 @@ def _scope_is_under_prefix(view: View, value: str) -> bool:
     return scope != value and _PLAIN_PATH.fullmatch(scope) is not None and ".." not in scope
 
 
-_MAPPED: dict[str, Callable[[View, str], str]] = {
-    "location": View.to_visitor,
-    "content-location": View.to_visitor,
-    "refresh": View.refresh_to_visitor,
-    "link": View.link_to_visitor,
-    "referrer-policy": View.referrer_policy_to_visitor,
-    "content-security-policy": View.csp_to_visitor,
-}
 _KEPT_IF: dict[str, Callable[[View, str], bool]] = {
     "www-authenticate": _names_no_ambient_login,
     "service-worker-allowed": _scope_is_under_prefix,
 }
 _LOOKED_AT = frozenset(
-    {"cache-control", "connection", "content-length", "set-cookie", *_MAPPED, *_KEPT_IF}
+    {"cache-control", "connection", "content-length", "set-cookie", *URLS_TO_VISITOR, *_KEPT_IF}
 )
 
 
@@ -456,7 +459,7 @@ def early_hints(
     def pass_on(fields: Headers) -> None:
         links = [field for field in fields if field[0].lower() == "link"]
         if links:
-            send([(name, view.link_to_visitor(value)) for name, value in links])
+            send([(name, link_to_visitor(view, value)) for name, value in links])
 
     return pass_on
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from .errors import PortProxyError, Refused
 from .locate import Locator, Target, is_navigation, refuse_climbing, with_port
 from .mount import Mount
+from .origin import own_origin
 from .rawtarget import quoted_script, raw_target
 
 if TYPE_CHECKING:
@@ -50,6 +51,21 @@ class Links:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or not is_navigation(environ):
             raise Refused(message, f"This one's is {authority}.")
         return url
+
+    def base(self, target: Target, environ: WSGIEnvironment) -> str | None:
+        """The absolute URL of a port's root, in the form of `target`, without a final slash; None
+        if no host name can stand for it."""
+        origin = own_origin(environ)
+        if target.form != "host":
+            # In the query form too: its pages move to the path form.
+            mount = target.prefix if target.form == "query" else target.prefix.rsplit("/", 2)[0]
+            return f"{origin}{mount}/{self._locator.proxy}/{target.port}"
+        host = self._locator.host
+        assert host is not None, "else there is no such form"
+        authority = host.authority(target.port, target.params, environ)
+        if authority is None:
+            return None
+        return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}"
 
     def url(
         self, environ: WSGIEnvironment, port: int, path: str, given: Mapping[str, str]

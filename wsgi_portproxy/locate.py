@@ -77,8 +77,16 @@ class Locator:
         Raises `InvalidPort` for a port that is not exactly one plain number, `NotFound` for a path
         that other readers could take out of the mount, and `BadRequest` for what is no path.
         """
-        if self.host is not None and (named := self.host.match(environ)) is not None:
-            return _at_root(raw_target(environ), parse_port(named.port), named.params, environ)
+        return self.by_host(environ) or self.by_url(environ)
+
+    def by_host(self, environ: WSGIEnvironment) -> Target | None:
+        """The target that the request's host name means, if it is a port's. Raises likewise."""
+        if self.host is None or (named := self.host.match(environ)) is None:
+            return None
+        return _at_root(raw_target(environ), parse_port(named.port), named.params, environ)
+
+    def by_url(self, environ: WSGIEnvironment) -> Target | None:
+        """The target that the path or the query means. Raises likewise."""
         query = environ.get("QUERY_STRING", "")
         by_path = self.path_mark in environ.get("PATH_INFO", "")
         if not by_path and "port" not in (unquote(query) if "%" in query else query):
@@ -255,14 +263,23 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
     Browsers send Sec-Fetch-* on https and to localhost only; on plain http to another host a GET or
     HEAD of a browser that prefers HTML is taken for one.
     """
+    if "HTTP_SEC_FETCH_MODE" not in environ and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        return False
+    return _wants_page(environ)
+
+
+def shows_page(environ: WSGIEnvironment) -> bool:
+    """Whether a browser will show the answer as a page: a navigation, or a form that was posted,
+    which may come again with what is wrong in it."""
+    return environ["REQUEST_METHOD"] in ("GET", "POST") and _wants_page(environ)
+
+
+def _wants_page(environ: WSGIEnvironment) -> bool:
     mode = environ.get("HTTP_SEC_FETCH_MODE")
     if mode is not None:
         return bool(mode == "navigate")
-    return (
-        is_browser(environ)
-        and environ.get("REQUEST_METHOD") in ("GET", "HEAD")
-        and preferred_type(environ.get("HTTP_ACCEPT", "")) == "text/html"
-    )
+    accept = environ.get("HTTP_ACCEPT", "")
+    return is_browser(environ) and preferred_type(accept) == "text/html"
 
 
 def is_browser(environ: WSGIEnvironment) -> bool:

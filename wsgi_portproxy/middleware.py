@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .account import Account, Accounts
+from .address import Address, address_of
 from .answer import UpstreamResponse
 from .askapp import AskApp
 from .authorize import Authorizer, authorize
-from .captured import CapturedResponse
+from .captured import CapturedResponse, CountedInput
 from .cookies import DEFAULT_WITHHELD, CookiePolicy
 from .error_page import error_response
 from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
@@ -30,13 +32,21 @@ from .origin import check_same_origin, own_origin
 from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter, Pages, asking_for_plain_text
 from .ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, check_no_loop
 from .rawtarget import quoted_script
-from .redirects import follow_redirects
+from .redirects import check_no_way_to_https, follow_redirects
 from .respond import moved, respond
 from .rewrite import View
 from .servers import VisitorSocket, client_socket
 from .settings import Identity, PerPort, StripMount
 from .stats import Stats, stats_of
-from .strays import Strays, asks_app_first, at_location, is_start_page, keep_from_straying
+from .strays import (
+    Strays,
+    as_question,
+    asks_app_first,
+    at_location,
+    is_offered,
+    is_start_page,
+    keep_from_straying,
+)
 from .tunnel.tunnels import Tunnels
 from .upload import upload_of
 from .upstream import Upstream
@@ -194,16 +204,27 @@ class PortProxy:
         environ = self._links.added_to(environ)
         try:
             check_no_loop(environ)
-            target = self._locator.locate(environ)  # 1
+            target = self._locate(environ)  # 1
             answer = self._astray(environ) if target is None else self._serve(target, environ)
         except PortProxyError as error:
             _log(error)
             answer = error_response(error, environ, error.port)
         return answer(environ, start_response)
 
-    def _serve(self, target: Target, environ: WSGIEnvironment) -> WSGIApplication:
-        """The answer to a request for a port, whose end is told once. Raises `PortProxyError`, with
-        that port in it."""
+    def _locate(self, environ: WSGIEnvironment) -> Target | None:
+        """The target that the URL names, unless a service's page asked for it, which knows no such
+        URLs. Raises `PortProxyError`."""
+        if self._locator.host is not None and (target := self._locator.by_host(environ)):
+            return target
+        if "HTTP_REFERER" in environ and self._strays and self._strays.claims(environ):
+            return None
+        return self._locator.by_url(environ)
+
+    def _serve(
+        self, target: Target, environ: WSGIEnvironment, *, only_if_there: bool = False
+    ) -> WSGIApplication:
+        """The answer to a request for a port, whose end is told once. `only_if_there`: the service
+        is asked first whether it has the page. Raises `PortProxyError`, with that port in it."""
         visitor = client_socket(environ)
         with Account(self._accounts, target, environ) as account:
             if target.form != "host":  # whose names are the deployment's
@@ -219,12 +240,17 @@ class PortProxy:
             refusal = authorize(self._authorizer, judged, target, self._cookies)  # 3
             if refusal is not None:
                 account.end(refusal.status, "refused")
+                if only_if_there:
+                    _close(refusal)
+                    raise NotFound("There is no such page.", detail="not offered to this visitor")
                 return keep_from_straying(refusal) if self._strays else refusal
             self._ports.check_not_own(target, environ, visitor)
             if target.websocket:
                 self._tunnels.check_room(target.port)
             if self._isolate and target.form != "host":
                 return moved(307, self._links.at_host(target, environ), [], account)
+            if only_if_there:
+                self._check_there(target, environ, visitor, account)
             hints = self._strays.remember(target, environ) if self._strays else []
             if location is not None:
                 return moved(*location, hints, account)
@@ -248,10 +274,10 @@ class PortProxy:
         if self._strays is None:
             return self.app
         if "HTTP_UPGRADE" in environ and is_websocket(environ):
-            return self._handshake_astray(self._strays.by_hint(environ), environ)
+            return self._handshake_astray(environ)
         target = self._strays.by_referer(environ)
         if target is None:
-            return self.app
+            return self._offered(environ) if is_offered(environ) else self.app
         if asks_app_first(environ):
             own = CapturedResponse(self.app, dict(environ))  # apps keep notes in it
             if own.status != 404:
@@ -259,25 +285,68 @@ class PortProxy:
             own.close()
         return self._serve(target, environ)
 
-    def _handshake_astray(
-        self, candidates: list[Target], environ: WSGIEnvironment
-    ) -> WSGIApplication:
-        """The tunnel to the first of these services that takes the handshake, unless it is the
-        wrapped app's own."""
+    def _offered(self, environ: WSGIEnvironment) -> WSGIApplication:
+        """The way to the newest service that has what the wrapped app has not, for a request that
+        does not say where it comes from."""
+        assert self._strays is not None, "else nothing is offered"
+        candidates = self._strays.by_hint(environ, websocket=False)
+        if not candidates:
+            return self.app
+        given = dict(environ)  # apps keep notes in it
+        body = CountedInput.in_place(given)
+        own = CapturedResponse(self.app, given)
+        with ExitStack() as unless_given:
+            unless_given.callback(_close, own)
+            if own.status == 404:
+                if body is not None:  # some servers' input goes on behind its end
+                    environ["CONTENT_LENGTH"] = str(body.rest)
+                answer = self._of_first(candidates, environ, only_if_there=True)
+                if answer is not None:
+                    return answer
+            unless_given.pop_all()
+        return own
+
+    def _of_first(
+        self, candidates: list[Target], environ: WSGIEnvironment, *, only_if_there: bool
+    ) -> WSGIApplication | None:
+        """The answer of the first of these services that has one; None if none has."""
+        for target in candidates:
+            try:
+                return self._serve(target, environ, only_if_there=only_if_there)
+            except PortProxyError as error:
+                text = loggable(error.detail or error.message)
+                log.debug("port %d: not its own: %s", target.port, text, extra=error.fields)
+        return None
+
+    def _check_there(
+        self,
+        target: Target,
+        environ: WSGIEnvironment,
+        visitor: VisitorSocket | None,
+        account: Account,
+    ) -> None:
+        """Return if the service has the page. Raises `PortProxyError`."""
+        account.hold_thread(environ)
+        asked = as_question(environ)
+        response, _ = self._forward(self._view(target, asked), asked, visitor, account)
+        response.close()
+        if response.status == 404:
+            raise NotFound("There is no such page.", detail="the service has none either")
+
+    def _handshake_astray(self, environ: WSGIEnvironment) -> WSGIApplication:
+        """The tunnel to the first service that takes the handshake, unless it is the wrapped app's
+        own."""
+        assert self._strays is not None, "else nothing is offered"
+        candidates = self._strays.by_hint(environ, websocket=True)
         if not candidates or "wsgi.websocket" in environ:  # gevent-websocket has accepted it
             return self.app
         own = CapturedResponse(self.app, dict(environ))  # apps keep notes in it
         with ExitStack() as unless_given:
             unless_given.callback(_close, own)
             if own.status == 404 or is_start_page(own, environ):
-                for target in candidates:
-                    try:
-                        return self._serve(target, environ)
-                    except PortProxyError as error:
-                        text = loggable(error.detail or error.message)
-                        log.debug(
-                            "port %d: no WebSocket: %s", target.port, text, extra=error.fields
-                        )
+                answer = self._of_first(candidates, environ, only_if_there=False)
+                if answer is not None:
+                    return answer
             unless_given.pop_all()
         return own
 
@@ -287,16 +356,21 @@ class PortProxy:
         if not external and target.form != "host" and not self._hosts.knows(environ):
             self._hosts.warn_of_unknown(environ)
             external = True
-        origin = own_origin(environ)
+        visited = address_of(own_origin(environ))
         return View(
             target,
-            authority=origin.partition("://")[2] if external else f"localhost:{target.port}",
-            origin=origin,
-            external=external,
+            told=visited if external else Address("http", "localhost", str(target.port)),
+            visited=visited,
             base="" if self._strip_mount.of(target) else target.prefix,
             strays=self._strays is not None and target.form != "host",
             root=quoted_script(environ),
+            others=partial(self._other, target, environ),
         )
+
+    def _other(self, target: Target, environ: WSGIEnvironment, port: int) -> str | None:
+        """The visitor's absolute URL of another port's root, in the form of this target."""
+        other = target._replace(port=port, path="/")
+        return self._links.base(other, environ) if self._ports.allows(other) else None
 
     def _forward(
         self,
@@ -326,6 +400,7 @@ class PortProxy:
             visitor=visitor,
             early_hints=hints,
         )
+        check_no_way_to_https(response, request.method, view)
         if adapts:
             self._pages.adapt(response, view)
         if target.form != "query" or target.websocket:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from urllib3.exceptions import ProtocolError
 
+from .attributes import urls_in_attributes
 from .headers import Headers
-from .locate import is_navigation
+from .locate import shows_page
 from .rewrite import View
 
 if TYPE_CHECKING:
@@ -66,12 +67,7 @@ class Pages:
 
     def may_adapt(self, view: View, environ: WSGIEnvironment) -> bool:
         """Whether the answer may be corrected, and so has to come unencoded."""
-        return (
-            bool(self._adapters)
-            and view.target.form in ("path", "host")
-            and environ["REQUEST_METHOD"] == "GET"
-            and is_navigation(environ)
-        )
+        return bool(self._adapters) and view.target.form in ("path", "host") and shows_page(environ)
 
     def adapt(self, response: UpstreamResponse, view: View) -> None:
         """Correct the body of an answer, and its fields with it, if an adapter knows it."""
@@ -172,17 +168,13 @@ def _mapped(literal: bytes, view: View) -> bytes:
         url = json.loads(literal)
     except ValueError:
         return literal
-    if url.startswith("/"):
-        mapped = view.to_visitor(url)
-    elif url.startswith(("http:", "https:")) and (path := view.service_path(url)) is not None:
-        mapped = view.origin + view.to_visitor(path or "/")
-        if not url.endswith("/"):
-            mapped = mapped.rstrip("/")
-    else:
+    mapped = view.to_visitor(url)
+    if not url.startswith(("/", "http:", "https:")) or mapped == url:
         return literal
+    if not url.endswith("/") and "://" in url:
+        mapped = mapped.rstrip("/")
     # `<` as it is could end the script element (HTML standard, "script data state").
-    text = json.dumps(mapped).replace("<", "\\u003c")
-    return literal if mapped == url else text.encode("ascii")
+    return json.dumps(mapped).replace("<", "\\u003c").encode("ascii")
 
 
 def jupyter(document: bytes, view: View) -> bytes:
@@ -219,19 +211,9 @@ def chainlit(document: bytes, view: View) -> bytes:
     return document.replace(empty + b'"', empty + place + b'"', 1)
 
 
-def own_address(document: bytes, view: View) -> bytes:
-    """Starlette's and FastAPI's `url_for`, Django's `build_absolute_uri`: absolute URLs, made from
-    the Host that the service was sent, in attributes of elements. Elsewhere they are text."""
-    if view.external:
-        return document
-    address = rb"""(=["'])https?://(?:localhost|127\.0\.0\.1):%d(?=[/?#"'])""" % view.target.port
-    place = html.escape(view.origin + view.target.prefix).encode("latin-1")
-    return re.sub(address, lambda match: match[1] + place, document)
-
-
 #: Those that a `PortProxy` has unless told otherwise.
 DEFAULT_PAGE_ADAPTERS = (
-    PageAdapter("own address", b'="http', own_address),
+    PageAdapter("URLs in attributes", b"<", urls_in_attributes),
     PageAdapter("Jupyter", b'id="jupyter-config-data"', jupyter),
     PageAdapter("Jupyter, older pages", b'data-base-url="', jupyter_classic),
     PageAdapter("Dash", b'id="_dash-config"', dash),

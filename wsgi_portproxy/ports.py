@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 #: Ports that may be opened: a container of ints (`range(10000, 20001)`, `{6006, 8888}`), or a
 #: callable that is given the `Target` and returns one (ranges per user or project). The callable
-#: is asked once a request, before the authorizer; if it raises, the answer is 503.
+#: is asked once a request, before the authorizer; if it raises, the answer is 503. It is asked
+#: again for each other port of this machine that an answer names in a URL.
 AllowedPorts: TypeAlias = "Container[int] | Callable[[Target], Container[int]]"
 
 DEFAULT_PORTS = range(10000, 20001)  # 10000 to 20000; no well-known service of a system is there
@@ -61,6 +62,14 @@ class PortPolicy:
         allowed = self._allowed_for(target) if self._container is None else self._container
         if not (0 < port <= _LAST_PORT and _holds(allowed, port)):
             raise PortNotAllowed(f"Port {port} is outside allowed range{describe(allowed)}")
+
+    def allows(self, target: Target) -> bool:
+        """Whether a port is opened; not either if the callable, or what it returned, raised."""
+        try:
+            allowed = self._allowed_for(target) if self._container is None else self._container
+            return 0 < target.port <= _LAST_PORT and _holds(allowed, target.port)
+        except AuthorizerFailed:
+            return False
 
     def check_not_own(
         self, target: Target, environ: WSGIEnvironment, visitor: VisitorSocket | None

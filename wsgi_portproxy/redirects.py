@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from .answer import UpstreamResponse
 from .cookies import CookiePolicy
+from .errors import WantsHttps
 from .exchange import UpstreamRequest
 from .fields import fields_of
 from .headers import Headers
@@ -18,6 +19,7 @@ from .set_cookie import parse_set_cookie
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110 section 15.4, those with a Location
+_SAME_METHOD = frozenset({307, 308})
 
 
 def follow_redirects(
@@ -48,6 +50,7 @@ def follow_redirects(
         fields = fields_of(_with_cookies(headers, collected, view))
         request = request._replace(target=view.request_target, fields=fields)
         response = send(request)
+        check_no_way_to_https(response, request.method, view)
     if collected:
         # Before those of the answer: a browser keeps the last of one name.
         collected += response.headers.getlist("set-cookie")
@@ -55,6 +58,23 @@ def follow_redirects(
         for line in collected:
             response.headers.add("Set-Cookie", line)
     return response, view
+
+
+def check_no_way_to_https(response: UpstreamResponse, method: str, view: View) -> None:
+    """Return unless the service redirects to the URL that it was asked for, on https.
+
+    It is told http, so it would do so for ever (Django's SECURE_SSL_REDIRECT). Raises `WantsHttps`,
+    with the response closed.
+    """
+    if response.status not in _REDIRECTS or view.told.scheme != "http":
+        return
+    if method not in ("GET", "HEAD") and response.status not in _SAME_METHOD:
+        return  # what was posted is shown at the same URL
+    location = response.headers.get("location", "")
+    asked = view.target.path or "/"
+    if location[:6].lower() == "https:" and view.redirect_path(location) == asked:
+        response.close()
+        raise WantsHttps(view.target.port, on_https=view.is_https)
 
 
 def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: View) -> str | None:

@@ -1,66 +1,76 @@
 """URLs between the two views: the service's, which begins at its own root, and the visitor's.
 
-Owns Location, Content-Location, Refresh and Link on the way out and Referer on the way in. Mapping
-is idempotent: what carries the prefix already (services that honour X-Forwarded-Prefix) stays, and
-so do relative and foreign URLs. What is in bodies is `pages`'s.
+Owns what a URL means and how it is written on the other side. Mapping is idempotent: what carries
+the prefix already (services that honour X-Forwarded-Prefix) stays, and so do relative and foreign
+URLs. What was absolute stays absolute: clients such as requests do not resolve a Link. Which fields
+hold URLs is `urlfields`'s, which attributes of pages `attributes`'s.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
+from urllib.parse import unquote
 
-from .locate import Target, cut_port, with_port
-from .origin import normal_origin
+from .address import Address, address, is_local
+from .errors import BadRequest, NotFound
+from .locate import Target, cut_port, refuse_climbing, with_port
 from .rawtarget import visible
 
-# What a service may have been told to bind; it is only compared with, nobody listens on it here.
-_ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
-# Names by which a service may call its own address.
-_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", _ANY_ADDRESS})
 # Browsers read `\` as `/` in http URLs (WHATWG URL standard), so both must be seen here.
-_ABSOLUTE = re.compile(r"(?:https?:)?[/\\]{2}([^/\\?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_ABSOLUTE = re.compile(r"((?:(https?):)?[/\\]{2})([^/\\?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
-# What stands before the URL (HTML standard, "shared declarative refresh steps"): the time, a
-# separator, and `url=` or not. Each part begins with another character: no run is tried twice.
-_BEFORE_URL = re.compile(
-    r"""[\t ]*[^\t ;,]+(?:[\t ]+[;,]?|[;,])[\t ]*(?:url[\t ]*=[\t ]*)?(["']?)""", re.IGNORECASE
-)
-# Referrer policies that hide the path from this site too, and what says as much, or as little, to
-# others (Referrer Policy, section 3).
-_TOLD_TO_OWN_SITE = {
-    "no-referrer": "same-origin",
-    "origin": "origin-when-cross-origin",
-    "strict-origin": "strict-origin-when-cross-origin",
-}
-_LINK = re.compile(r"<([^<>]*)>")
+
+
+class Place(NamedTuple):
+    """What a URL of a service means: a path, with query and fragment, at a port of this machine."""
+
+    port: int
+    path: str
+
+
+def _none(port: int) -> str | None:
+    return None
 
 
 class View(NamedTuple):
     """How one request's URLs look from both sides.
 
     target: where the request went.
-    authority: the Host that the service was sent: `localhost:16006`, or the visitor's own.
-    origin: the wrapped app's own origin as the visitor sees it (`https://app.example.com`); in the
+    told: the address that the service is told: `http://localhost:16006`, or the visitor's own.
+    visited: the wrapped app's own address as the visitor sees it, `https://app.example.com`; in the
         host form that of the port.
-    external: whether the service was sent the visitor's own Host and Origin.
     base: the path in front of all that the service was asked for, without a final slash: the
         target's prefix for one that was told its full path, else nothing.
     strays: whether requests that lost the port are known by the Referer of this page.
     root: SCRIPT_NAME as it stands in a URL, where such requests go.
+    others: the visitor's absolute URL of the root of another port, without a final slash; None for
+        a port that is not opened.
     """
 
     target: Target
-    authority: str
-    origin: str
-    external: bool = False
+    told: Address
+    visited: Address
     base: str = ""
     strays: bool = False
     root: str = ""
+    others: Callable[[int], str | None] = _none
+
+    @property
+    def origin(self) -> str:
+        """The visitor's origin: `https://app.example.com`."""
+        return self.visited.origin
+
+    @property
+    def external(self) -> bool:
+        """Whether the service is told the visitor's own address."""
+        return self.told == self.visited
 
     @property
     def is_https(self) -> bool:
-        return self.origin.startswith("https://")
+        """Whether the visitor asks on https."""
+        return self.visited.scheme == "https"
 
     @property
     def of_this_host(self) -> bool:
@@ -72,27 +82,37 @@ class View(NamedTuple):
         """What the service is asked for, in origin-form."""
         return self.base + self.target.path
 
-    @property
-    def service_origin(self) -> str:
-        """The origin of the service's pages, as the service sees it."""
-        return self.origin if self.external else f"http://{self.authority}"
-
-    def to_visitor(self, url: str) -> str:
-        """The visitor's URL for one that the service gave in a header."""
-        path = self.service_path(url)
-        if path is None:
-            return url
-        if self.target.form == "query":  # has the port in every URL, relative ones included
-            return with_port(self.target._replace(path=path))
-        if _is_relative(url):
-            return url
-        if not self.target.prefix and path[1:2] in ("/", "\\"):
-            path = "/." + path  # `//host` at the beginning would be another site
-        return self.target.prefix + path
-
     def at(self, path: str) -> View:
         """The same view of another path of the service."""
         return self._replace(target=self.target._replace(path=path))
+
+    # --- From the service to the visitor
+
+    def to_visitor(self, url: str) -> str:
+        """The visitor's URL for one that the service gave."""
+        place = self._place(url)
+        if place is None:
+            return url
+        absolute = _ABSOLUTE.fullmatch(url)
+        if place.port != self.target.port:
+            mapped = f"{self.others(place.port)}{place.path}"
+            return mapped.partition(":")[2] if absolute and absolute[2] is None else mapped
+        if absolute is not None:
+            scheme = "" if absolute[2] is None else f"{self.visited.scheme}:"
+            # In the host form as it is: `//x` behind an authority is a path.
+            is_root = self.target.form == "host" and not self.target.prefix
+            path = place.path if is_root else self._visitors_path(place.path)
+            return f"{scheme}//{self.visited.authority}{path}"
+        if self.target.form == "query":  # has the port in every URL, relative ones included
+            return self._visitors_path(place.path)
+        return url if _is_relative(url) else self._visitors_path(place.path)
+
+    def _visitors_path(self, path: str) -> str:
+        if self.target.form == "query":
+            return with_port(self.target._replace(path=path))
+        if not self.target.prefix and path[1:2] in ("/", "\\"):
+            path = "/." + path  # `//host` at the beginning would be another site
+        return self.target.prefix + path
 
     def redirect_path(self, location: str) -> str | None:
         """The `Target.path` for a Location at this service, or None if it leads elsewhere."""
@@ -107,112 +127,131 @@ class View(NamedTuple):
 
         A relative URL is resolved against the request's path.
         """
+        place = self._place(url)
+        return None if place is None or place.port != self.target.port else place.path
+
+    def _place(self, url: str) -> Place | None:
+        """What a URL of the service means; None if it is foreign, or the visitor's already."""
+        port, path = self.target.port, url
         absolute = _ABSOLUTE.fullmatch(url)
         if absolute is not None:
-            authority, path = absolute.groups()
-            if not self._is_service(authority.lower()):
+            _, scheme, authority, path = absolute.groups()
+            there = self.port_at(address(scheme or self.told.scheme, authority))
+            if there is None:
                 return None
-            return self._without_prefix(path if path.startswith("/") else f"/{path}")
-        if _SCHEME.match(url):
+            port, path = there, path if path.startswith("/") else f"/{path}"
+        elif _SCHEME.match(url):
             return None
-        if _is_relative(url):
-            return _resolved(self.target.path, url)
-        return self._without_prefix(url)
+        elif _is_relative(url):
+            return Place(port, _resolved(self.target.path, url))
+        if port != self.target.port:
+            return Place(port, path)
+        own = self._without_prefix(path)
+        return None if own is None else Place(port, own)
+
+    def port_at(self, there: Address) -> int | None:
+        """The port that an address means which the service gave; None if it is another site's.
+
+        A local one is never the visitor's own machine. It is another service's if its port is one
+        that is opened, else this one's: behind `docker run -p` or `ssh -L` a service knows another
+        port of itself, or none.
+        """
+        own = self.target.port
+        if there[1:] == self.told[1:]:
+            return own
+        if there[1:] == self.visited[1:] and there.port:
+            return None  # where the site itself is on a local address
+        if not is_local(there.host):
+            return None
+        port = int(there.port) if 0 < len(there.port) <= 5 else own
+        return port if port == own or self.others(port) is not None else own
 
     def _without_prefix(self, path: str) -> str | None:
         """A path as the service sees it, if it was the visitor's already: services that honour
         X-Forwarded-Prefix make such. None if it is the visitor's URL of another port."""
-        if not self._has_prefix(path):
+        below = self._below_prefix(path)
+        if below is None:
             return path
-        path = path[len(self.target.prefix) :]
         if self.target.form != "query":
-            return path
-        resource, query, fragment = _split(path)
+            return below
+        resource, query, fragment = _split(below)
         ports, query = cut_port(query)
         if ports and ports != [str(self.target.port)]:
             return None
         return f"{resource}?{query}{fragment}" if query else resource + fragment
 
-    def _is_service(self, authority: str) -> bool:
-        host, _, port = authority.rpartition(":")
-        if authority == self.authority.lower():
-            return True
-        return host in _LOCAL_HOSTS and port == str(self.target.port)
-
-    def _has_prefix(self, path: str) -> bool:
+    def _below_prefix(self, path: str) -> str | None:
+        """What follows the prefix in a path; None if it is not there, or there is no prefix."""
         prefix = self.target.prefix
-        return bool(prefix) and path.startswith(prefix) and path[len(prefix) :][:1] in "/\\?#"
+        rest = path[len(prefix) :]
+        return rest if prefix and path.startswith(prefix) and rest[:1] in "/\\?#" else None
+
+    # --- From the visitor to the service
 
     def origin_to_service(self, origin: str) -> str:
         """The Origin that the service is sent: our own becomes the service's, others stay."""
-        return self.service_origin if normal_origin(origin) == self.origin else origin
+        scheme, mark, authority = origin.partition("://")
+        own = mark and address(scheme, authority) == self.visited
+        return self.told.origin if own else origin
 
-    def referer_to_service(self, referer: str) -> str:
-        """The Referer that the service is sent: our own origin becomes the service's.
+    def to_service(self, url: str) -> str:
+        """The service's URL for one of the visitor's, such as a WebDAV Destination; what is not
+        this service's stays. Raises `BadRequest` for one that climbs out of the service."""
+        here = self._own_path(url)
+        below = None if here is None else self._path_of_visitor(here)
+        if below is None:
+            return url
+        path = below if below.startswith("/") else f"/{below}"
+        try:
+            refuse_climbing(re.split(r"[?#]", path, maxsplit=1)[0])
+        except NotFound as error:
+            raise BadRequest("A URL in a header leads out of the service.") from error
+        is_absolute = _ABSOLUTE.fullmatch(url) is not None
+        return f"{self.told.origin if is_absolute else ''}{self.base}{path}"
+
+    def page_to_service(self, url: str) -> str:
+        """The URL of the page that asks, such as the Referer, as the service is told it.
 
         Of pages outside the service only the origin is told: their paths and queries are the app's.
         Foreign ones stay as they are.
         """
-        own = self.origin + "/"
-        if referer != self.origin and not referer.startswith(own):
-            return referer
-        path = referer[len(self.origin) :]
-        prefix = self.target.prefix
-        of_service = self._has_prefix(path) if prefix else self.target.form == "host"
-        if not of_service:
-            return f"{self.service_origin}/"
-        path = path[len(prefix) :]
-        if self.target.form == "query":
-            resource, _, query = path.partition("?")
-            ports, query = cut_port(query)
-            if ports != [str(self.target.port)]:
-                return f"{self.service_origin}/"
-            path = f"{resource}?{query}" if query else resource
+        here = self._own_path(url)
+        if here is None:
+            return url
+        below = self._path_of_visitor(here)
+        if below is None:
+            return f"{self.told.origin}/"
         if self.external and self.target.form != "query":
-            return referer
-        return f"{self.service_origin}{self.base}{path if path.startswith('/') else '/' + path}"
+            return url
+        return f"{self.told.origin}{self.base}{below if below.startswith('/') else '/' + below}"
 
-    def referrer_policy_to_visitor(self, value: str) -> str:
-        """A Referrer-Policy under which this site, and no other, sees what page a request is from.
+    def _own_path(self, url: str) -> str | None:
+        """Path, query and fragment of an absolute or root-absolute URL of this site."""
+        absolute = _ABSOLUTE.fullmatch(url)
+        if absolute is None:
+            return url if url.startswith("/") else None
+        _, scheme, authority, path = absolute.groups()
+        return path if address(scheme or self.visited.scheme, authority) == self.visited else None
 
-        A stray is known by its Referer, and of a form that is posted browsers hide the Origin too.
-        Helmet's default is `no-referrer`.
-        """
-        return ", ".join(
-            _TOLD_TO_OWN_SITE.get(policy.strip().lower(), policy.strip())
-            for policy in value.split(",")
-        )
+    def _path_of_visitor(self, here: str) -> str | None:
+        """The path at the service that a path of this site means; None if it is not its own."""
+        # Encoded as the visitor's client likes, which need not be twice the same.
+        prefix = _decoded(self.target.prefix)
+        segments = re.split(r"[?#]", here, maxsplit=1)[0].split("/", len(prefix))[: len(prefix)]
+        is_own = _decoded("/".join(segments)) == prefix
+        below = here[len("/".join(segments)) :] if is_own else None
+        if below is None or self.target.form != "query":
+            return below
+        resource, query, _ = _split(below)
+        ports, query = cut_port(query)
+        if ports != [str(self.target.port)]:
+            return None
+        return f"{resource}?{query}" if query else resource
 
-    def csp_to_visitor(self, value: str) -> str:
-        """A Content-Security-Policy that does not lead away from a site on plain http.
 
-        `upgrade-insecure-requests` (CSP Upgrade, section 3.3; in Helmet's default) means nothing at
-        `http://localhost`, where the service was tried. Here it would turn all of its requests to a
-        port of this site that speaks no TLS, and at localhost those that are redirected.
-        """
-        if not self.origin.startswith("http:"):
-            return value
-        if "upgrade-insecure-requests" not in value.lower():
-            return value
-        policies = [policy.split(";") for policy in value.split(",")]  # CSP 3, section 3.1
-        return ",".join(
-            ";".join(one for one in policy if one.strip().lower() != "upgrade-insecure-requests")
-            for policy in policies
-        )
-
-    def refresh_to_visitor(self, value: str) -> str:
-        """A Refresh field (`5; url=/next`) with its URL mapped."""
-        before = _BEFORE_URL.match(value)
-        if before is None or before.end() == len(value):
-            return value
-        url, quote, after = value[before.end() :], before[1], ""
-        if quote:
-            url, quote, after = url.partition(quote)
-        return f"{before[0]}{self.to_visitor(url)}{quote}{after}"
-
-    def link_to_visitor(self, value: str) -> str:
-        """A Link field (RFC 8288) with the targets between its angle brackets mapped."""
-        return _LINK.sub(lambda link: f"<{self.to_visitor(link[1])}>", value)
+def _decoded(path: str) -> list[str]:
+    """The segments of a path, decoded: a slash within one divides nothing."""
+    return [unquote(segment, "latin-1") for segment in path.split("/")]
 
 
 def _is_relative(url: str) -> bool:

@@ -12,7 +12,7 @@ from tests.support.chunks import chunk
 from tests.support.client import Client, Reply, ask, request_bytes
 from tests.support.received import OK, Received, by_target, read_request, with_fields
 from tests.support.servers import Server
-from tests.support.service import Exchange, Service, answers
+from tests.support.service import Exchange, Script, Service, answers
 from tests.support.urls import path_form, query_form
 from tests.support.waiting import PATIENCE, peer_left, until
 
@@ -78,7 +78,6 @@ def test_a_location_is_understood(
 @pytest.mark.parametrize(
     "location",
     [
-        "http://localhost:{other}/there",
         "http://other.example:{port}/there",
         "http://localhost:{port}@other.example/there",
         "/\\other.example/there",
@@ -95,6 +94,65 @@ def test_a_redirect_to_elsewhere_is_the_visitors(
     assert (reply.status, reply.body) == (302, b"hi")
     assert reply.values("Location") == [location.replace("{port}", str(upstream.port))]
     assert (len(upstream.heads), other.connections) == (1, 0)
+
+
+def test_a_redirect_to_another_service_leads_to_its_own_prefix(
+    host: Server, service: ServiceFactory
+) -> None:
+    """Which is judged when it is asked."""
+    other = service(answers(OK))
+    upstream = service(with_fields(f"Location: http://localhost:{other.port}/there?x"))
+    expected = f"http://app.test{path_form(other.port, '/there?x')}"
+    for target in (path_form(upstream.port, "/start"), query_form(upstream.port, "/start")):
+        assert ask(host.port, "GET", target).values("Location") == [expected]
+    assert other.connections == 0
+
+
+def to_https(seen: list[str], port: int, location: str) -> Script:
+    """A service that redirects to https whatever it is asked (Django's SECURE_SSL_REDIRECT)."""
+
+    def script(exchange: Exchange) -> None:
+        while head := exchange.read_head():
+            path = head.split(b" ")[1].decode()
+            seen.append(path)
+            exchange.send(redirect(location.format(port=port, path=path), status="301 M"))
+
+    return script
+
+
+@pytest.mark.case("a service that wants https")
+@pytest.mark.parametrize("location", ["https://localhost:{port}{path}", "https://127.0.0.1{path}"])
+def test_a_redirect_to_the_same_url_on_https_is_no_loop(
+    host: Server, service: ServiceFactory, location: str
+) -> None:
+    seen: list[str] = []
+
+    def script(exchange: Exchange) -> None:
+        to_https(seen, upstream.port, location)(exchange)
+
+    upstream = service(script)
+    for target in (path_form(upstream.port, "/x?y"), query_form(upstream.port, "/x?y")):
+        reply = ask(host.port, "GET", target)
+        assert reply.status == 502
+        assert b'identity="external"' in reply.body
+    assert seen == ["/x?y", "/x?y"]
+
+
+def test_other_redirects_to_https_are_followed(host: Server, service: ServiceFactory) -> None:
+    def script(exchange: Exchange) -> None:
+        while head := exchange.read_head():
+            if head.startswith(b"GET /there"):
+                exchange.send(OK)
+            else:  # a form that was posted, too
+                exchange.send(redirect(f"https://localhost:{upstream.port}/there"))
+
+    upstream = service(script)
+    reply = ask(host.port, "GET", path_form(upstream.port, "/x"))
+    there = path_form(upstream.port, "/there")
+    assert (reply.status, reply.values("Location")) == (302, [f"http://app.test{there}"])
+    assert get(host, upstream).body == b"hi"
+    reply = ask(host.port, "POST", path_form(upstream.port, "/there"), body=b"x=1")
+    assert reply.status in (200, 302)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])

@@ -86,7 +86,7 @@ def test_hints_name_services_below_the_mount_or_none(
         asked, SCRIPT_NAME=script, HTTP_COOKIE=cookies, HTTP_REFERER=page, **HANDSHAKE
     )
     with suppress(PortProxyError):
-        targets = STRAYS[True].by_hint(made_environ)
+        targets = STRAYS[True].by_hint(made_environ, websocket=True)
         assert len(targets) <= 7
         for target in targets:
             assert target.websocket

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from wsgi_portproxy.address import Address, address_of
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.locate import Form, Target
 from wsgi_portproxy.rewrite import View
@@ -68,7 +69,12 @@ def a_target(
 
 def a_view(path: str = "/", **kwargs: Any) -> View:
     target = a_target(path, **kwargs)
-    return View(target, authority=f"localhost:{target.port}", origin="http://app.test")
+    return View(target, told=told_at(target.port), visited=address_of("http://app.test"))
+
+
+def told_at(port: int) -> Address:
+    """What a service is told where it is not told the visitor's own address."""
+    return Address("http", "localhost", str(port))
 
 
 def a_query_view(path: str = "/", *, prefix: str = "/alice/vision") -> View:

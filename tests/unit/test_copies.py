@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from wsgi_portproxy.address import address_of
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy, without_own
 from wsgi_portproxy.copies import copied, set_copies
 from wsgi_portproxy.locate import Form
@@ -44,7 +45,7 @@ def test_there_is_one_cookie_for_all_of_a_services() -> None:
 
 
 def test_below_a_script_name_and_on_https() -> None:
-    view = a_view()._replace(root="/apps", origin="https://app.test")
+    view = a_view()._replace(root="/apps", visited=address_of("https://app.test"))
     made = value("a=1; Path=/", view=view)
     assert made is not None
     assert made.partition("; ")[2] == "Path=/apps/; HttpOnly; SameSite=Lax; Secure"

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from wsgi_portproxy.address import address_of
 from wsgi_portproxy.errors import BadRequest
 from wsgi_portproxy.fields import Fields, RequestFields, ResponseFields, fields_of
 from wsgi_portproxy.locate import Target
 
-from .given import COOKIES, a_target, a_view, environ, table
+from .given import COOKIES, a_target, a_view, environ, table, told_at
 
 VIEW = a_view("/a/b")
 # One request, and others that differ from it in one thing each.
@@ -27,7 +28,6 @@ OTHERS: dict[str, dict[str, Any]] = {
     "cookie": {"HTTP_COOKIE": "theme=light"},
     "authorization": {"HTTP_AUTHORIZATION": "token b"},
     "address": {"REMOTE_ADDR": "203.0.113.10"},
-    "scheme": {"wsgi.url_scheme": "https"},
     "type": {"CONTENT_TYPE": "text/plain"},
     "via": {"HTTP_VIA": "1.1 p"},
     "connection": {"HTTP_CONNECTION": "Authorization"},
@@ -35,12 +35,13 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 VIEWS = {
     "same": VIEW,
-    "port": VIEW._replace(authority="localhost:16007", target=VIEW.target._replace(port=16007)),
+    "port": VIEW._replace(told=told_at(16007), target=VIEW.target._replace(port=16007)),
     "project": VIEW._replace(target=VIEW.target._replace(prefix="/bob/vision/proxy/16006")),
     "form": VIEW._replace(target=VIEW.target._replace(form="host", prefix="")),
     "websocket": VIEW._replace(target=VIEW.target._replace(websocket=True)),
-    "origin": VIEW._replace(origin="http://other.test"),
-    "external": VIEW._replace(authority="app.test", external=True),
+    "origin": VIEW._replace(visited=address_of("http://other.test")),
+    "external": VIEW._replace(told=VIEW.visited),
+    "scheme": VIEW._replace(told=address_of("https://localhost:16006")),
     "base": VIEW._replace(base=VIEW.target.prefix),
 }
 

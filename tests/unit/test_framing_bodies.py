@@ -75,7 +75,7 @@ END = b"\r\n0\r\n\r\n"
     "data",
     [
         *(b"0x3\r\nabc" + END, b"+3\r\nabc" + END, b"3_0\r\n" + b"x" * 48 + END, b"g\r\nabc" + END),
-        *(b" 3\r\nabc" + END, b"3 \r\nabc" + END, b"\r\nabc" + END, b";a=b\r\nabc" + END),
+        *(b" 3\r\nabc" + END, b"3 0\r\nabc" + END, b"\r\nabc" + END, b";a=b\r\nabc" + END),
         *("٣\r\nabc".encode() + END, b"00000000000000003\r\nabc" + END),
         # Other line ends, and none.
         *(b"3\nabc" + END, b"3\r\r\nabc" + END, b"3\r\nabc\n0\r\n\r\n", b"3\r\nabc\rx0\r\n\r\n"),

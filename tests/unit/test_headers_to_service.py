@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from wsgi_portproxy.address import address_of
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.fields import RequestFields
 from wsgi_portproxy.headers import (
@@ -61,7 +62,7 @@ def test_the_order_is_host_the_visitors_then_ours() -> None:
 @table(
     "fields, expected",
     {
-        "https": ({"wsgi.url_scheme": "https"}, ("X-Forwarded-Proto", "https")),
+        "http-on-an-https-site": ({"wsgi.url_scheme": "https"}, ("X-Forwarded-Proto", "http")),
         "host": ({"HTTP_HOST": "evil"}, ("Host", "localhost:16006")),
         "bytes": ({"HTTP_X_A_B": "Ã©"}, ("X-A-B", "Ã©")),
         "token": ({"HTTP_AUTHORIZATION": "token x"}, ("Authorization", "token x")),
@@ -106,14 +107,14 @@ def test_gradio_is_told_where_its_visitors_are_in_the_forms_that_pages_live_in()
     assert dict(to_service(view=at_host, **browser))[name] == "http://app.test"
     assert dict(to_service(**browser))[name] == f"http://app.test{P}"
     assert name not in dict(to_service(view=a_query_view(), **browser))
-    assert name not in dict(to_service(view=VIEW._replace(external=True), **browser))
+    assert name not in dict(to_service(view=VIEW._replace(told=VIEW.visited), **browser))
     assert name not in dict(to_service())  # programs know where they ask
 
 
 def test_without_a_prefix_of_ours_none_is_told() -> None:
     for view in (a_query_view(prefix=""), VIEW._replace(base=P)):
         assert "X-Forwarded-Prefix" not in dict(to_service(view=view))
-    told = dict(to_service(view=VIEW._replace(external=True, authority="app.test")))
+    told = dict(to_service(view=VIEW._replace(told=VIEW.visited)))
     assert told["Host"] == told["X-Forwarded-Host"] == "app.test"
 
 
@@ -225,7 +226,7 @@ def test_a_stray_has_the_services_cookies_by_their_copies(
 def test_in_the_host_form_on_https_renamed_cookies_are_those_of_that_host() -> None:
     cookie = "portproxy.16006.session=EVIL; __Host-portproxy.16006.session=1"
     at_host = a_view(prefix="", form="host")
-    https = at_host._replace(origin="https://16006.ports.test")
+    https = at_host._replace(visited=address_of("https://16006.ports.test"))
     assert dict(to_service(view=https, HTTP_COOKIE=cookie))["Cookie"] == "session=1"
     assert dict(to_service(view=at_host, HTTP_COOKIE=cookie))["Cookie"] == "session=EVIL"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from wsgi_portproxy.address import address_of
 from wsgi_portproxy.cookie_limits import MAX_SET_COOKIES
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.fields import ResponseFields
@@ -135,7 +136,7 @@ def test_the_length_passes_once(lengths: list[str], passed: str) -> None:
     ("name", "value", "mapped"),
     [
         ("Location", "/x", f"{P}/x"),
-        ("LOCATION", "http://localhost:16006/x", f"{P}/x"),
+        ("LOCATION", "http://localhost:16006/x", f"http://app.test{P}/x"),
         ("Content-Location", "/x", f"{P}/x"),
         ("Refresh", "5; url=/x", f"5; url={P}/x"),
         ("Link", "</x>; rel=next", f"<{P}/x>; rel=next"),
@@ -187,7 +188,7 @@ def test_in_the_host_form_on_https_renamed_cookies_are_of_that_host() -> None:
     view = a_view(prefix="", form="host")
     field = ("Set-Cookie", "session=1; Path=/x")
     assert to_visitor(field, view=view)[0][1] == "portproxy.16006.session=1; Path=/x"
-    https = view._replace(origin="https://16006.ports.test")
+    https = view._replace(visited=address_of("https://16006.ports.test"))
     [(_, value), _] = to_visitor(field, view=https)
     assert value == "__Host-portproxy.16006.session=1; Path=/; Secure"
 

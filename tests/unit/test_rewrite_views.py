@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from wsgi_portproxy.address import address_of
+from wsgi_portproxy.csp import csp_to_visitor
 from wsgi_portproxy.rewrite import View
+from wsgi_portproxy.urlfields import referrer_policy_to_visitor
 
-from .given import a_query_view, a_target, a_view, costs_little
+from .given import a_query_view, a_target, a_view, costs_little, told_at
 
+A = "http://app.test"
 P = "/alice/vision/proxy/16006"
 LOCAL = "http://localhost:16006"
 OWN = "https://16006.p.test"
 
-HOST = View(a_target("/a/b?x=1", prefix="", form="host"), "localhost:16006", OWN)
+HOST = View(a_target("/a/b?x=1", prefix="", form="host"), told_at(16006), address_of(OWN))
 HOST_BELOW = HOST._replace(target=a_target("/a/b", prefix="/apps", form="host"))
-HOST_EXTERNAL = HOST._replace(authority="16006.p.test", external=True)
+HOST_EXTERNAL = HOST._replace(told=HOST.visited)
 PATH = a_view("/a/b?x=1")
-EXTERNAL = View(a_target("/a/b"), "app.test", "http://app.test", external=True)
+EXTERNAL = a_view("/a/b")._replace(told=address_of("http://app.test"))
+ON_HTTPS = PATH._replace(visited=address_of("https://app.test"))
 QUERY_EXTERNAL = EXTERNAL._replace(target=a_query_view("/a/b").target)
 FULL = PATH._replace(base=P)
 QUERY_FULL = a_query_view("/a/b?x=1")._replace(base="/alice/vision")
@@ -28,13 +33,13 @@ QUERY_FULL = a_query_view("/a/b?x=1")._replace(base="/alice/vision")
     ("url", "mapped"),
     [
         *((url, url) for url in ("/", "/login?next=/x#f", "x", "../x", "?a=1", "#f", "")),
-        (f"{LOCAL}/x?a", "/x?a"),
-        (LOCAL, "/"),
-        (f"{LOCAL}?a", "/?a"),
-        (f"{LOCAL}//evil.com/x", "/.//evil.com/x"),
-        (f"{LOCAL}/\\evil.com/x", "/./\\evil.com/x"),
+        (f"{LOCAL}/x?a", f"{OWN}/x?a"),
+        (LOCAL, f"{OWN}/"),
+        (f"{LOCAL}?a", f"{OWN}/?a"),
+        (f"{LOCAL}//evil.com/x", f"{OWN}//evil.com/x"),
+        (f"{LOCAL}/\\evil.com/x", f"{OWN}/\\evil.com/x"),
+        ("//evil.com/x", "//evil.com/x"),
         (f"{OWN}/x", f"{OWN}/x"),
-        ("http://localhost:16007/x", "http://localhost:16007/x"),
         ("//other.example/x", "//other.example/x"),
         ("/\\other.example/x", "/\\other.example/x"),
     ],
@@ -51,22 +56,22 @@ def test_in_the_host_form_only_the_origin_is_another(url: str, mapped: str) -> N
         (HOST_BELOW, "/", "/apps/"),
         (HOST_BELOW, "/apps/x", "/apps/x"),
         (HOST_BELOW, "/appsx", "/apps/appsx"),
-        (HOST_BELOW, f"{LOCAL}//evil.com/x", "/apps//evil.com/x"),
+        (HOST_BELOW, f"{LOCAL}//evil.com/x", f"{OWN}/apps//evil.com/x"),
         (HOST_BELOW, "x", "x"),
         # With the external identity the visitor's host means the service.
-        (EXTERNAL, "http://app.test/x", f"{P}/x"),
-        (EXTERNAL, "HTTPS://APP.TEST/x", f"{P}/x"),
-        (EXTERNAL, f"http://app.test{P}/x", f"{P}/x"),
-        (EXTERNAL, f"{LOCAL}/x", f"{P}/x"),
+        (EXTERNAL, "http://app.test/x", f"{A}{P}/x"),
+        (EXTERNAL, "HTTPS://APP.TEST/x", f"{A}{P}/x"),
+        (EXTERNAL, f"{A}{P}/x", f"{A}{P}/x"),
+        (EXTERNAL, f"{LOCAL}/x", f"{A}{P}/x"),
         (EXTERNAL, "http://app.test:8000/x", "http://app.test:8000/x"),
         (EXTERNAL, "http://app.test.evil/x", "http://app.test.evil/x"),
         (EXTERNAL, "http://user@app.test/x", "http://user@app.test/x"),
-        (QUERY_EXTERNAL, "http://app.test/x", "/alice/vision/x?port=16006"),
-        (HOST_EXTERNAL, f"{OWN}/x", "/x"),
-        (HOST_EXTERNAL, f"{OWN}//evil.com", "/.//evil.com"),
+        (QUERY_EXTERNAL, "http://app.test/x", f"{A}/alice/vision/x?port=16006"),
+        (HOST_EXTERNAL, f"{OWN}/x", f"{OWN}/x"),
+        (HOST_EXTERNAL, f"{OWN}//evil.com", f"{OWN}//evil.com"),
         (HOST_EXTERNAL, "https://16007.p.test/x", "https://16007.p.test/x"),
         # One that was told its full path writes the visitor's URLs.
-        (FULL, f"{LOCAL}{P}/lab", f"{P}/lab"),
+        (FULL, f"{LOCAL}{P}/lab", f"{A}{P}/lab"),
         (FULL, P, P),
         (FULL, "/login", f"{P}/login"),
         (FULL, "x", "x"),
@@ -147,14 +152,14 @@ def test_origin(view: View, origin: str, told: str) -> None:
     ],
 )
 def test_referer(view: View, referer: str, told: str) -> None:
-    assert view.referer_to_service(referer) == told
+    assert view.page_to_service(referer) == told
 
 
 def test_the_origin_of_a_services_pages_as_it_sees_them() -> None:
     for view in (PATH, HOST, FULL):
-        assert view.service_origin == LOCAL
-    assert EXTERNAL.service_origin == "http://app.test"
-    assert HOST_EXTERNAL.service_origin == OWN
+        assert view.told.origin == LOCAL
+    assert EXTERNAL.told.origin == "http://app.test"
+    assert HOST_EXTERNAL.told.origin == OWN
 
 
 # --- Content-Security-Policy ---------------------------------------------------------------------
@@ -179,8 +184,8 @@ HELMET = "default-src 'self';script-src-attr 'none';upgrade-insecure-requests"
     ],
 )
 def test_on_plain_http_no_page_is_sent_to_https(policy: str, mapped: str | None) -> None:
-    assert PATH.csp_to_visitor(policy) == (policy if mapped is None else mapped)
-    assert PATH._replace(origin="https://app.test").csp_to_visitor(policy) == policy
+    assert csp_to_visitor(PATH, policy) == (policy if mapped is None else mapped)
+    assert csp_to_visitor(ON_HTTPS, policy) == policy
 
 
 # --- Referrer-Policy -----------------------------------------------------------------------------
@@ -201,11 +206,11 @@ def test_on_plain_http_no_page_is_sent_to_https(policy: str, mapped: str | None)
 def test_a_policy_may_hide_the_page_from_others_but_not_from_this_site(
     policy: str, mapped: str
 ) -> None:
-    assert PATH.referrer_policy_to_visitor(policy) == mapped
-    assert PATH.referrer_policy_to_visitor(mapped) == mapped
+    assert referrer_policy_to_visitor(PATH, policy) == mapped
+    assert referrer_policy_to_visitor(PATH, mapped) == mapped
 
 
 def test_a_long_policy_costs_little() -> None:
     for value in ("," * 60000, "no-referrer," * 5000, " " * 60000, "origin" * 9999):
         with costs_little():
-            PATH.referrer_policy_to_visitor(value)
+            referrer_policy_to_visitor(PATH, value)

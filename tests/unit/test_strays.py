@@ -89,7 +89,7 @@ NO_PAGES = words(f"""
 )
 def test_what_is_no_page_of_a_service_leaves_the_request_to_the_app(referer: str) -> None:
     assert by_referer("/static/app.js", referer) is None
-    assert STRAYS.by_hint(environ("/static/app.js", HTTP_REFERER=referer)) == []
+    assert STRAYS.by_hint(environ("/static/app.js", HTTP_REFERER=referer), websocket=True) == []
 
 
 def test_without_a_referer_it_is_the_apps() -> None:
@@ -133,7 +133,7 @@ def test_a_request_target_that_is_no_path_never_changes_the_port(target: str) ->
     found = by_referer(target, method="OPTIONS")
     assert found is None or location(found).startswith(P + "/")
     hints = f"portproxy.16006=1764000000000{P}"
-    for one in STRAYS.by_hint(environ(target, HTTP_COOKIE=hints)):
+    for one in STRAYS.by_hint(environ(target, HTTP_COOKIE=hints), websocket=True):
         assert one.path.startswith("/")
 
 

@@ -41,7 +41,9 @@ def hints(*ports: int, prefix: str = "/alice/vision/proxy/{}") -> str:
 
 
 def by_hint(cookie: str, url: str = "/ws?a=1", **fields: Any) -> list[Target]:
-    return STRAYS.by_hint(environ(url, HTTP_COOKIE=cookie, **{**HANDSHAKE, **fields}))
+    return STRAYS.by_hint(
+        environ(url, HTTP_COOKIE=cookie, **{**HANDSHAKE, **fields}), websocket=True
+    )
 
 
 def test_a_handshake_may_be_for_what_was_opened_last() -> None:
@@ -119,7 +121,7 @@ def test_cookies_that_a_server_joined_with_a_comma() -> None:
 
 def test_the_prefix_in_a_hint_is_below_the_script_name() -> None:
     made = environ("/apps/ws", script_name="/apps", HTTP_COOKIE=hints(16006), **HANDSHAKE)
-    [target] = STRAYS.by_hint(made)
+    [target] = STRAYS.by_hint(made, websocket=True)
     assert (target.path, target.prefix) == ("/ws", f"/apps{P}")
 
 

@@ -36,6 +36,8 @@ def check_request(environ: WSGIEnvironment, target: Target, *, require_origin: b
         return
     if environ["REQUEST_METHOD"] != "GET":
         raise BadRequest("A WebSocket handshake is a GET request.")
+    if "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") not in ("", "0"):
+        raise BadRequest("A WebSocket handshake has no body.")  # it would be taken for frames
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION", "").strip() != _VERSION:
         raise UpgradeRequired("Only version 13 of the WebSocket protocol is supported.")
     if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):

@@ -1,0 +1,62 @@
+"""Addresses: where something is asked for, and which of them mean this machine.
+
+Owns the one value that says where a service is told to be. All that it is sent, and all that comes
+back, is made of it, so that no two fields tell different stories: services compare them.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+_DEFAULT_PORT = {"http": "80", "https": "443"}
+_IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)
+_LONGEST_KEPT = 256  # characters of an authority
+# What a service may have been told to bind; it is only compared with, nobody listens on it here.
+_ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
+_LOCAL_NAMES = frozenset({"localhost", "[::1]", _ANY_ADDRESS, "[::]"})
+
+
+class Address(NamedTuple):
+    """Scheme, host and port of a URL, in lower case; `port` is "" for the scheme's own."""
+
+    scheme: str
+    host: str
+    port: str = ""
+
+    @property
+    def authority(self) -> str:
+        """As it stands in Host (RFC 9110 section 7.2)."""
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+    @property
+    def origin(self) -> str:
+        """As it stands in Origin (RFC 6454 section 6.2)."""
+        return f"{self.scheme}://{self.authority}"
+
+
+def address(scheme: str, authority: str) -> Address:
+    """The address of a URL's scheme and authority. What is no host and port is all host."""
+    is_long = len(authority) > _LONGEST_KEPT  # anybody may send it
+    return _address.__wrapped__(scheme, authority) if is_long else _address(scheme, authority)
+
+
+@lru_cache(maxsize=256)
+def _address(scheme: str, authority: str) -> Address:
+    scheme, authority = scheme.lower(), authority.lower()
+    host, colon, port = authority.rpartition(":")
+    if not colon or (port and not (port.isascii() and port.isdigit())):
+        return Address(scheme, authority)
+    return Address(scheme, host, "" if port == _DEFAULT_PORT.get(scheme) else port)
+
+
+def address_of(origin: str) -> Address:
+    """The address of an origin, such as `https://app.example.com:8443`."""
+    scheme, _, authority = origin.partition("://")
+    return address(scheme, authority)
+
+
+def is_local(host: str) -> bool:
+    """Whether a host names the machine on which it is read: said by a service, the server."""
+    return host in _LOCAL_NAMES or (host.startswith("127.") and _IPV4.fullmatch(host) is not None)

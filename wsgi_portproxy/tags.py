@@ -1,0 +1,150 @@
+"""The start tags of an HTML document, and where in it their attributes stand.
+
+Follows the tokenizer of the HTML standard (section 13.2.5) over bytes, as far as start tags need
+it, and leaves out what it cannot be sure of. Of the standard library's html.parser each release
+divides a document in another way, and some take minutes for hostile ones.
+
+Not told are tags within comments, scripts, styles, text fields and titles, which are text there;
+within templates, which scripts fill in; and within SVG and MathML, whose rules are others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_SPACE = rb"[\t\n\f\r ]"
+_NAME_END = rb"(?=[\t\n\f\r />])"
+# What begins with `<`: a start tag, an end tag, a comment, CDATA, or what is skipped up to a `>`.
+_MARKUP = re.compile(
+    rb"<(?:([A-Za-z][^\t\n\f\r />]*)|/([A-Za-z][^\t\n\f\r />]*)|(!--)|(!\[CDATA\[)|[!?/])"
+)
+# An attribute, and its value in double, in single and without quotes. The last group: that quotes
+# are closed. No part matches what the next one begins with, so that nothing is tried twice.
+_ATTRIBUTE = re.compile(
+    rb"[\t\n\f\r /]*([^\t\n\f\r />][^\t\n\f\r />=]*)"
+    rb"(?:%b*=%b*(?:\"([^\"]*)(\"?)|'([^']*)('?)|([^\t\n\f\r >\"'][^\t\n\f\r >]*))?)?"
+    % (_SPACE, _SPACE)
+)
+_TAG_END = re.compile(rb"[\t\n\f\r /]*>")
+_COMMENT_END = re.compile(rb"--!?>")
+_SCRIPT_PART = re.compile(rb"<!--(?!-*>)|-->|<(/?)script" + _NAME_END, re.IGNORECASE)
+# Elements whose content is text up to their own end tag; `noscript` where scripts run.
+_OF_TEXT = {
+    name: re.compile(rb"</%b%b" % (name, _NAME_END), re.IGNORECASE)
+    for name in (
+        b"iframe", b"noembed", b"noframes", b"noscript", b"style", b"textarea", b"title", b"xmp"
+    )
+}  # fmt: skip
+_LEFT_ALONE = frozenset({b"math", b"svg", b"template"})
+_FOREIGN = frozenset({b"math", b"svg"})
+# Switches to other characters (ISO 2022), where a `<` may be half of one.
+_SWITCHES_CHARACTERS = re.compile(rb"\x1b[$(]")
+
+
+class Attribute(NamedTuple):
+    """An attribute's name in lower case, and where its value stands in the document. `quote`: the
+    quotes around it, b"" for none."""
+
+    name: bytes
+    start: int
+    end: int
+    quote: bytes
+
+
+class StartTag(NamedTuple):
+    """A start tag: the element's name in lower case, and those of its attributes that have a
+    value."""
+
+    name: bytes
+    attributes: list[Attribute]
+
+
+def start_tags(document: bytes) -> Iterator[StartTag]:
+    """The start tags of a document, in their order; linear in its size."""
+    if _SWITCHES_CHARACTERS.search(document):
+        return
+    position, left_alone, depth = 0, b"", 0
+    while (markup := _MARKUP.search(document, position)) is not None:
+        position = markup.end()
+        if markup[1] is None and markup[2] is None:
+            position = _end_of_text(document, markup)
+            continue
+        name = (markup[1] or markup[2]).lower()
+        attributes: list[Attribute] = []
+        position = _read_attributes(document, position, attributes)
+        if position < 0:
+            return  # the document ends within a tag, which then is none
+        if name in _LEFT_ALONE and name == (left_alone or name):
+            closes_itself = name in _FOREIGN and document[position - 2 : position] == b"/>"
+            if markup[2] is not None:
+                depth = max(0, depth - 1)
+            elif not closes_itself:
+                depth += 1
+            left_alone = name if depth else b""
+        if markup[2] is None and left_alone not in _FOREIGN:
+            if not left_alone:
+                yield StartTag(name, attributes)
+            position = _end_of_content(document, name, position)
+
+
+def _read_attributes(document: bytes, position: int, found: list[Attribute]) -> int:
+    """Add a tag's attributes to `found`; the position behind the tag, -1 if it does not end."""
+    while (end := _TAG_END.match(document, position)) is None:
+        match = _ATTRIBUTE.match(document, position)
+        if match is None:
+            return -1
+        position = match.end()
+        for group, quote in ((2, b'"'), (4, b"'"), (6, b"")):
+            if match[group] is None:
+                continue
+            if quote and not match[group + 1]:
+                return -1
+            found.append(Attribute(match[1].lower(), match.start(group), match.end(group), quote))
+    return end.end()
+
+
+def _end_of_text(document: bytes, markup: re.Match[bytes]) -> int:
+    """The position behind a comment, CDATA, a declaration, or what is taken for a comment."""
+    start = markup.end()
+    if markup[3]:
+        if document[start : start + 1] == b">" or document[start : start + 2] == b"->":
+            return start  # `<!-->` is all of a comment
+        end = _COMMENT_END.search(document, start)
+        return end.end() if end is not None else len(document)
+    mark = b"]]>" if markup[4] else b">"
+    found = document.find(mark, start)
+    return found + len(mark) if found >= 0 else len(document)
+
+
+def _end_of_content(document: bytes, name: bytes, position: int) -> int:
+    """Where the content of an element ends, of one whose content is text; else `position`."""
+    if name == b"script":
+        return _end_of_script(document, position)
+    if name == b"plaintext":
+        return len(document)
+    pattern = _OF_TEXT.get(name)
+    if pattern is None:
+        return position
+    end = pattern.search(document, position)
+    return end.start() if end is not None else len(document)
+
+
+def _end_of_script(document: bytes, position: int) -> int:
+    """Where a script ends: within `<!-- ... -->` it may hold a `<script>` and its end (HTML
+    standard, "script data double escaped state")."""
+    is_escaped = is_double = False
+    for part in _SCRIPT_PART.finditer(document, position):
+        text = part[0]
+        if text == b"<!--":
+            is_escaped = True
+        elif text == b"-->":
+            is_escaped = is_double = False
+        elif part[1]:
+            if not is_double:
+                return part.start()
+            is_double = False
+        elif is_escaped:
+            is_double = True
+    return len(document)
