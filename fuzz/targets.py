@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 
 from werkzeug.http import parse_cookie
 
+from wsgi_portproxy.adapters import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.address import Address
 from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.copies import copied, set_copies
@@ -28,7 +29,6 @@ from wsgi_portproxy.framing import (
 )
 from wsgi_portproxy.locate import Locator, Target, cut_port
 from wsgi_portproxy.mount import Mount
-from wsgi_portproxy.pages import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.rewrite import View
 from wsgi_portproxy.strays import Strays
 

@@ -5,6 +5,7 @@ from wsgi_portproxy import PortProxy
 application = PortProxy(app, authorizer=may_view, mount="/{username}/{project}")
 """
 
+from .adapters import DEFAULT_PAGE_ADAPTERS
 from .askapp import AskApp
 from .authorize import Authorizer
 from .errors import PortProxyError
@@ -12,7 +13,7 @@ from .links import url_for_port
 from .locate import Target
 from .metrics import OnRequest, RequestMetrics
 from .middleware import PortProxy
-from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter
+from .pages import PageAdapter
 from .ports import AllowedPorts
 from .rewrite import View
 from .settings import Identity, StripMount

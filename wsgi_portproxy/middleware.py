@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .account import Account, Accounts
+from .adapters import DEFAULT_PAGE_ADAPTERS
 from .address import Address, address_of
 from .answer import UpstreamResponse
 from .askapp import AskApp
@@ -29,7 +30,7 @@ from .locate import Locator, Target, is_websocket
 from .metrics import OnRequest, loggable
 from .mount import Mount
 from .origin import check_same_origin, own_origin
-from .pages import DEFAULT_PAGE_ADAPTERS, PageAdapter, Pages, asking_for_plain_text
+from .pages import PageAdapter, Pages, asking_for_plain_text
 from .ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, check_no_loop
 from .rawtarget import quoted_script
 from .redirects import check_no_way_to_https, follow_redirects

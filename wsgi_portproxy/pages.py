@@ -1,23 +1,18 @@
-"""Page adapters: the base URL that a few services write into their pages as data, corrected.
+"""Pages of services, looked at and corrected by page adapters. Every other body stays opaque.
 
-A script that joins URLs from such a value leaves the service's prefix, past all that can be mapped
-in headers: JupyterLab moves the address itself there. Owns which answers are looked at and the
-table of adapters. Every other body stays opaque.
+Owns which answers are looked at, how much of one and for how long, and that what was corrected is a
+true answer. What is corrected is `adapters`'s and `attributes`'s.
 """
 
 from __future__ import annotations
 
-import html
-import json
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from urllib3.exceptions import ProtocolError
 
-from .attributes import urls_in_attributes
 from .headers import Headers
 from .locate import shows_page
 from .rewrite import View
@@ -144,79 +139,3 @@ def _document(response: UpstreamResponse) -> _Document | None:
         response.unread(bytes(began), broke)
         return None
     return _Document(bytes(began), is_whole=False, broke=broke)
-
-
-# --- The table -----------------------------------------------------------------------------------
-
-
-def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, view: View) -> bytes:
-    """The document with the URLs under `names` (a pattern) mapped, in the JSON from `begin` on."""
-    start = document.find(begin)
-    stop = document.find(end, start)
-    if start < 0 or stop < 0:
-        return document
-    # A key holds a quote that would end the value before it: no byte is looked at twice. Bounded,
-    # since the matcher's notes on each character of a value take a hundred times its memory.
-    pattern = rb'("(?:%b)"\s*:\s*)("(?:[^"\\]|\\.){0,2000}")' % names
-    data = re.sub(pattern, lambda match: match[1] + _mapped(match[2], view), document[start:stop])
-    return document[:start] + data + document[stop:]
-
-
-def _mapped(literal: bytes, view: View) -> bytes:
-    """A JSON string with the URL in it as the visitor's; as it is if it is not the service's."""
-    try:
-        url = json.loads(literal)
-    except ValueError:
-        return literal
-    mapped = view.to_visitor(url)
-    if not url.startswith(("/", "http:", "https:")) or mapped == url:
-        return literal
-    if not url.endswith("/") and "://" in url:
-        mapped = mapped.rstrip("/")
-    # `<` as it is could end the script element (HTML standard, "script data state").
-    return json.dumps(mapped).replace("<", "\\u003c").encode("ascii")
-
-
-def jupyter(document: bytes, view: View) -> bytes:
-    """JupyterLab, Notebook 7, Voila: `baseUrl` and the `full...Url`s, from which all are made."""
-    names = rb"baseUrl|full[A-Za-z]{1,40}Url"
-    return _in_json(names, document, b'id="jupyter-config-data"', b"</script>", view)
-
-
-def jupyter_classic(document: bytes, view: View) -> bytes:
-    """Jupyter's older pages, the login among them."""
-
-    def mapped(match: re.Match[bytes]) -> bytes:
-        url = html.unescape(match[1].decode("latin-1"))
-        return b'data-base-url="%b"' % html.escape(view.to_visitor(url)).encode("latin-1")
-
-    return re.sub(rb'data-base-url="(/[^"]{0,2000})"', mapped, document)
-
-
-def dash(document: bytes, view: View) -> bytes:
-    """Dash: the paths under which its scripts ask for their data."""
-    names = rb"requests_pathname_prefix|url_base_pathname"
-    return _in_json(names, document, b'id="_dash-config"', b"</script>", view)
-
-
-def gradio(document: bytes, view: View) -> bytes:
-    """Gradio: the address under which its scripts ask, made from the Host that it was sent."""
-    return _in_json(rb"root", document, b"window.gradio_config", b"</script>", view)
-
-
-def chainlit(document: bytes, view: View) -> bytes:
-    """Chainlit: the path under which its router, its API and its socket are."""
-    empty = b'<meta property="og:root_path" content="'
-    place = html.escape(view.to_visitor("/").rstrip("/")).encode("latin-1")
-    return document.replace(empty + b'"', empty + place + b'"', 1)
-
-
-#: Those that a `PortProxy` has unless told otherwise.
-DEFAULT_PAGE_ADAPTERS = (
-    PageAdapter("URLs in attributes", b"<", urls_in_attributes),
-    PageAdapter("Jupyter", b'id="jupyter-config-data"', jupyter),
-    PageAdapter("Jupyter, older pages", b'data-base-url="', jupyter_classic),
-    PageAdapter("Dash", b'id="_dash-config"', dash),
-    PageAdapter("Chainlit", b'property="og:root_path"', chainlit),
-    PageAdapter("Gradio", b"window.gradio_config", gradio),
-)

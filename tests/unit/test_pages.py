@@ -12,19 +12,17 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.address import address_of
-from wsgi_portproxy.attributes import urls_in_attributes
-from wsgi_portproxy.pages import (
+from wsgi_portproxy.adapters import (
     DEFAULT_PAGE_ADAPTERS,
-    MAX_DOCUMENT,
-    Pages,
-    asking_for_plain_text,
     chainlit,
     dash,
     gradio,
     jupyter,
     jupyter_classic,
 )
+from wsgi_portproxy.address import address_of
+from wsgi_portproxy.attributes import urls_in_attributes
+from wsgi_portproxy.pages import MAX_DOCUMENT, Pages, asking_for_plain_text
 from wsgi_portproxy.rewrite import View
 
 from .given import a_query_view, a_target, a_view, costs_little, environ, table, words
@@ -299,6 +297,52 @@ def test_a_long_value_takes_no_more_memory_than_the_document() -> None:
 
 # --- The table -----------------------------------------------------------------------------------
 
+BY_FUNCTION = {
+    jupyter: "Jupyter",
+    dash: "Dash",
+    gradio: "Gradio",
+    jupyter_classic: "Jupyter, older pages",
+    chainlit: "Chainlit",
+}
+# A value of a page that is the service's root, as it stands there and as it is to be.
+ROOT_VALUES = {
+    "Dagster": (
+        b'<script id="initialization-data" type="application/json">{"pathPrefix": "", "x": ""}',
+        b'"pathPrefix": ""',
+        f'"pathPrefix": "{P}"',
+    ),
+    "Label Studio": (
+        b'<script>window.APP_SETTINGS = {user: {}, hostname: "", title: ""}',
+        b'hostname: ""',
+        f'hostname: "http://app.test{P}"',
+    ),
+    "Nuxt": (
+        b'<script>window.__NUXT__={};window.__NUXT__.config={public:{},app:{baseURL:"/",a:"/"}}',
+        b'baseURL:"/"',
+        f'baseURL:"{P}/"',
+    ),
+    "Phoenix": (
+        b'<script>window.Config = {basename: "", authenticationEnabled: ""}',
+        b'basename: ""',
+        f'basename: "{P}"',
+    ),
+    "React Router": (
+        b'<script>window.__reactRouterContext = {"basename":"/","future":{"a":"/"}}',
+        b'"basename":"/"',
+        f'"basename":"{P}/"',
+    ),
+    "Taipy": (
+        b'<script>window.taipyConfig={"baseURL": "/", "darkMode": true}',
+        b'"baseURL": "/"',
+        f'"baseURL": "{P}/"',
+    ),
+    "Superset": (
+        b'<div id="app" data-bootstrap="{&#34;application_root&#34;: &#34;/&#34;, &#34;a&#34;: 1}">',
+        b"application_root&#34;: &#34;/&#34;",
+        f"application_root&#34;: &#34;{P}&#34;",
+    ),
+}
+ROOTS = {name: page + b"</script></div>" for name, (page, _, _) in ROOT_VALUES.items()}
 PAGES = {
     jupyter: lab(**LAB),
     dash: DASH,
@@ -321,10 +365,25 @@ def test_chainlits_root_is_the_prefix() -> None:
 def test_each_default_adapter_knows_its_own_pages_and_no_others() -> None:
     of_any_page, *of_one_service = DEFAULT_PAGE_ADAPTERS
     assert of_any_page.adapt is urls_in_attributes
-    assert {adapter.adapt for adapter in of_one_service} == PAGES.keys()
+    pages = {**{BY_FUNCTION[one]: page for one, page in PAGES.items()}, **ROOTS}
+    assert {adapter.name for adapter in of_one_service} == pages.keys()
     for adapter in of_one_service:
-        for function, document in PAGES.items():
-            assert (adapter.marker in document) is (function is adapter.adapt)
+        for name, document in pages.items():
+            assert (adapter.marker in document) is (name == adapter.name)
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_a_root_becomes_the_prefix(name: str) -> None:
+    [adapter] = [one for one in DEFAULT_PAGE_ADAPTERS if one.name == name]
+    _, there, written = ROOT_VALUES[name]
+    page = b"<p>%b</p>" % ROOTS[name]
+    adapted = adapter.adapt(page, VIEW)
+    assert adapted == page.replace(there, written.encode())
+    assert adapted != page
+    assert adapter.adapt(adapted, VIEW) == adapted
+    assert adapter.adapt(page, HOST) == page
+    with costs_little():
+        adapter.adapt(ROOTS[name].partition(b"</script>")[0] * (SIZE // 64), VIEW)
 
 
 def test_what_is_no_adapter_is_refused() -> None:
