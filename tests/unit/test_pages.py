@@ -337,7 +337,7 @@ ROOT_VALUES = {
         f'"baseURL": "{P}/"',
     ),
     "Superset": (
-        b'<div id="app" data-bootstrap="{&#34;application_root&#34;: &#34;/&#34;, &#34;a&#34;: 1}">',
+        b'<div data-bootstrap="{&#34;application_root&#34;: &#34;/&#34;, &#34;a&#34;: 1}">',
         b"application_root&#34;: &#34;/&#34;",
         f"application_root&#34;: &#34;{P}&#34;",
     ),
