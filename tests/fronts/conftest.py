@@ -25,8 +25,8 @@ from tests.support.waiting import PATIENCE, until
 SETTINGS = ROOT / "examples" / "gunicorn" / "gunicorn.conf.py"
 Starter = Callable[[int, Tls], AbstractContextManager[Nginx | Caddy]]
 STARTERS: dict[str, Starter] = {"nginx": nginx_of_readme, "caddy": caddy_of_readme}
-# With the connection that each request came by.
-_ACCESS = '%({REMOTE_PORT}e)s "%(r)s" %(s)s'
+# With the connection that each request came by, and what it says of it.
+_ACCESS = '%({REMOTE_PORT}e)s %({connection}i)s "%(r)s" %(s)s'
 _DESCRIPTORS = 8192  # the most that a process here needs
 
 
@@ -77,8 +77,9 @@ class Front:
             yield client
 
     def ports_of(self, path: str, requests: int) -> list[str]:
-        """By which ports of the front-end's these requests came to gunicorn, once all did."""
-        line = re.compile(rf'^(\d+) "\w+ \S*{re.escape(path)} HTTP/1\.1" 200$', re.MULTILINE)
+        """By which ports of the front-end's these requests came to gunicorn, once all did; those
+        with a `Connection` field do not count."""
+        line = re.compile(rf'^(\d+) - "\w+ \S*{re.escape(path)} HTTP/1\.1" 200$', re.MULTILINE)
 
         def all_of_them() -> list[str]:
             found = line.findall(self.behind.output())

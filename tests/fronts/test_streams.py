@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from h2.connection import H2Connection
+from h2.events import RemoteSettingsChanged
 
 from tests.conftest import ServiceFactory
 from tests.support.chunks import chunk
@@ -97,6 +100,26 @@ def test_an_answer_that_begins_before_the_upload_ends_is_whole(
     url = front.url(service(script).port, "/x")
     answer = visitor.post(url, content=slowly(), headers={"Content-Length": str(size)})
     assert (answer.status_code, answer.text) == (200, f"early {size}")
+
+
+def test_a_round_trip_carries_1_mib_of_an_upload_over_http_2(front: Front) -> None:
+    """As far as the front-end lets a stream go before it has heard of it (RFC 9113, section 6.9.2);
+    nginx's default is 64 KiB."""
+    context = front.tls.context()
+    context.set_alpn_protocols(["h2"])
+    connection = H2Connection()
+    connection.initiate_connection()
+    with (
+        socket.create_connection(("127.0.0.1", front.server.port), PATIENCE) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
+        tls.sendall(connection.data_to_send())
+        while not any(
+            isinstance(event, RemoteSettingsChanged)
+            for event in connection.receive_data(tls.recv(65536))
+        ):
+            pass
+    assert connection.remote_settings.initial_window_size >= 1 << 20
 
 
 def test_the_service_hears_that_the_visitor_left_a_silent_stream(
