@@ -32,6 +32,7 @@ import wsgi_portproxy
 from tests.conftest import ServiceFactory
 from tests.support import hostapp
 from tests.support.ports import free_port
+from tests.support.readme import FENCE, README, block, blocks
 from tests.support.received import Received, recording
 from tests.support.servers import ROOT, running
 from tests.support.service import Exchange, Script, answers
@@ -42,27 +43,15 @@ from wsgi_portproxy import AskApp, PortProxy, PortProxyError, Target
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-README = (ROOT / "README.md").read_text("utf-8")
 DOCUMENTS = ["README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"]
 DOCUMENTED_PORT = 15000  # what the README's texts and commands show
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
 
 
 # --- Reading the README --------------------------------------------------------------------------
-
-
-def blocks(language: str) -> list[str]:
-    return [code for found, code in FENCE.findall(README) if found == language]
-
-
-def block(first_line: str) -> str:
-    """The Python block that begins so."""
-    (code,) = [code for code in blocks("python") if code.startswith(first_line + "\n")]
-    return code
 
 
 @dataclass(frozen=True)

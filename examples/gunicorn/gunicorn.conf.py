@@ -5,8 +5,8 @@
 Options on the command line win over this file. The one number to think about is `threads`.
 """
 
-# Loopback only. Put nginx, Caddy or a load balancer in front for TLS and for slow clients; that
-# front-end needs `proxy_buffering off` (nginx) for the app, or event streams arrive in lumps.
+# Loopback only. Put nginx, Caddy or a load balancer in front for TLS and for slow clients. The
+# README has the lines for nginx and for Caddy: with nginx's defaults event streams arrive in lumps.
 bind = "127.0.0.1:8000"
 
 # A thread per running request. The sync worker works too, but one slow answer stops everybody.
@@ -38,7 +38,8 @@ timeout = 30
 graceful_timeout = 10
 
 # Seconds that an idle connection stays open for the next request. Notebooks and dashboards ask
-# every few seconds; behind a front-end, keep this above the front-end's own idle time.
+# every few seconds. Behind a front-end, keep this above the front-end's own idle time (10 seconds
+# in the README's lines): else a POST may be sent on a connection that is just being closed.
 keepalive = 15
 
 # Off: a worker that reaches this many requests restarts, and ends what it carries: WebSockets have
@@ -49,14 +50,17 @@ max_requests = 0
 max_requests_jitter = 0
 
 # Bytes of the request line. Dashboards put their whole state into the query; the default 4094 is
-# short for that. 8190 is the most that gunicorn allows, short of no limit.
+# short for that. 8190 is the most that gunicorn allows, short of no limit. The front-end has to
+# take as much, here and below (`large_client_header_buffers` of nginx, `max_header_size` of Caddy).
 limit_request_line = 8190
 
 # Bytes of one header. The app and the services share one host name, hence one Cookie header; when
 # it is longer than this, gunicorn answers 431.
 limit_request_field_size = 16380
 
-# Who may set X-Forwarded-Proto and the like: the front-end on this machine, nobody else.
+# Who may set X-Forwarded-Proto and the like: the front-end on this machine, nobody else. It
+# concerns the scheme only: for the visitor's address put werkzeug's ProxyFix around the app, as the
+# README shows.
 forwarded_allow_ips = "127.0.0.1,::1"
 
 # "drop" (the default, stated since it matters here): X_Forwarded_For with underscores reaches

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from .ports import free_port
-from .servers import ROOT, Server, running
+from .readme import blocks, substituted
+from .servers import ROOT, Server, running, speaks_http
+from .tls import Tls, speaks_tls
+from .waiting import until
 
+# All that a configuration needs to run here. `main` has the events block, `http` the servers.
 _CONFIG = """\
 daemon off;
 worker_processes 1;
 {user}
 pid {folder}/pid;
 error_log stderr warn;
-events {{ worker_connections 256; }}
+{main}
 http {{
   access_log off;
   client_body_temp_path {folder}/body;
@@ -26,6 +32,11 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
+{http}
+}}
+"""
+
+_KEEPING = """\
   upstream app {{ server 127.0.0.1:{behind}; keepalive 8; }}
   server {{
     listen 127.0.0.1:{port};
@@ -37,22 +48,69 @@ http {{
       proxy_buffering off;
     }}
   }}
-}}
 """
+
+
+# With the descriptors that most systems give a process which does not ask for more.
+_WITH_FEW = ["sh", "-c", 'ulimit -S -n 1024 && exec "$@"', "sh"]
+
+
+@dataclass
+class Nginx(Server):
+    """A running nginx."""
+
+    def reload(self) -> None:
+        """As `systemctl reload nginx`: return once a new worker has replaced the old one."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        old = set(children.read_text().split())
+        os.kill(self.pid, signal.SIGHUP)
+        until(lambda: set(children.read_text().split()) - old, "nginx has a new worker")
 
 
 @contextmanager
 def nginx(behind: int) -> Iterator[Server]:
     """nginx that keeps its connections to the server on port `behind`."""
+    port = free_port()
+    http = _KEEPING.format(behind=behind, port=port)
+    with _nginx(port, "events { worker_connections 256; }", http) as server:
+        yield server
+
+
+@contextmanager
+def nginx_of_readme(behind: int, tls: Tls) -> Iterator[Nginx]:
+    """nginx on TLS as localhost, in front of the server on port `behind`, with the README's lines:
+    of these, nothing but addresses, ports, the name and the certificate's paths are others."""
+    main, http = blocks("nginx")
+    port = free_port()
+    http = substituted(
+        http,
+        {
+            "server 127.0.0.1:8000;": f"server 127.0.0.1:{behind};",
+            "listen 443 ": f"listen 127.0.0.1:{port} ",
+            "server_name app.example.com;": "server_name localhost;",
+            "/etc/ssl/certs/app.example.com.pem": str(tls.certificate),
+            "/etc/ssl/private/app.example.com.key": str(tls.key),
+        },
+    )
+    with _nginx(port, main, http, speaks_tls(tls)) as server:
+        yield server
+
+
+@contextmanager
+def _nginx(
+    port: int, main: str, http: str, probe: Callable[[int], object] = speaks_http
+) -> Iterator[Nginx]:
+    """`main`, `http`: what is to be outside of the http block, and in it."""
     found = subprocess.run(
         [ROOT / "scripts" / "nginx.sh"], check=True, stdout=subprocess.PIPE, text=True
     )
-    port = free_port()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        # Else its worker could not read the folder.
         user = "user root;" if os.geteuid() == 0 else ""
         config = folder / "nginx.conf"
-        config.write_text(_CONFIG.format(folder=folder, behind=behind, port=port, user=user))
-        command = [found.stdout.strip(), "-c", str(config), "-p", str(folder), "-e", "stderr"]
-        with running(command, port) as server:
-            yield server
+        config.write_text(_CONFIG.format(folder=folder, user=user, main=main, http=http))
+        program = found.stdout.strip()
+        command = [*_WITH_FEW, program, "-c", str(config), "-p", str(folder), "-e", "stderr"]
+        with running(command, port, probe=probe) as server:
+            yield Nginx(server.port, server.pid, server.log)

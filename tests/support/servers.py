@@ -37,7 +37,7 @@ def whole_lines(log: Path) -> str:
     return "".join(log.read_text("utf-8", "replace").rpartition("\n")[:2])
 
 
-def _answers(port: int) -> None:
+def speaks_http(port: int) -> None:
     """Raises OSError if the server on `port` does not answer plain HTTP."""
     ask(port, "GET", "/login")
 
@@ -48,7 +48,7 @@ def running(
     port: int,
     *,
     env: dict[str, str] | None = None,
-    probe: Callable[[int], object] = _answers,
+    probe: Callable[[int], object] = speaks_http,
     cwd: Path = ROOT,
     seconds: float = 20.0,
 ) -> Iterator[Server]:
