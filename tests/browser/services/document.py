@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.servers import ROOT
 
-from .service import APPS, FORMS, HOST, QUERY, REQUIREMENTS, Service
+from .service import FORMS, HOST, QUERY, REQUIREMENTS, Service
 
 FOLDER = ROOT / "docs" / "services"
 YES = "✓"  # the tests fail for a service that does not work in each form
@@ -93,7 +93,7 @@ def shown_command(service: Service) -> str:
 
 def shown_app(service: Service) -> str:
     """The file of the app that was served, if there is one of ours."""
-    [*programs] = sorted((APPS / service.name).glob("*.py"))
+    [*programs] = sorted(service.folder.glob("*.py"))
     return str(programs[0].relative_to(ROOT)) if programs else ""
 
 
