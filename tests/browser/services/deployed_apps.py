@@ -7,6 +7,7 @@ a proxy is noticed: the Origin and Referer of a form, and of a WebSocket's hands
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
@@ -28,20 +29,29 @@ def log_in(tour: Tour, page: Page, path: str) -> None:
     page.get_by_label("User").fill("carol")
     page.get_by_label("Password").fill("carol-demo")
     page.get_by_role("button", name="Log in").click()
+    see_the_orders(page)
+
+
+def see_the_orders(page: Page) -> None:
     expect(page.get_by_role("heading")).to_have_text("Orders of carol")
 
 
-def order_twice(tour: Tour, page: Page) -> None:
+def order_twice(tour: Tour, page: Page, see: Callable[[Page], None]) -> None:
+    """`see`: that the page has done all it does, before it is left: else that may fail, and the
+    browser would complain."""
+    see(page)
     for ordered in (["rye"], ["rye", "spelt"]):
         page.get_by_label("Item").fill(ordered[-1])
         page.get_by_role("button", name="Order").click()
         expect(page.get_by_role("listitem")).to_have_text(ordered)
+        see(page)
     page.reload()
     expect(page.get_by_role("listitem")).to_have_text(ordered)
+    see(page)
     tour.stays(page, "orders")
 
 
-def upload_a_photo(tour: Tour, page: Page) -> None:
+def upload_a_photo(tour: Tour, page: Page, see: Callable[[Page], None]) -> None:
     photo = {"name": "rye.jpg", "mimeType": "image/jpeg", "buffer": PHOTO}
     page.get_by_label("Photo").set_input_files(photo)  # type: ignore[arg-type]
     page.get_by_role("button", name="Upload").click()
@@ -49,7 +59,8 @@ def upload_a_photo(tour: Tour, page: Page) -> None:
     expect(page.locator("#digest")).to_have_text(hashlib.sha256(PHOTO).hexdigest())
     tour.stays(page, "upload")
     page.get_by_role("link", name="Orders").click()
-    expect(page.get_by_role("heading")).to_have_text("Orders of carol")
+    see_the_orders(page)
+    see(page)
 
 
 def log_out(tour: Tour, page: Page, path: str) -> None:
@@ -64,11 +75,8 @@ def log_out(tour: Tour, page: Page, path: str) -> None:
 def use_flask_socketio(tour: Tour) -> None:
     page = tour.open()
     log_in(tour, page, "login")
-    see_the_chat(page)
-    order_twice(tour, page)
-    see_the_chat(page)
-    upload_a_photo(tour, page)
-    see_the_chat(page)
+    order_twice(tour, page, see_the_chat)
+    upload_a_photo(tour, page, see_the_chat)
     log_out(tour, page, "login")
 
 
@@ -108,8 +116,8 @@ FLASK_SOCKETIO = Service(
 def use_django_forms(tour: Tour) -> Page:
     page = tour.open()
     log_in(tour, page, "accounts/login/")
-    order_twice(tour, page)
-    upload_a_photo(tour, page)
+    order_twice(tour, page, see_the_orders)
+    upload_a_photo(tour, page, see_the_orders)
     return page
 
 
@@ -184,10 +192,8 @@ DJANGO_ASGI = Service(
 def use_fastapi_session(tour: Tour) -> None:
     page = tour.open()
     log_in(tour, page, "login")
-    see_the_shop(page)
-    order_twice(tour, page)
-    see_the_shop(page)
-    upload_a_photo(tour, page)
+    order_twice(tour, page, see_the_shop)
+    upload_a_photo(tour, page, see_the_shop)
     page.get_by_role("link", name="Loaf of the day").click()
     expect(page.get_by_role("heading")).to_have_text("Loaf 7")
     tour.stays(page, "loaves/7")

@@ -1,5 +1,7 @@
 """A Django project in one file, as it is deployed: with channels by ASGI, and without by WSGI."""
 
+# ruff: noqa: E402 - what is imported below needs the settings
+
 from __future__ import annotations
 
 import hashlib
@@ -40,18 +42,18 @@ settings.configure(
 )
 django.setup()
 
-from channels.auth import AuthMiddlewareStack  # type: ignore[import-untyped]  # noqa: E402
-from channels.generic.websocket import WebsocketConsumer  # type: ignore[import-untyped] # noqa: E402
-from channels.routing import ProtocolTypeRouter, URLRouter  # type: ignore[import-untyped] # noqa: E402
-from channels.security.websocket import (  # type: ignore[import-untyped] # noqa: E402
+from channels.auth import AuthMiddlewareStack  # type: ignore[import-untyped]
+from channels.generic.websocket import WebsocketConsumer  # type: ignore[import-untyped]
+from channels.routing import ProtocolTypeRouter, URLRouter  # type: ignore[import-untyped]
+from channels.security.websocket import (  # type: ignore[import-untyped]
     AllowedHostsOriginValidator,
 )
-from django.contrib.auth.decorators import login_required  # noqa: E402
-from django.core.asgi import get_asgi_application  # noqa: E402
-from django.core.wsgi import get_wsgi_application  # noqa: E402
-from django.http import HttpRequest, HttpResponse  # noqa: E402
-from django.shortcuts import redirect, render  # noqa: E402
-from django.urls import include, path  # noqa: E402
+from django.contrib.auth.decorators import login_required
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import include, path
 
 
 class OrderForm(forms.Form):

@@ -13,6 +13,16 @@ async function post(session, packet) {
   if (!answer.ok) throw new Error(`not taken: ${packet}`);
 }
 
+// The next packet of this kind; a ping that comes before is answered.
+async function next(session, kind) {
+  for (;;) {
+    for (const packet of await poll(session)) {
+      if (packet.startsWith(kind)) return packet;
+      if (packet === "2") await post(session, "3");
+    }
+  }
+}
+
 function show(transport, packet) {
   const [event, text] = JSON.parse(packet.slice(2));
   document.getElementById(transport).textContent = `${event} ${text}`;
@@ -22,9 +32,9 @@ async function talk() {
   const [opened] = await poll("");
   const session = `&sid=${JSON.parse(opened.slice(1)).sid}`;
   await post(session, "40");
-  await poll(session);
+  await next(session, "40");
   await post(session, '42["say","hello"]');
-  show("polling", (await poll(session))[0]);
+  show("polling", await next(session, "42"));
 
   const polled = poll(session);
   const socket = new WebSocket(
