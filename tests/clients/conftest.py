@@ -38,11 +38,8 @@ class Way:
     port: int
     authority: Path | None
 
-    def __str__(self) -> str:
-        return f"{self.scheme}-{self.form}"
-
     def host(self, service: int) -> str:
-        return f"{service}.ports.localhost" if self.form == "host" else "localhost"
+        return f"{service}.app.test" if self.form == "host" else "localhost"
 
     def base(self, service: int) -> str:
         """The address of the service on this port."""
@@ -76,12 +73,13 @@ def way(request: pytest.FixtureRequest, sites: dict[str, tuple[int, Path | None]
 
 
 @pytest.fixture(autouse=True)
-def names_below_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Are this machine, as RFC 6761, section 6.3, has it; not every resolver knows."""
+def names_of_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host names of the ports are this machine, as a site's DNS would say. They are not below
+    localhost as in the browser: OpenSSL takes no certificate for `*` in front of a single label."""
     resolve = socket.getaddrinfo
 
     def resolved(host: Any, *args: Any, **kwargs: Any) -> Any:
-        is_below = isinstance(host, str) and host.endswith(".localhost")
-        return resolve("127.0.0.1" if is_below else host, *args, **kwargs)
+        is_of_port = isinstance(host, str) and host.endswith(".app.test")
+        return resolve("127.0.0.1" if is_of_port else host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)

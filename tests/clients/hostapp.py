@@ -23,6 +23,6 @@ application = PortProxy(
     HTTPNotFound("The app has no such page."),
     authorizer=may_open,
     mount="/{username}/{project}",
-    host="{port}.ports.localhost",
+    host="{port}.app.test",
     withhold_authorization=True,
 )

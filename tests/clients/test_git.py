@@ -71,7 +71,7 @@ class Git:
 
 @pytest.fixture
 def git(way: Way, repositories: Repositories, tmp_path: Path) -> Git:
-    """It finds names below localhost, as browsers do and not every resolver."""
+    """It is told where the host names of ports are, as a site's DNS would do."""
     settings = {"http.curloptResolve": f"{way.host(repositories.port)}:{way.port}:127.0.0.1"}
     if way.authority is not None:
         settings["http.sslCAInfo"] = str(way.authority)

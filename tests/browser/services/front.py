@@ -74,7 +74,7 @@ class Front:
 
 @contextmanager
 def tls_front(behind: int) -> Iterator[Front]:
-    """TLS and HTTP/2, for localhost and all names below it, before the server on port `behind`."""
+    """TLS and HTTP/2 in front of the server on port `behind`, by any of its names."""
     nginx = find_nginx()
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="portproxy-front-") as name:
@@ -109,8 +109,7 @@ def _answers(port: int, authority: Path) -> None:
 def _certify(folder: Path) -> Path:
     """Put a certificate and its key there, and that of the authority, whose path is returned."""
     authority = trustme.CA()
-    # OpenSSL takes no `*` in front of a single label; browsers under test take any certificate.
-    certificate = authority.issue_cert("localhost", "*.localhost", "*.ports.localhost")
+    certificate = authority.issue_cert("localhost", "*.localhost", "*.app.test")
     certificate.private_key_pem.write_to_path(folder / "site.key")
     for number, part in enumerate(certificate.cert_chain_pems):
         part.write_to_path(folder / "site.pem", append=number > 0)
