@@ -9,7 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 # What is more than one group in one file: by the parameter that names the server or service.
 _SPLIT = {
     "tests/tunnels/test_matrix.py": re.compile(r"\[(.+)\]"),
-    "tests/browser/services/test_services.py": re.compile(r"\[(.+)-\w+\]"),
+    "tests/browser/services/test_services.py": re.compile(r"\[(.+)-\w+-\w+\]"),
     "tests/browser/services/test_tabs.py": re.compile(r"::(\w+)"),
 }
 # What is one group in several files: by how their paths begin. One demo is enough for a browser.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.servers import ROOT
 
-from .service import APPS, FORMS, HOST, QUERY, REQUIREMENTS, Service
+from .service import FORMS, HOST, QUERY, REQUIREMENTS, Service
 
 FOLDER = ROOT / "docs" / "services"
 YES = "✓"  # the tests fail for a service that does not work in each form
@@ -40,7 +40,8 @@ def overview(services: tuple[Service, ...]) -> str:
         "What the tests do in Chromium with each service, every time they run: it is started by the"
         " command below, with no option more, behind an app on gunicorn (gthread, 32 threads) that"
         " is signed in by a cookie and has pages of its own at `/`, `/login`, `/logout`, `/api/me`"
-        " and `/static/app.js`.",
+        " and `/static/app.js`. All of it is done on plain http, and again on https with nginx in"
+        " front, which ends TLS and speaks HTTP/2.",
         f"{YES}: every step on the service's page works, and meanwhile no error is on the"
         " browser's console, no answer is a 4xx or 5xx and no request fails, but for those that the"
         " service causes without a proxy too; no request goes past the proxy to the port itself;"
@@ -93,7 +94,7 @@ def shown_command(service: Service) -> str:
 
 def shown_app(service: Service) -> str:
     """The file of the app that was served, if there is one of ours."""
-    [*programs] = sorted((APPS / service.name).glob("*.py"))
+    [*programs] = sorted(service.folder.glob("*.py"))
     return str(programs[0].relative_to(ROOT)) if programs else ""
 
 

@@ -89,7 +89,7 @@ def use_lab(tour: Tour) -> None:
     run_a_cell(notebook, "print(6 * 9)", "54")
     with page.expect_response(is_a_listing):  # see `save`
         save(page)
-    name = f"bread-{tour.address.form}.ipynb"
+    name = f"bread-{tour.address.label}.ipynb"
     rename(page, name)
     tour.stays(page, f"lab/tree/{name}")
 

@@ -122,7 +122,7 @@ def use_django(tour: Tour) -> None:
 
 
 def add_a_group_as_the_administrator(tour: Tour, page: Page) -> None:
-    name = f"bakers-{tour.address.form}"
+    name = f"bakers-{tour.address.label}"
     page.get_by_role("link", name="Administration").click()
     expect(page.get_by_role("heading", name="Site administration")).to_be_visible()
     page.get_by_role("link", name="Groups").first.click()

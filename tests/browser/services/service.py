@@ -30,6 +30,8 @@ START_SECONDS = 300.0  # MLflow on a busy machine, which makes its database and 
 
 QUERY, HOST = "query", "host"
 FORMS = (QUERY, HOST)
+HTTP, HTTPS = "http", "https"
+SCHEMES = (HTTP, HTTPS)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Guide:
 class Service:
     """A service and how to see that it works.
 
-    name: of its page in docs/services and of its folder in `apps`, if it has one. port: the one of
-    the documentation; it stands as {port} in the command, and in the files of its folder as it is.
+    name: of its page in docs/services. app: of its folder in `apps`, if that is another. port: the
+    one of the documentation; it stands as {port} in the command, and in the files as it is.
     use: looks at it as a user would, and raises if anything is not as it should be.
     package: by which it is pinned in requirements.txt; None for what .venv has.
     expected: complaints of the browser that are the service's own, also without a proxy.
@@ -75,6 +77,12 @@ class Service:
     expected: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    app: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """What it serves, if that exists."""
+        return APPS / (self.app or self.name)
 
     @property
     def heavy(self) -> bool:
@@ -129,9 +137,8 @@ def running_service(service: Service, folder: Path) -> Iterator[Running]:
 
 def _fill(folder: Path, service: Service, port: int) -> None:
     """Put the service's files there, told of this port."""
-    source = APPS / service.name
-    if source.exists():
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+    if service.folder.exists():
+        shutil.copytree(service.folder, folder, dirs_exist_ok=True)
         for path in folder.rglob("*.py"):
             path.write_text(path.read_text("utf-8").replace(str(service.port), str(port)), "utf-8")
     if service.prepare is not None:

@@ -1,4 +1,5 @@
-"""Every service, with its default flags, in each form of its URLs, and told in docs/services.
+"""Every service, with its default flags, on http and https, in each form of its URLs, and told in
+docs/services.
 
 `WRITE_SERVICE_DOCS=1 pytest tests/browser/services/test_services.py -k document` writes those anew.
 With `DIRECT=1` each service is also looked at without a proxy, to tell whose fault a failure is.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 
@@ -17,13 +19,14 @@ from tests.browser.conftest import FAILURES
 from .catalogue import SERVICES
 from .conftest import Begin
 from .document import FOLDER, documents
-from .service import FORMS, Running, Service, running_service
+from .service import FORMS, HTTP, SCHEMES, Running, Service, running_service
 from .tour import DIRECT, see_that_the_app_is_the_app
 
 EACH = [
     pytest.param(service, id=service.name, marks=[pytest.mark.services] if service.heavy else [])
     for service in SERVICES
 ]
+WAYS = [*product(SCHEMES, FORMS), *([(HTTP, DIRECT)] if os.environ.get("DIRECT") else [])]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def running(
         yield running
 
 
-@pytest.mark.parametrize("form", [*([DIRECT] if os.environ.get("DIRECT") else []), *FORMS])
+@pytest.mark.parametrize(("scheme", "form"), WAYS)
 @pytest.mark.parametrize("running", EACH, indirect=True)
 def test_it_works(running: Running, form: str, begin_tour: Begin) -> None:
     tour = begin_tour(running, form)
@@ -44,7 +47,7 @@ def test_it_works(running: Running, form: str, begin_tour: Begin) -> None:
     for page in pages:
         tour.stays(page)
     if os.environ.get("PICTURES"):
-        keep_pictures([tour.guest], FAILURES, f"{running.service.name}-{form}")
+        keep_pictures([tour.guest], FAILURES, f"{running.service.name}-{tour.address.label}")
     if form != DIRECT:
         see_that_the_app_is_the_app(tour, pages[-1])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Page, Request, WebSocket, expect
@@ -21,6 +22,14 @@ from .service import HOST, QUERY, Running
 PROJECT = "/alice/vision/"
 DIRECT = "direct"  # without a proxy, for whoever writes or doubts a test
 WITHOUT_ORIGIN = ("data:", "blob:", "about:", "chrome-extension:")
+
+
+@dataclass(frozen=True)
+class Site:
+    """The host app. authority: the file with the certificate that programs have to trust."""
+
+    url: str
+    authority: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,11 @@ class Address:
         if self.form == HOST:
             return self.site.replace("//localhost", f"//{self.port}.localhost") + "/"
         return f"{self.site}{PROJECT}proxy/{self.port}/"
+
+    @property
+    def label(self) -> str:
+        """Tells visits apart in what a service keeps."""
+        return f"{urlsplit(self.site).scheme}-{self.form}"
 
     @property
     def origin(self) -> str:
@@ -91,6 +105,7 @@ class Tour:
     running: Running
     address: Address
     guest: Guest
+    site: Site
 
     @property
     def base(self) -> str:
@@ -107,13 +122,13 @@ class Tour:
         expect(page).to_have_url(re.compile(re.escape(self.base + path)))
 
 
-def begin(running: Running, form: str, site: str, guest: Guest) -> Tour:
+def begin(running: Running, form: str, site: Site, guest: Guest) -> Tour:
     service = running.service
-    address = Address(form, site, running.port)
+    address = Address(form, site.url, running.port)
     guest.at(address)
     # Where they are aborted or fail, the console says so as well, with the URL.
     guest.expects(*service.expected, *service.elsewhere)
-    return Tour(running, address, guest)
+    return Tour(running, address, guest, site)
 
 
 def see_that_the_app_is_the_app(tour: Tour, page: Page) -> None:

@@ -111,9 +111,10 @@ with mlflow.start_run(run_name=sys.argv[1]):
 def use_mlflow(tour: Tour) -> None:
     # Of programs, only browsers are sure to find the address of 16006.localhost.
     form = QUERY if tour.address.form == HOST else tour.address.form
-    name = f"sourdough-{form}"
+    address = replace(tour.address, form=form)
+    name = f"sourdough-{address.label}"
     if not (tour.running.folder / name).exists():
-        log_a_run(tour, replace(tour.address, form=form).base, name)
+        log_a_run(tour, address.base, name)
         (tour.running.folder / name).touch()
     page = tour.open()
     page.get_by_text("Model training").first.click()
@@ -130,8 +131,10 @@ def use_mlflow(tour: Tour) -> None:
 
 def log_a_run(tour: Tour, address: str, name: str) -> None:
     """With MLflow's own client, which has to come past the authorizer too."""
+    authority = tour.site.authority
     env = {
         **os.environ,
+        **({"REQUESTS_CA_BUNDLE": str(authority)} if authority else {}),
         "HOME": str(tour.running.folder),
         "MLFLOW_TRACKING_URI": address.rstrip("/"),
         **({} if tour.address.form == DIRECT else {"MLFLOW_TRACKING_TOKEN": TOKEN}),
