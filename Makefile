@@ -43,7 +43,7 @@ WORKERS = 4
 BROWSERS = 2
 SPREAD = -n $(WORKERS) --no-loadscope-reorder
 # The slow ones first.
-OVER_SOCKETS = tests/tunnels tests/examples tests/faults tests/hostile tests/http tests/fronts tests/contrib tests/test_*.py
+OVER_SOCKETS = tests/tunnels tests/examples tests/faults tests/hostile tests/http tests/fronts tests/clients tests/contrib tests/test_*.py
 # How the tests are run: `test` and `coverage` have it measured which lines and branches they reach.
 MEASURED =
 PYTEST = $(VENV_PYTHON) $(MEASURED) -m pytest

@@ -25,7 +25,7 @@ SPOOFED = {
 
 
 @pytest.mark.parametrize("claims", [{}, SPOOFED], ids=["honest", "spoofed"])
-def test_the_service_is_told_the_visitors_address_and_scheme(
+def test_the_service_is_told_the_visitors_address_and_its_own(
     front: Front, version: str, service: ServiceFactory, claims: dict[str, str]
 ) -> None:
     received: list[Received] = []
@@ -36,7 +36,9 @@ def test_the_service_is_told_the_visitors_address_and_scheme(
         assert post.status_code == 200
     for request in received:
         assert request.values("x-forwarded-for") == ["127.0.0.2"]
-        assert request.values("x-forwarded-proto") == ["https"]
+        # Its own address, on http, of which Origin and Host are made too.
+        assert request.values("x-forwarded-proto") == ["http"]
+        assert set(request.values("origin")) <= {f"http://localhost:{port}"}
         dropped = {"x-forwarded-host", "x-forwarded-port", "x-real-ip", "forwarded"}
         assert not dropped & request.names
         assert not any("203.0.113.9" in value for _, value in request.fields)
