@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from webob import Request
 
 from wsgi_portproxy import PortProxy, Target
-from wsgi_portproxy.cookies import _filtered
-from wsgi_portproxy.hosts import LOOPBACK
-from wsgi_portproxy.locate import _place
-from wsgi_portproxy.tunnel.process import relay
+from wsgi_portproxy.locate.locator import _place
+from wsgi_portproxy.policy.hosts import LOOPBACK
+from wsgi_portproxy.rewrite.cookies import _filtered
+from wsgi_portproxy.tunnel.shared import relay
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -14,12 +14,17 @@ from urllib.parse import unquote_plus
 
 from werkzeug.http import parse_cookie
 
-from wsgi_portproxy.adapters import DEFAULT_PAGE_ADAPTERS
-from wsgi_portproxy.address import Address
-from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
-from wsgi_portproxy.copies import copied, set_copies
 from wsgi_portproxy.errors import PortProxyError
-from wsgi_portproxy.framing import (
+from wsgi_portproxy.locate.address import Address
+from wsgi_portproxy.locate.locator import Locator
+from wsgi_portproxy.locate.mount import Mount
+from wsgi_portproxy.locate.strays import Strays
+from wsgi_portproxy.locate.target import Target, cut_port
+from wsgi_portproxy.rewrite.cookie_copies import copied, set_copies
+from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
+from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.upstream.framing import (
     ChunkedDecoder,
     Malformed,
     body_decoder,
@@ -27,10 +32,6 @@ from wsgi_portproxy.framing import (
     keeps_alive,
     parse_head,
 )
-from wsgi_portproxy.locate import Locator, Target, cut_port
-from wsgi_portproxy.mount import Mount
-from wsgi_portproxy.rewrite import View
-from wsgi_portproxy.strays import Strays
 
 COOKIES = CookiePolicy(DEFAULT_WITHHELD)
 LOCATOR = Locator(Mount("/{username}/{project}"))

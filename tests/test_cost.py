@@ -25,7 +25,7 @@ from tests.support.chunks import chunk
 from tests.support.service import Exchange, Script, Service, answers
 from tests.unit.given import environ
 from wsgi_portproxy import AskApp, PortProxy
-from wsgi_portproxy.authorize import Authorizer
+from wsgi_portproxy.policy.authorize import Authorizer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

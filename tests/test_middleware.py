@@ -21,7 +21,7 @@ from tests.support.received import OK, Received, recording
 from tests.support.service import Service
 from tests.support.waiting import until
 from wsgi_portproxy import AskApp, PortProxy, Target
-from wsgi_portproxy.links import ENVIRON_KEY
+from wsgi_portproxy.locate.links import ENVIRON_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

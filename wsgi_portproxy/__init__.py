@@ -5,17 +5,17 @@ from wsgi_portproxy import PortProxy
 application = PortProxy(app, authorizer=may_view, mount="/{username}/{project}")
 """
 
-from .adapters import DEFAULT_PAGE_ADAPTERS
-from .askapp import AskApp
-from .authorize import Authorizer
 from .errors import PortProxyError
-from .links import url_for_port
-from .locate import Target
+from .locate.links import url_for_port
+from .locate.target import Target
 from .metrics import OnRequest, RequestMetrics
 from .middleware import PortProxy
-from .pages import PageAdapter
-from .ports import AllowedPorts
-from .rewrite import View
+from .policy.ask_app import AskApp
+from .policy.authorize import Authorizer
+from .policy.ports import AllowedPorts
+from .respond.documents import PageAdapter
+from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
+from .rewrite.urls import View
 from .settings import Identity, StripMount
 from .stats import Stats
 

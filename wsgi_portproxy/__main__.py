@@ -14,8 +14,8 @@ from typing import Any
 from werkzeug.serving import run_simple
 
 from . import AskApp, PortProxy, __version__
-from .hosts import LOOPBACK
-from .ports import DEFAULT_PORTS
+from .policy.hosts import LOOPBACK
+from .policy.ports import DEFAULT_PORTS
 
 
 def main(arguments: list[str] | None = None) -> None:

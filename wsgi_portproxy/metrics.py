@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from .locate import Form
+from .locate.target import Form
 
 log = logging.getLogger("wsgi_portproxy")
 

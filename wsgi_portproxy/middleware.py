@@ -12,34 +12,16 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .account import Account, Accounts
-from .adapters import DEFAULT_PAGE_ADAPTERS
-from .address import Address, address_of
-from .answer import UpstreamResponse
-from .askapp import AskApp
-from .authorize import Authorizer, authorize
-from .captured import CapturedResponse, CountedInput
-from .cookies import DEFAULT_WITHHELD, CookiePolicy
-from .error_page import error_response
 from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
-from .exchange import UpstreamRequest
-from .fields import RequestFields, ResponseFields, fields_of
-from .hosts import Hosts
-from .links import Links
-from .locate import Locator, Target, is_websocket
-from .metrics import OnRequest, loggable
-from .mount import Mount
-from .origin import check_same_origin, own_origin
-from .pages import PageAdapter, Pages, asking_for_plain_text
-from .ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, check_no_loop
-from .rawtarget import quoted_script
-from .redirects import check_no_way_to_https, follow_redirects
-from .respond import moved, respond
-from .rewrite import View
-from .servers import VisitorSocket, client_socket
-from .settings import Identity, PerPort, StripMount
-from .stats import Stats, stats_of
-from .strays import (
+from .inflight import Account, Accounts
+from .locate.address import Address, address_of
+from .locate.browser import is_websocket
+from .locate.links import Links
+from .locate.locator import Locator
+from .locate.mount import Mount
+from .locate.origin import own_origin
+from .locate.request_target import quoted_script
+from .locate.strays import (
     Strays,
     as_question,
     asks_app_first,
@@ -48,9 +30,32 @@ from .strays import (
     is_start_page,
     keep_from_straying,
 )
-from .tunnel.tunnels import Tunnels
-from .upload import upload_of
-from .upstream import Upstream
+from .locate.target import Target
+from .metrics import OnRequest, loggable
+from .policy.ask_app import AskApp
+from .policy.authorize import Authorizer, authorize
+from .policy.hosts import Hosts
+from .policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy
+from .policy.same_origin import check_same_origin
+from .respond.body import moved, respond
+from .respond.documents import PageAdapter, Pages, asking_for_plain_text
+from .respond.error_page import error_response
+from .respond.headers import ResponseFields
+from .rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
+from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
+from .rewrite.urls import View
+from .rewrite.via import check_no_loop
+from .servers import VisitorSocket, client_socket
+from .settings import Identity, PerPort, StripMount
+from .stats import Stats, stats_of
+from .subrequest import CapturedResponse, CountedInput
+from .tunnel.websocket import Tunnels
+from .upstream.client import Upstream
+from .upstream.connection import UpstreamRequest
+from .upstream.redirects import check_no_way_to_https, follow_redirects
+from .upstream.request import RequestFields, fields_of
+from .upstream.request_body import upload_of
+from .upstream.response import UpstreamResponse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from .errors import SettingFailed
-from .locate import Target
+from .locate.target import Target
 
 T = TypeVar("T")
 

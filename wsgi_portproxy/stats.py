@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import descriptors
-from .caps import Caps
-from .idle import idle
-from .tunnel.process import carried
+from .policy.concurrency import Caps
+from .tunnel.shared import carried
+from .upstream import descriptors
+from .upstream.pool import idle
 
 
 @dataclass(frozen=True, slots=True)

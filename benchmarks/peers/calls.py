@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib3 import HTTPConnectionPool
 
 from wsgi_portproxy import AskApp, PortProxy
-from wsgi_portproxy.authorize import Authorizer
+from wsgi_portproxy.policy.authorize import Authorizer
 
 from .heads import CURL, MOUNT, SMALL, SMALL_PATH, chromium, environ
 from .rawsocket import RawSocket

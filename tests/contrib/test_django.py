@@ -18,7 +18,7 @@ from tests.support.client import without_copies
 from tests.support.received import Received, recording
 from tests.support.servers import ROOT
 from wsgi_portproxy import PortProxy, Target, url_for_port
-from wsgi_portproxy.contrib.django import authorizer  # before django.setup(), as in a wsgi.py
+from wsgi_portproxy.contrib.django import authorizer
 
 set_up()
 

@@ -22,8 +22,10 @@ from tests.support.received import recording
 from tests.support.urls import path_form
 from tests.support.waiting import until
 from tests.unit.given import environ
-from wsgi_portproxy import PortProxy, nowait, upstream
-from wsgi_portproxy.exchange import UpstreamConnection
+from wsgi_portproxy import PortProxy
+from wsgi_portproxy.upstream import client as upstream
+from wsgi_portproxy.upstream import recv as nowait
+from wsgi_portproxy.upstream.connection import UpstreamConnection
 
 BODY = b"hello, world " * 20000  # in several reads
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY

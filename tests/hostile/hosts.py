@@ -16,7 +16,8 @@ from tests.support import patientapp
 from tests.support.hostapp import HOSTS, MOUNT, app, may_view
 from tests.support.marks import mark_of
 from tests.support.notes import note
-from wsgi_portproxy import AskApp, PortProxy, Target, caps
+from wsgi_portproxy import AskApp, PortProxy, Target
+from wsgi_portproxy.policy import concurrency as caps
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -22,7 +22,8 @@ from tests.support.servers import Server, gunicorn
 from tests.support.service import Exchange, Service, answers
 from tests.support.urls import query_form
 from tests.support.waiting import PATIENCE, peer_left, until
-from wsgi_portproxy import PortProxy, idle
+from wsgi_portproxy import PortProxy
+from wsgi_portproxy.upstream import pool as idle
 
 from .common import get
 

@@ -20,8 +20,9 @@ from tests.support.service import Exchange, Service, answers
 from tests.support.streams import leaving, stream_target
 from tests.support.urls import MOUNT, path_form
 from tests.support.waiting import PATIENCE, Steps, until
-from wsgi_portproxy import PortProxy, pages
-from wsgi_portproxy.pages import MAX_DOCUMENT
+from wsgi_portproxy import PortProxy
+from wsgi_portproxy.respond import documents as pages
+from wsgi_portproxy.respond.documents import MAX_DOCUMENT
 
 from .common import Encode, read_until
 

@@ -17,7 +17,7 @@ from tests.support.servers import Server
 from tests.support.service import Exchange, answers
 from tests.support.urls import Form, both_forms, query_form
 from tests.support.waiting import Steps
-from wsgi_portproxy.framing import MAX_INTERIM
+from wsgi_portproxy.upstream.framing import MAX_INTERIM
 
 STATUSES = [200, 206, 299, 300, 301, 308, 399, 400, 401, 404, 426, 499, 500, 502, 503, 599]
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, unquote_plus
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from wsgi_portproxy.framing import Decoder
+from wsgi_portproxy.upstream.framing import Decoder
 
 # RFC 9112 section 3.2.1: what may stand in a request target, but for `#`.
 VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "#")

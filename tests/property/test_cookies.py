@@ -14,8 +14,8 @@ from webob.cookies import RequestCookies
 from werkzeug.http import parse_cookie
 
 from tests.unit.given import COOKIES, a_target, a_view
-from wsgi_portproxy.cookies import DEFAULT_WITHHELD
-from wsgi_portproxy.copies import copied, set_copies
+from wsgi_portproxy.rewrite.cookie_copies import copied, set_copies
+from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD
 
 from . import made
 

@@ -15,11 +15,11 @@ from tests.support.chunks import chunk
 from tests.support.received import OK
 from tests.support.service import Exchange, Service
 from tests.support.waiting import PATIENCE
-from wsgi_portproxy.exchange import UpstreamRequest
-from wsgi_portproxy.fields import fields_of
 from wsgi_portproxy.servers import BodyReader
-from wsgi_portproxy.upload import Upload
-from wsgi_portproxy.upstream import Upstream
+from wsgi_portproxy.upstream.client import Upstream
+from wsgi_portproxy.upstream.connection import UpstreamRequest
+from wsgi_portproxy.upstream.request import fields_of
+from wsgi_portproxy.upstream.request_body import Upload
 
 sizes = st.one_of(st.integers(1, 40_000), st.sampled_from([16384, 65536, 400_000]))
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wsgi_portproxy.framing import (
+from wsgi_portproxy.upstream.framing import (
     STEPS,
     ChunkedDecoder,
     Decoder,

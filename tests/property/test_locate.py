@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from tests.unit.given import environ
 from wsgi_portproxy.errors import InvalidPort, NotFound, PortProxyError
-from wsgi_portproxy.hostform import HostForm
-from wsgi_portproxy.locate import Locator, Target, cut_port, parse_port, with_port
-from wsgi_portproxy.mount import Mount
-from wsgi_portproxy.rawtarget import raw_target
+from wsgi_portproxy.locate.host_template import HostForm
+from wsgi_portproxy.locate.locator import Locator
+from wsgi_portproxy.locate.mount import Mount
+from wsgi_portproxy.locate.request_target import raw_target
+from wsgi_portproxy.locate.target import Target, cut_port, parse_port, with_port
 
 from . import made
 

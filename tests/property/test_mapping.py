@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.given import a_query_view, a_view
-from wsgi_portproxy.adapters import DEFAULT_PAGE_ADAPTERS
-from wsgi_portproxy.address import address_of
-from wsgi_portproxy.locate import cut_port
-from wsgi_portproxy.pages import PageAdapter
-from wsgi_portproxy.rewrite import View
-from wsgi_portproxy.urlfields import link_to_visitor, refresh_to_visitor
+from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.locate.target import cut_port
+from wsgi_portproxy.respond.documents import PageAdapter
+from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
+from wsgi_portproxy.rewrite.url_fields import link_to_visitor, refresh_to_visitor
+from wsgi_portproxy.rewrite.urls import View
 
 from . import made
 

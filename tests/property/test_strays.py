@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tests.unit.given import environ
 from wsgi_portproxy.errors import PortProxyError
-from wsgi_portproxy.locate import Locator, Target
-from wsgi_portproxy.mount import Mount
-from wsgi_portproxy.strays import Strays
+from wsgi_portproxy.locate.locator import Locator
+from wsgi_portproxy.locate.mount import Mount
+from wsgi_portproxy.locate.strays import Strays
+from wsgi_portproxy.locate.target import Target
 
 from . import made
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from webob import Request
 
 from wsgi_portproxy import AskApp, PortProxy, Target
-from wsgi_portproxy.hosts import LOOPBACK
+from wsgi_portproxy.policy.hosts import LOOPBACK
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from wsgi_portproxy import PortProxy, RequestMetrics, caps
+from wsgi_portproxy import PortProxy, RequestMetrics
+from wsgi_portproxy.policy import concurrency as caps
 
 from . import run_server
 from .hostapp import HOSTS, MOUNT, app, may_view

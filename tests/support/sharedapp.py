@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from wsgi_portproxy import PortProxy, idle
+from wsgi_portproxy import PortProxy
+from wsgi_portproxy.upstream import pool as idle
 
 from .hostapp import HOSTS, MOUNT, NO_CAP, app, may_view
 

@@ -19,7 +19,7 @@ from werkzeug.serving import run_simple
 
 from wsgi_portproxy import PortProxy
 from wsgi_portproxy.tunnel import relay as relay_module
-from wsgi_portproxy.tunnel.process import relay
+from wsgi_portproxy.tunnel.shared import relay
 
 from .chosen import choosing
 from .hostapp import HOSTS, MOUNT, app, may_view

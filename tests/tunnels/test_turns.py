@@ -16,12 +16,12 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.websocket import BINARY, frame
-from wsgi_portproxy.framing import STEPS, ChunkedDecoder, CloseDecoder
 from wsgi_portproxy.tunnel import relay as relay_module
-from wsgi_portproxy.tunnel.joined import NewTunnel
-from wsgi_portproxy.tunnel.native import native as native_really
+from wsgi_portproxy.tunnel.records import NewTunnel
+from wsgi_portproxy.tunnel.reframe import Transcoder
 from wsgi_portproxy.tunnel.relay import Relay
-from wsgi_portproxy.tunnel.transcode import Transcoder
+from wsgi_portproxy.tunnel.unpatched import native as native_really
+from wsgi_portproxy.upstream.framing import STEPS, ChunkedDecoder, CloseDecoder
 
 Ends = tuple[socket.socket, socket.socket]
 SIZE = 1 << 18  # bytes: as much as the relay reads at once

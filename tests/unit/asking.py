@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from wsgi_portproxy.askapp import AskApp
-from wsgi_portproxy.authorize import authorize
-from wsgi_portproxy.captured import CapturedResponse
-from wsgi_portproxy.locate import Target
+from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.policy.ask_app import AskApp
+from wsgi_portproxy.policy.authorize import authorize
+from wsgi_portproxy.subrequest import CapturedResponse
 
 from .given import COOKIES, a_target, environ, words
 

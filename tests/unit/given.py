@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from wsgi_portproxy.address import Address, address_of
-from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
-from wsgi_portproxy.locate import Form, Target
-from wsgi_portproxy.rewrite import View
+from wsgi_portproxy.locate.address import Address, address_of
+from wsgi_portproxy.locate.target import Form, Target
+from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.rewrite.urls import View
 
 COOKIES = CookiePolicy(DEFAULT_WITHHELD)
 

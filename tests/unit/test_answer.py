@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 import urllib3
 
-from wsgi_portproxy.answer import UpstreamResponse
-from wsgi_portproxy.exchange import UpstreamRequest
-from wsgi_portproxy.fields import fields_of
-from wsgi_portproxy.framing import STEPS, body_decoder, parse_head
+from wsgi_portproxy.upstream.connection import UpstreamRequest
+from wsgi_portproxy.upstream.framing import STEPS, body_decoder, parse_head
+from wsgi_portproxy.upstream.request import fields_of
+from wsgi_portproxy.upstream.response import UpstreamResponse
 
 WIRE = b"HTTP/1.1 200 OK\r\nA: 1\r\na: 2\r\nContent-Length: 2\r\n\r\n"
 REQUEST = UpstreamRequest(16006, "GET", "/x", fields_of([]))

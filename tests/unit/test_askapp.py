@@ -10,10 +10,10 @@ import pytest
 from webob import Request
 
 from wsgi_portproxy import PortProxy, url_for_port
-from wsgi_portproxy.askapp import AskApp
-from wsgi_portproxy.authorize import authorize
 from wsgi_portproxy.errors import AuthorizerFailed, Refused
-from wsgi_portproxy.locate import Target
+from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.policy.ask_app import AskApp
+from wsgi_portproxy.policy.authorize import authorize
 
 from .asking import MOUNT, OF_THE_REQUEST, App, bound, judge
 from .given import COOKIES, a_target, environ, table, words

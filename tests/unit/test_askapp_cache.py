@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.authorize import authorize
-from wsgi_portproxy.locate import Target
+from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.policy.authorize import authorize
 
 from .asking import OF_THE_REQUEST, App, bound, judge
 from .given import COOKIES, a_target, environ, table

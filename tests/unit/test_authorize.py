@@ -13,10 +13,10 @@ from webob import Request, Response
 from webob.exc import HTTPForbidden
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from wsgi_portproxy.authorize import authorize
-from wsgi_portproxy.captured import CapturedResponse
 from wsgi_portproxy.errors import AuthorizerFailed, AuthorizerMisused, Refused
-from wsgi_portproxy.locate import Target
+from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.policy.authorize import authorize
+from wsgi_portproxy.subrequest import CapturedResponse
 
 from .given import COOKIES, a_target, environ, table
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from webob import Response
 
-from wsgi_portproxy.authorize import NO_SESSION, SIGN_IN_AGAIN, authorize
-from wsgi_portproxy.captured import CapturedResponse
-from wsgi_portproxy.cookies import CookiePolicy
 from wsgi_portproxy.errors import Refused
+from wsgi_portproxy.policy.authorize import NO_SESSION, SIGN_IN_AGAIN, authorize
+from wsgi_portproxy.rewrite.cookies import CookiePolicy
+from wsgi_portproxy.subrequest import CapturedResponse
 
 from .given import COOKIES, a_target, environ, table
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.waiting import until
-from wsgi_portproxy import caps as module
-from wsgi_portproxy.caps import LONGEST_WAIT, PATIENCE, STANDSTILL, Caps
 from wsgi_portproxy.errors import TooManyRequests
+from wsgi_portproxy.policy import concurrency as module
+from wsgi_portproxy.policy.concurrency import LONGEST_WAIT, PATIENCE, STANDSTILL, Caps
 from wsgi_portproxy.servers import server_threads
 
 PORT = 15000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wsgi_portproxy.captured import CapturedResponse, NotAnApplication
+from wsgi_portproxy.subrequest import CapturedResponse, NotAnApplication
 
 from .given import environ
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy import cookie_limits as module
-from wsgi_portproxy.cookie_limits import CookieLimits
-from wsgi_portproxy.set_cookie import SetCookie
+from wsgi_portproxy.rewrite import cookie_limits as module
+from wsgi_portproxy.rewrite.cookie_limits import CookieLimits
+from wsgi_portproxy.rewrite.set_cookie import SetCookie
 
 from .given import table
 

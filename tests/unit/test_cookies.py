@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.cookies import (
+from wsgi_portproxy.locate.target import Form
+from wsgi_portproxy.rewrite.cookies import (
     DEFAULT_WITHHELD,
     MAX_COOKIE_BYTES,
     CookiePolicy,
     is_plain,
     without_own,
 )
-from wsgi_portproxy.locate import Form
 
 from .given import a_target, costs_little, table
 

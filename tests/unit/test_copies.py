@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.address import address_of
-from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy, without_own
-from wsgi_portproxy.copies import copied, set_copies
-from wsgi_portproxy.locate import Form
+from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.locate.target import Form
+from wsgi_portproxy.rewrite.cookie_copies import copied, set_copies
+from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy, without_own
 
 from .given import a_view, table, words
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wsgi_portproxy.address import address_of
-from wsgi_portproxy.csp import csp_to_visitor
-from wsgi_portproxy.rewrite import View
+from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.rewrite.csp import csp_to_visitor
+from wsgi_portproxy.rewrite.urls import View
 
 from .given import a_target, a_view, costs_little
 

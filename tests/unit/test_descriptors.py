@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wsgi_portproxy import descriptors
+from wsgi_portproxy.upstream import descriptors
 
 
 @pytest.mark.parametrize(

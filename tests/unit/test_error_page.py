@@ -11,7 +11,6 @@ from wsgiref.validate import validator
 import pytest
 from webob import Request, Response
 
-from wsgi_portproxy.error_page import MARKER, error_response
 from wsgi_portproxy.errors import (
     AuthorizerFailed,
     BadResponse,
@@ -24,6 +23,7 @@ from wsgi_portproxy.errors import (
     ServiceTimeout,
     ServiceUnreachable,
 )
+from wsgi_portproxy.respond.error_page import MARKER, error_response
 
 from .given import environ
 

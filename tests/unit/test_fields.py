@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.address import address_of
 from wsgi_portproxy.errors import BadRequest
-from wsgi_portproxy.fields import Fields, RequestFields, ResponseFields, fields_of
-from wsgi_portproxy.locate import Target
+from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.respond.headers import ResponseFields
+from wsgi_portproxy.upstream.request import Fields, RequestFields, fields_of
 
 from .given import COOKIES, a_target, a_view, environ, table, told_at
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from wsgi_portproxy.framing import (
+from wsgi_portproxy.upstream.framing import (
     MAX_CHUNK_LINE,
     MAX_TRAILERS,
     STEPS,

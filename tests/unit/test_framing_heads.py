@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from wsgi_portproxy.framing import (
+from wsgi_portproxy.upstream.framing import (
     MAX_FIELDS,
     MAX_HEAD,
     Head,

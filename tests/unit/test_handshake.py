@@ -7,7 +7,7 @@ from urllib3 import HTTPHeaderDict
 
 from tests.support.websocket import KEY
 from wsgi_portproxy.errors import BadRequest, BadResponse, ForeignOrigin, UpgradeRequired
-from wsgi_portproxy.locate import Target
+from wsgi_portproxy.locate.target import Target
 from wsgi_portproxy.tunnel.handshake import accept_value, check_request, check_response
 
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # for KEY, by RFC 6455 section 1.3

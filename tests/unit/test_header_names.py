@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.headers import HeaderNames, request_headers, response_headers
+from wsgi_portproxy.rewrite.header_tables import HeaderNames
+from wsgi_portproxy.rewrite.request_headers import request_headers
+from wsgi_portproxy.rewrite.response_headers import response_headers
 
 from .given import COOKIES, a_view, environ
 

@@ -10,17 +10,13 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.address import address_of
-from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
-from wsgi_portproxy.fields import RequestFields
-from wsgi_portproxy.headers import (
-    HOP_BY_HOP,
-    NOT_TO_SERVICE,
-    NOT_TO_SERVICE_PREFIXES,
-    request_headers,
-)
-from wsgi_portproxy.ports import via
-from wsgi_portproxy.rewrite import View
+from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.rewrite.header_tables import HOP_BY_HOP, NOT_TO_SERVICE, NOT_TO_SERVICE_PREFIXES
+from wsgi_portproxy.rewrite.request_headers import request_headers
+from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.via import via
+from wsgi_portproxy.upstream.request import RequestFields
 
 from .given import a_query_view, a_view, environ, table, words
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import pytest
 
-from wsgi_portproxy.address import address_of
-from wsgi_portproxy.cookie_limits import MAX_SET_COOKIES
-from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy
-from wsgi_portproxy.fields import ResponseFields
-from wsgi_portproxy.headers import (
+from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.respond.headers import ResponseFields
+from wsgi_portproxy.rewrite.cookie_limits import MAX_SET_COOKIES
+from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.rewrite.header_tables import (
     HOP_BY_HOP,
     NOT_TO_VISITOR,
     NOT_TO_VISITOR_PREFIXES,
     HeaderNames,
-    early_hints,
-    private,
-    response_headers,
 )
-from wsgi_portproxy.rewrite import View
+from wsgi_portproxy.rewrite.response_headers import early_hints, private, response_headers
+from wsgi_portproxy.rewrite.urls import View
 
 from .given import a_query_view, a_view, environ, table, words
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import NotFound
-from wsgi_portproxy.hostform import HostForm, Matched
+from wsgi_portproxy.locate.host_template import HostForm, Matched
 
 from .given import costs_little, environ, table
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import Misdirected
-from wsgi_portproxy.hosts import LOOPBACK, Hosts, host_name
+from wsgi_portproxy.policy.hosts import LOOPBACK, Hosts, host_name
 
 from .given import environ, table
 

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from wsgi_portproxy import descriptors
-from wsgi_portproxy import idle as module
-from wsgi_portproxy.exchange import UpstreamConnection
-from wsgi_portproxy.idle import MOST, OLDEST, IdleConnections
+from wsgi_portproxy.upstream import descriptors
+from wsgi_portproxy.upstream import pool as module
+from wsgi_portproxy.upstream.connection import UpstreamConnection
+from wsgi_portproxy.upstream.pool import MOST, OLDEST, IdleConnections
 
 SCARCE = 900  # descriptors from here on are left to others
 PORT = 16006

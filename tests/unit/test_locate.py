@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import BadRequest, InvalidPort, NotFound
-from wsgi_portproxy.locate import Locator, Target, cut_port, is_websocket, parse_port
-from wsgi_portproxy.mount import Mount
+from wsgi_portproxy.locate.browser import is_websocket
+from wsgi_portproxy.locate.locator import Locator
+from wsgi_portproxy.locate.mount import Mount
+from wsgi_portproxy.locate.target import Target, cut_port, parse_port
 
 from .given import costs_little, environ, table, words
 

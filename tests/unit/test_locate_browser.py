@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.locate import Locator, is_navigation, preferred_type
-from wsgi_portproxy.mount import Mount
+from wsgi_portproxy.locate.browser import is_navigation, preferred_type
+from wsgi_portproxy.locate.locator import Locator
+from wsgi_portproxy.locate.mount import Mount
 
 from .given import costs_little, environ, table
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import BadRequest, InvalidPort, NotFound
-from wsgi_portproxy.locate import Locator, Target
-from wsgi_portproxy.mount import Mount
+from wsgi_portproxy.locate.locator import Locator
+from wsgi_portproxy.locate.mount import Mount
+from wsgi_portproxy.locate.target import Target
 
 from .given import environ, words
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from wsgi_portproxy.locate import Locator, Target
-from wsgi_portproxy.mount import Mount
-from wsgi_portproxy.rawtarget import RawTarget, raw_target
+from wsgi_portproxy.locate.locator import Locator
+from wsgi_portproxy.locate.mount import Mount
+from wsgi_portproxy.locate.request_target import RawTarget, raw_target
+from wsgi_portproxy.locate.target import Target
 
 from .asking import App
 from .given import environ, table

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 from wsgi_portproxy.errors import NotFound
-from wsgi_portproxy.mount import Mount
+from wsgi_portproxy.locate.mount import Mount
 
 from .given import table, words
 

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import pytest
 
-from wsgi_portproxy import nowait
-from wsgi_portproxy.nowait import SMALL, is_silent, receive
+from wsgi_portproxy.upstream import recv as nowait
+from wsgi_portproxy.upstream.recv import SMALL, is_silent, receive
 
 from .given import table
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import ForeignOrigin, Refused
-from wsgi_portproxy.locate import Form
-from wsgi_portproxy.origin import check_same_origin, own_origin
+from wsgi_portproxy.locate.origin import own_origin
+from wsgi_portproxy.locate.target import Form
+from wsgi_portproxy.policy.same_origin import check_same_origin
 
 from .given import a_target, environ, table, words
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.adapters import (
+from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.respond.documents import MAX_DOCUMENT, Pages, asking_for_plain_text
+from wsgi_portproxy.rewrite.pages.adapters import (
     DEFAULT_PAGE_ADAPTERS,
     chainlit,
     dash,
@@ -20,10 +22,8 @@ from wsgi_portproxy.adapters import (
     jupyter,
     jupyter_classic,
 )
-from wsgi_portproxy.address import address_of
-from wsgi_portproxy.attributes import urls_in_attributes
-from wsgi_portproxy.pages import MAX_DOCUMENT, Pages, asking_for_plain_text
-from wsgi_portproxy.rewrite import View
+from wsgi_portproxy.rewrite.pages.attributes import urls_in_attributes
+from wsgi_portproxy.rewrite.urls import View
 
 from .given import a_query_view, a_target, a_view, costs_little, environ, table, words
 

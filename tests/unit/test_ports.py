@@ -17,16 +17,9 @@ from wsgi_portproxy.errors import (
     MethodNotAllowed,
     PortNotAllowed,
 )
-from wsgi_portproxy.locate import Target
-from wsgi_portproxy.ports import (
-    DEFAULT_PORTS,
-    AllowedPorts,
-    PortPolicy,
-    check_no_loop,
-    own_ports,
-    pseudonym,
-    via,
-)
+from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, own_ports
+from wsgi_portproxy.rewrite.via import check_no_loop, pseudonym, via
 from wsgi_portproxy.servers import client_socket
 
 from .given import a_target, environ, table

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from wsgi_portproxy.account import Account
-from wsgi_portproxy.answer import UpstreamResponse
-from wsgi_portproxy.respond import StreamedBody
-from wsgi_portproxy.tunnel.streams import Departure
+from wsgi_portproxy.inflight import Account
+from wsgi_portproxy.respond.body import StreamedBody
+from wsgi_portproxy.tunnel.detach import Departure
+from wsgi_portproxy.upstream.response import UpstreamResponse
 
 KIB = 1024
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.exchange import UpstreamRequest
-from wsgi_portproxy.fields import fields_of
-from wsgi_portproxy.framing import body_decoder, parse_head
-from wsgi_portproxy.reuse import may_be_shared, may_share
+from wsgi_portproxy.upstream.connection import UpstreamRequest
+from wsgi_portproxy.upstream.framing import body_decoder, parse_head
+from wsgi_portproxy.upstream.request import fields_of
+from wsgi_portproxy.upstream.reuse import may_be_shared, may_share
 
 from .given import table
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from wsgi_portproxy.address import address_of
-from wsgi_portproxy.rewrite import View
-from wsgi_portproxy.urlfields import link_to_visitor, refresh_to_visitor
+from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.rewrite.url_fields import link_to_visitor, refresh_to_visitor
+from wsgi_portproxy.rewrite.urls import View
 
 from .given import a_query_view, a_view, costs_little, table, words
 

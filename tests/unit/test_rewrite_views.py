@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from wsgi_portproxy.address import address_of
-from wsgi_portproxy.csp import csp_to_visitor
-from wsgi_portproxy.rewrite import View
-from wsgi_portproxy.urlfields import referrer_policy_to_visitor
+from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.rewrite.csp import csp_to_visitor
+from wsgi_portproxy.rewrite.url_fields import referrer_policy_to_visitor
+from wsgi_portproxy.rewrite.urls import View
 
 from .given import a_query_view, a_target, a_view, costs_little, told_at
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsgi_portproxy.set_cookie import SetCookie, parse_set_cookie
+from wsgi_portproxy.rewrite.set_cookie import SetCookie, parse_set_cookie
 
 P = "/alice/vision/proxy/16006"
 

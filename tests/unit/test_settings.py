@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import SettingFailed
-from wsgi_portproxy.locate import Target
+from wsgi_portproxy.locate.target import Target
 from wsgi_portproxy.settings import PerPort
 
 from .given import a_target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsgi_portproxy.slots import SLOTS, slot_for
+from wsgi_portproxy.locate.slots import SLOTS, slot_for
 
 FULL = {slot: (15000 + slot, 100 + slot) for slot in range(SLOTS)}
 

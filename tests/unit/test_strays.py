@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import NotFound
-from wsgi_portproxy.locate import Locator, Target
-from wsgi_portproxy.mount import Mount
-from wsgi_portproxy.strays import Strays, asks_app_first
+from wsgi_portproxy.locate.locator import Locator
+from wsgi_portproxy.locate.mount import Mount
+from wsgi_portproxy.locate.strays import Strays, asks_app_first
+from wsgi_portproxy.locate.target import Target
 
 from .given import costs_little, environ, table, words
 

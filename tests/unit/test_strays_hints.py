@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.captured import CapturedResponse
-from wsgi_portproxy.cookies import DEFAULT_WITHHELD, CookiePolicy, without_own
 from wsgi_portproxy.errors import NotFound
-from wsgi_portproxy.locate import Locator, Target
-from wsgi_portproxy.mount import Mount
-from wsgi_portproxy.strays import Strays, keep_from_straying
+from wsgi_portproxy.locate.locator import Locator
+from wsgi_portproxy.locate.mount import Mount
+from wsgi_portproxy.locate.strays import Strays, keep_from_straying
+from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy, without_own
+from wsgi_portproxy.subrequest import CapturedResponse
 
 from .given import a_target, costs_little, environ, table, words
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsgi_portproxy.tags import start_tags
+from wsgi_portproxy.rewrite.pages.tags import start_tags
 
 from .given import costs_little, table
 

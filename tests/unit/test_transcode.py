@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from wsgi_portproxy.framing import (
+from wsgi_portproxy.tunnel.reframe import Transcoder
+from wsgi_portproxy.upstream.framing import (
     STEPS,
     ChunkedDecoder,
     CloseDecoder,
@@ -15,7 +16,6 @@ from wsgi_portproxy.framing import (
     Malformed,
     Truncated,
 )
-from wsgi_portproxy.tunnel.transcode import Transcoder
 
 from .given import table
 

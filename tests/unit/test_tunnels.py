@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.tunnel.tunnels import Tunnels
+from wsgi_portproxy.tunnel.websocket import Tunnels
 
 
 def limits(**settings: Any) -> tuple[int, int]:

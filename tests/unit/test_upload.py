@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import BadRequest, ClientGone, LengthRequired, NotImplementedHere
-from wsgi_portproxy.upload import FIRST_BLOCK, LAST_BLOCK, Upload, upload_of
+from wsgi_portproxy.upstream.request_body import FIRST_BLOCK, LAST_BLOCK, Upload, upload_of
 
 from .given import environ, table, words
 

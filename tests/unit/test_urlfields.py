@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from wsgi_portproxy.address import Address, address_of
 from wsgi_portproxy.errors import BadRequest
-from wsgi_portproxy.rewrite import View
-from wsgi_portproxy.urlfields import URLS_TO_SERVICE, URLS_TO_VISITOR
+from wsgi_portproxy.locate.address import Address, address_of
+from wsgi_portproxy.rewrite.url_fields import URLS_TO_SERVICE, URLS_TO_VISITOR
+from wsgi_portproxy.rewrite.urls import View
 
 from .given import a_query_view, a_target, a_view, costs_little
 

@@ -25,7 +25,7 @@ from django.urls import set_script_prefix
 from django.utils.module_loading import import_string
 from webob import Request
 
-from ..locate import Target
+from ..locate.target import Target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -17,7 +17,7 @@ from flask import Flask
 from webob import Request
 from werkzeug.exceptions import HTTPException
 
-from ..locate import Target
+from ..locate.target import Target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib3 import HTTPHeaderDict
 
 from ..errors import BadRequest, BadResponse, ForeignOrigin, UpgradeRequired
-from ..locate import Target
+from ..locate.target import Target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .native import native
+from .unpatched import native
 
 
 class Places:

@@ -26,14 +26,14 @@ import time
 from collections import deque
 from typing import Any
 
-from ..framing import Malformed, Truncated
+from ..upstream.framing import Malformed, Truncated
 from .frames import CLOSE_GOING_AWAY, FrameTracker
-from .joined import End, NewTunnel, Tunnel
-from .native import native
+from .hub import tell_waiting
 from .places import Places
-from .telling import tell_waiting
-from .transcode import Transcoder
+from .records import End, NewTunnel, Tunnel
+from .reframe import Transcoder
 from .turns import Turns
+from .unpatched import native
 
 MAX_PENDING = 262144  # bytes kept in each direction for a reader slower than the sender
 # Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455

@@ -1,0 +1,123 @@
+"""What a request for a port is charged with while it goes on, from its arrival to its end.
+
+Owns that its place under the cap is given back once, and its end told once, whichever way it ends:
+in its own thread, or in the relay's, where a stream or a WebSocket goes on without it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from .errors import PortProxyError
+from .metrics import Ending, OnRequest, RequestMetrics, log_end, shown_method, tell
+from .policy.concurrency import Caps
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from .locate.target import Target
+    from .upstream.request_body import Upload
+
+
+class Accounts:
+    """Those of one `PortProxy`. Settings as there."""
+
+    def __init__(self, *, max_requests_per_port: int | None, on_request: OnRequest | None) -> None:
+        if on_request is not None and not callable(on_request):
+            raise TypeError("on_request must be a callable: on_request(metrics)")
+        self.caps = Caps(max_requests_per_port)
+        self.on_request = on_request
+
+
+class Account:
+    """That of one request. Used by one thread at a time.
+
+    As a context manager: whoever gives out an answer is to end it. If the block raises instead, it
+    has ended, and a `PortProxyError` knows the port.
+    """
+
+    # What most requests never change.
+    _holds_thread = False
+    _left = False
+    _ended = False
+    _received = 0
+    upload: Upload | None = None  # counts what was read of the visitor's body
+
+    def __init__(self, accounts: Accounts, target: Target, environ: WSGIEnvironment) -> None:
+        self._accounts = accounts
+        self._target = target
+        self._method = shown_method(environ["REQUEST_METHOD"])
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Account:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, PortProxyError):
+            self.refuse(error)
+        elif error is not None:  # of the server's input, when the visitor's body is malformed
+            self.end(500, "cut")
+
+    @property
+    def port(self) -> int:
+        return self._target.port
+
+    def hold_thread(self, environ: WSGIEnvironment) -> None:
+        """Take a place under the cap of the port. Raises `TooManyRequests`."""
+        self._accounts.caps.enter(self._target.port, environ)
+        self._holds_thread = True
+
+    def leave_thread(self) -> None:
+        """The request goes on without a thread of the server: its place is free for another."""
+        self._left = True
+        self._give_back()
+        if self.upload is not None:  # with which the server's objects would be kept
+            self._received, self.upload = self.upload.taken, None
+
+    def _give_back(self) -> None:
+        if self._holds_thread:
+            self._holds_thread = False
+            self._accounts.caps.leave(self._target.port)
+
+    def end(self, status: int, ended: Ending, *, received: int = 0, sent: int = 0) -> None:
+        """The request is over. Further calls do nothing.
+
+        received, sent: bytes from and to the visitor, the body of the request not counted.
+        """
+        if self._ended:
+            return
+        metrics = self._close(status, ended, received, sent)
+        log_end(metrics, left=self._left)
+        self._tell(metrics)
+
+    def refuse(self, error: PortProxyError) -> None:
+        """The request is over with an error page of ours, whose line in the log has the reason."""
+        error.port = self._target.port
+        if not self._ended:
+            metrics = self._close(error.status, "refused", 0, 0)
+            error.fields = asdict(metrics)
+            self._tell(metrics)
+
+    def _close(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics:
+        self._ended = True
+        self._give_back()
+        target = self._target
+        received += self._received + (self.upload.taken if self.upload is not None else 0)
+        seconds = time.monotonic() - self._started
+        return RequestMetrics(
+            target.port,
+            target.form,
+            self._method,
+            target.websocket,
+            status,
+            seconds,
+            bytes_received=received,
+            bytes_sent=sent,
+            ended=ended,
+        )
+
+    def _tell(self, metrics: RequestMetrics) -> None:
+        if self._accounts.on_request is not None:
+            tell(self._accounts.on_request, metrics)

@@ -1,0 +1,85 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from webob.acceptparse import create_accept_header
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+_LONGEST_ACCEPT = 8192  # characters; browsers send some 150
+
+
+# What we can answer with ourselves. The first is for those who say nothing, such as curl.
+_OFFERED = ("text/plain", "application/json", "text/html")
+
+
+def is_websocket(environ: WSGIEnvironment) -> bool:
+    """Whether the request asks for a WebSocket (RFC 6455 section 4.2.1, items 3 and 4)."""
+    upgrade = environ.get("HTTP_UPGRADE")
+    if upgrade is None:
+        return False
+    options = environ.get("HTTP_CONNECTION", "").lower().split(",")
+    return (
+        "websocket" in [token.strip() for token in upgrade.lower().split(",")]
+        and "upgrade" in [token.strip() for token in options]
+        and environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
+    )
+
+
+def is_navigation(environ: WSGIEnvironment) -> bool:
+    """Whether a browser is about to show the answer as a page (Fetch standard, Sec-Fetch-Mode).
+
+    Browsers send Sec-Fetch-* on https and to localhost only; on plain http to another host a GET or
+    HEAD of a browser that prefers HTML is taken for one.
+    """
+    if "HTTP_SEC_FETCH_MODE" not in environ and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        return False
+    return _wants_page(environ)
+
+
+def shows_page(environ: WSGIEnvironment) -> bool:
+    """Whether a browser will show the answer as a page: a navigation, or a form that was posted,
+    which may come again with what is wrong in it."""
+    return environ["REQUEST_METHOD"] in ("GET", "POST") and _wants_page(environ)
+
+
+def _wants_page(environ: WSGIEnvironment) -> bool:
+    mode = environ.get("HTTP_SEC_FETCH_MODE")
+    if mode is not None:
+        return bool(mode == "navigate")
+    accept = environ.get("HTTP_ACCEPT", "")
+    return is_browser(environ) and preferred_type(accept) == "text/html"
+
+
+def is_browser(environ: WSGIEnvironment) -> bool:
+    """Whether a browser asks, by the word that all of them begin their User-Agent with."""
+    agent: str = environ.get("HTTP_USER_AGENT", "")
+    return agent.startswith("Mozilla/")
+
+
+def preferred_type(accept: str) -> str:
+    """The media type of `_OFFERED` that an Accept header asks for (RFC 9110 section 12.5.1).
+
+    Of two that it values alike, the one that it names: `*/*` beside a name is there for the rest.
+    Of a long one the beginning counts: anybody may send it, and reading one of 800 KB takes 0.6 s.
+    """
+    return _preferred_type(accept[:_LONGEST_ACCEPT])
+
+
+@lru_cache(maxsize=64)
+def _preferred_type(accept: str) -> str:
+    quality = dict(create_accept_header(accept or None).acceptable_offers(_OFFERED))
+    named = accept.lower()
+    if not quality and "+json" in named:  # application/problem+json and its like
+        return "application/json"
+
+    def rank(offer: str) -> tuple[float, bool, int]:
+        position = named.find(offer)
+        return quality.get(offer, 0.0), position >= 0, -position
+
+    return max(_OFFERED, key=rank)

@@ -1,0 +1,131 @@
+"""The host form: a host name for each port, such as `16006.ports.example.com`.
+
+Owns the template, in both directions: whose name a Host is, and which name a port has. A name below
+the template's fixed part never is the wrapped app's, well-formed or not: pages of a service live
+there, and must not share an origin with the app.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import NotFound
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_TEMPLATE = re.compile(
+    r"(?P<name>[a-z0-9\-.]*(?:\{[A-Za-z_][A-Za-z0-9_]*\}[a-z0-9\-.]*)+)(?P<port>:[0-9]{1,5})?"
+)
+_PARAMETER = re.compile(r"\{(\w+)\}", re.ASCII)
+# What a label may hold (RFC 1035 section 2.3.1, and `_`, which browsers allow). Lower case: host
+# names have no case, and browsers send them so.
+_VALUE = r"([a-z0-9_](?:[a-z0-9_-]*{}[a-z0-9_])?{})"
+_FITTING = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
+_MAX_LABEL = 63  # octets; RFC 1035 section 2.3.4
+_MAX_NAME = 253  # likewise, without the final dot; it keeps the patterns below quick too
+_PORT_OF_AUTHORITY = re.compile(r":[0-9]*$")
+
+
+class Matched(NamedTuple):
+    """A host name taken apart: the port as written, and the mount's parameters it carries."""
+
+    port: str
+    params: Mapping[str, str]
+
+
+class HostForm:
+    """A compiled template: `{port}`, and parameters of the mount, in a host name.
+
+    A port in the template, `{port}.localhost:8000`, is that of links; requests are known by the
+    name alone. Raises `ValueError` for a template that could never work.
+    """
+
+    def __init__(self, template: str, mount_names: frozenset[str]) -> None:
+        match = _TEMPLATE.fullmatch(template)
+        if match is None:
+            raise ValueError(f"host must be a host name with {{port}} in it: {template!r}")
+        self._name, self._port = match["name"], match["port"]
+        names = _PARAMETER.findall(self._name)
+        if names.count("port") != 1 or len(set(names)) != len(names):
+            raise ValueError(
+                f"host names {{port}} or a parameter twice, or no {{port}}: {template!r}"
+            )
+        self.names = frozenset(names) - {"port"}
+        if not self.names <= mount_names:
+            raise ValueError(f"host names a parameter that the mount does not have: {template!r}")
+        variable, fixed = self._name.rpartition("}")[::2]
+        dot, suffix = fixed.partition(".")[1:]
+        if not (dot and suffix.strip(".")) or "}{" in variable or ".." in self._name:
+            raise ValueError(
+                f"host needs something between its parameters, and a fixed domain: {template!r}"
+            )
+        self._below = dot + suffix
+        self._order = names
+        # `p{port}.example.com` leaves all other names of that domain to the app.
+        mark = _PARAMETER.sub("", self._name.removesuffix(self._below))
+        self._shares_domain = re.search("[a-z0-9]", mark) is not None
+        # Both ways to divide a name: where they differ, two readers could see two projects.
+        self._shortest, self._longest = (
+            re.compile(_pattern(self._name, lazy, digits=self._shares_domain)) for lazy in ("?", "")
+        )
+
+    def match(self, environ: WSGIEnvironment) -> Matched | None:
+        """What the request's Host says, or None if it is a name of the wrapped app's.
+
+        Raises `NotFound` for a name that could be read in two ways, or that is neither.
+        """
+        host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
+        name = _PORT_OF_AUTHORITY.sub("", host).removesuffix(".").lower()
+        if not name.endswith(self._below):
+            return None
+        if len(name) > _MAX_NAME:
+            raise NotFound("There is no such page.", detail="host name too long")
+        match = self._shortest.fullmatch(name)
+        if match is None:
+            if self._shares_domain:
+                return None
+            if len(self._order) == 1:
+                return Matched(name.removesuffix(self._below), {})  # which is no port
+            raise NotFound("There is no such page.", detail="no host name of a port")
+        other = self._longest.fullmatch(name)
+        if other is None or other.groups() != match.groups():
+            raise NotFound("There is no such page.", detail="ambiguous host name")
+        values = dict(zip(self._order, match.groups(), strict=True))
+        port = values.pop("port")
+        return Matched(port, MappingProxyType(values))
+
+    def authority(
+        self, port: int, params: Mapping[str, str], environ: WSGIEnvironment
+    ) -> str | None:
+        """The host of a link to a port; None if a parameter cannot stand in a host name.
+
+        With the template's own port, else that of the request's Host.
+        """
+        values = {**params, "port": str(port)}
+        if not all(_FITTING.fullmatch(values.get(name, "")) for name in self._order):
+            return None
+        name = _PARAMETER.sub(lambda match: values[match[1]], self._name)
+        made = self._shortest.fullmatch(name)
+        expected = tuple(values[key] for key in self._order)
+        longest = self._longest.fullmatch(name)
+        if made is None or longest is None or not made.groups() == longest.groups() == expected:
+            return None  # `a--b` beside a separator `--`
+        if len(name) > _MAX_NAME or any(len(label) > _MAX_LABEL for label in name.split(".")):
+            return None
+        shown = _PORT_OF_AUTHORITY.search(environ.get("HTTP_HOST", ""))
+        return name + (self._port if self._port is not None else shown[0] if shown else "")
+
+
+def _pattern(template: str, lazy: str, *, digits: bool) -> str:
+    """The pattern of a template. `digits`: what stands for the port has to be a number."""
+    parts = re.split(r"(\{\w+\})", template)
+    value = _VALUE.format(lazy, lazy)
+    port = "([0-9]+)" if digits else value
+    return "".join(
+        (port if part == "{port}" else value) if part.startswith("{") else re.escape(part)
+        for part in parts
+    )

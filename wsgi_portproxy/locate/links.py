@@ -1,0 +1,161 @@
+"""Links to ports, for the wrapped app's views and templates.
+
+Owns `url_for_port`, and how a request tells which `PortProxy` it came through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote
+
+from ..errors import PortProxyError, Refused
+from .browser import is_navigation
+from .locator import Locator, refuse_climbing
+from .mount import Mount
+from .origin import own_origin
+from .request_target import quoted_script, raw_target
+from .target import Target, with_port
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+#: The environ key under which a request carries the `Links` of each `PortProxy` that it came
+#: through, outermost first, each with the environ as it was there.
+ENVIRON_KEY = "wsgi_portproxy.links"
+_LAST_PORT = 65535
+_PATH = re.compile(r"/[\x21-\x7e]*")
+
+
+class Links:
+    """Makes the links of one `PortProxy`."""
+
+    def __init__(self, locator: Locator, *, promote: bool) -> None:
+        self._locator = locator
+        self._promote = promote
+
+    def added_to(self, environ: WSGIEnvironment) -> WSGIEnvironment:
+        """A copy of `environ` that knows these links."""
+        return {**environ, ENVIRON_KEY: (*environ.get(ENVIRON_KEY, ()), (self, environ))}
+
+    def at_host(self, target: Target, environ: WSGIEnvironment) -> str:
+        """Where a browser finds a target in the host form, which has to be there. Raises `Refused`
+        for all but a page that is opened: nothing else can be sent to another origin."""
+        host = self._locator.host
+        assert host is not None, "checked when the settings were"
+        message = "Services are opened at host names of their own here."
+        authority = host.authority(target.port, target.params, environ)
+        if authority is None:
+            raise Refused(message, "This project's name cannot stand in a host name.")
+        path = target.path if target.path.startswith("/") else f"/{target.path}"
+        url = f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or not is_navigation(environ):
+            raise Refused(message, f"This one's is {authority}.")
+        return url
+
+    def base(self, target: Target, environ: WSGIEnvironment) -> str | None:
+        """The absolute URL of a port's root, in the form of `target`, without a final slash; None
+        if no host name can stand for it."""
+        origin = own_origin(environ)
+        if target.form != "host":
+            # In the query form too: its pages move to the path form.
+            mount = target.prefix if target.form == "query" else target.prefix.rsplit("/", 2)[0]
+            return f"{origin}{mount}/{self._locator.proxy}/{target.port}"
+        host = self._locator.host
+        assert host is not None, "else there is no such form"
+        authority = host.authority(target.port, target.params, environ)
+        if authority is None:
+            return None
+        return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}"
+
+    def url(
+        self, environ: WSGIEnvironment, port: int, path: str, given: Mapping[str, str]
+    ) -> str | None:
+        """The link; None if the mount has a parameter that neither `given` nor the URL says."""
+        mount = self._locator.mount
+        params = {**self._params_of(environ), **given}
+        if not mount.names <= params.keys():
+            return None
+        _check_params(mount, params)
+        host = self._locator.host
+        if host is not None and (authority := host.authority(port, params, environ)) is not None:
+            return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
+        base = quoted_script(environ) + "".join(f"/{part}" for part in mount.filled(params))
+        if self._promote:
+            return f"{base}/{self._locator.proxy}/{port}{path}"
+        return with_port(Target(port, path, base, params, "query", False))
+
+    def _params_of(self, environ: WSGIEnvironment) -> Mapping[str, str]:
+        """The mount's parameters in the URL that is being answered, as far as it has them."""
+        if self._locator.host is not None:
+            try:
+                named = self._locator.host.match(environ)
+            except PortProxyError:
+                return {}
+            if named is not None:
+                return named.params
+        segments = raw_target(environ).path.split("/")[1:]
+        try:
+            params = self._locator.mount.match([unquote(one, "latin-1") for one in segments])
+        except PortProxyError:  # an ambiguous URL says nothing
+            return {}
+        return {} if params is None else params
+
+
+def _check_params(mount: Mount, params: Mapping[str, str]) -> None:
+    """Raises `ValueError` unless a URL with these parameters has these, and no others, in it."""
+    for name in sorted(mount.names):
+        if not isinstance(params[name], str):
+            raise ValueError(f"the mount's parameters are strings: {name}={params[name]!r}")
+    try:
+        segments = [unquote(one, "latin-1") for one in mount.filled(params)]
+        matched = mount.match(segments)
+    except (PortProxyError, UnicodeError):  # the latter: lone surrogates
+        matched = None
+    if matched is None or any(matched[name] != params[name] for name in mount.names):
+        raise ValueError("a parameter that the mount does not match, such as '', '..' or 'a/b'")
+
+
+#: An environ, or a framework's request that has it: webob's, werkzeug's, Flask's, Django's.
+EnvironOrRequest: TypeAlias = Any
+
+
+def url_for_port(
+    environ_or_request: EnvironOrRequest, port: int, path: str = "/", **params: str
+) -> str:
+    """The link under which a browser reaches a port, in the form that the deployment prefers.
+
+    The host form where there is one (an absolute URL), else the path form, or the query form with
+    `promote=False` (path-absolute, SCRIPT_NAME included). `path` is the service's, as it stands in
+    a URL, with a query and a fragment if need be. `params` are the mount's parameters; those that
+    are left out are taken from the URL that is being answered.
+
+    Says nothing about whether the visitor may use the port. Raises `LookupError` if the request did
+    not come through a `PortProxy`, `ValueError` for a port or path that is none, for a parameter
+    that the mount would not match (an empty one, `..`, one with a slash), and if one is missing.
+    """
+    environ: Any = getattr(environ_or_request, "environ", environ_or_request)
+    try:
+        ways = environ.get(ENVIRON_KEY)
+    except AttributeError:
+        raise TypeError(f"neither an environ nor a request: {environ_or_request!r}") from None
+    if not ways:
+        raise LookupError("this request did not come through a PortProxy")
+    if type(port) is not int or not 0 < port <= _LAST_PORT:
+        raise ValueError(f"not a port: {port!r}")
+    if _PATH.fullmatch(path) is None:
+        raise ValueError(
+            f"the path must start with '/' and be escaped as in a URL, in visible ASCII: {path!r}"
+        )
+    try:
+        refuse_climbing(path.partition("?")[0].partition("#")[0])
+    except PortProxyError:
+        raise ValueError(f"the path leads out of the service: {path!r}") from None
+    for links, seen in reversed(ways):
+        url: str | None = links.url(seen, port, path, params)
+        if url is not None:
+            return url
+    raise ValueError(
+        "the mount's parameters are not all in this URL; name them: url_for_port(..., name=value)"
+    )

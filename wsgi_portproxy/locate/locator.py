@@ -1,0 +1,198 @@
+"""Step 1: find the port in a request, and what of its URL is the service's.
+
+Owns the URL forms: one parse of the path and of `port`, made on the very string that is forwarded,
+byte for byte. Decides on the environ alone and opens nothing. Whether the port may be used and by
+whom is `ports` and `authorize`; how URLs are mapped back is `rewrite`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from ..errors import BadRequest, InvalidPort, NotFound
+from .browser import is_navigation, is_websocket
+from .host_template import HostForm
+from .mount import Mount
+from .request_target import RawTarget, escape_octets, raw_target
+from .target import Target, cut_port, parse_port, with_port
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+# Characters to be escaped in a URL that goes into a header: `;` would end a cookie's Path, and
+# browsers read `\` as `/`. Everything else visible stays as the visitor wrote it.
+_UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
+
+
+_LONGEST_KEPT = 2048  # characters of a path by which something is kept
+
+
+class Locator:
+    """Finds targets under one mount. `proxy` is the segment that introduces the path form, `host`
+    the template of the host form."""
+
+    def __init__(self, mount: Mount, *, proxy: str = "proxy", host: str | None = None) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9\-._~]+", proxy) or proxy in (".", ".."):
+            raise ValueError(f"proxy must be one plain path segment: {proxy!r}")
+        self.mount = mount
+        self.proxy = proxy
+        self.host = HostForm(host, mount.names) if host is not None else None
+        self.path_mark = f"/{proxy}/"
+        self._depth = 1 + len(mount.segments) + 2  # of a path up to the port; its root counts
+
+    def locate(self, environ: WSGIEnvironment) -> Target | None:
+        """The target of a request, or None if the request is the wrapped app's own.
+
+        Raises `InvalidPort` for a port that is not exactly one plain number, `NotFound` for a path
+        that other readers could take out of the mount, and `BadRequest` for what is no path.
+        """
+        return self.by_host(environ) or self.by_url(environ)
+
+    def by_host(self, environ: WSGIEnvironment) -> Target | None:
+        """The target that the request's host name means, if it is a port's. Raises likewise."""
+        if self.host is None or (named := self.host.match(environ)) is None:
+            return None
+        return _at_root(raw_target(environ), parse_port(named.port), named.params, environ)
+
+    def by_url(self, environ: WSGIEnvironment) -> Target | None:
+        """The target that the path or the query means. Raises likewise."""
+        query = environ.get("QUERY_STRING", "")
+        by_path = self.path_mark in environ.get("PATH_INFO", "")
+        if not by_path and "port" not in (unquote(query) if "%" in query else query):
+            return None  # nearly every request of the wrapped app leaves here
+        websocket = "HTTP_UPGRADE" in environ and is_websocket(environ)
+        return self.within_mount(raw_target(environ), websocket=websocket)
+
+    def within_mount(self, raw: RawTarget, *, websocket: bool = False) -> Target | None:
+        """The target of a URL of this site, by its path form or its query form. Raises likewise."""
+        target = self._by_path(raw, websocket)
+        if target is None and raw.query:
+            target = self._by_query(raw, websocket)
+        if target is not None:
+            _refuse_no_path(raw)
+        return target
+
+    def _by_path(self, raw: RawTarget, websocket: bool) -> Target | None:
+        segments = raw.path.split("/", self._depth)
+        path = f"/{segments.pop()}" if len(segments) > self._depth else ""
+        if len(segments) < self._depth:
+            return None
+        place = _place_of(self.mount, self.proxy, raw.script, tuple(segments))
+        if place is None:
+            return None
+        port, prefix, params = place
+        refuse_climbing(path)
+        if raw.query is not None:
+            path += "?" + raw.query
+        if websocket and not path.startswith("/"):
+            path = "/" + path  # no WebSocket client follows the redirect that adds the slash
+        return Target(port, path, prefix, params, "path", websocket)
+
+    def _by_query(self, raw: RawTarget, websocket: bool) -> Target | None:
+        values, query = cut_port(raw.query or "", most=2)
+        if not values:
+            return None
+        depth = len(self.mount.segments)
+        _, *segments = raw.path.split("/", depth + 1)
+        decoded = [unquote(segment, "latin-1") for segment in segments[:depth]]
+        params = self.mount.match(decoded + segments[depth:])
+        if params is None:
+            return None
+        if len(values) > 1:
+            raise InvalidPort(", ".join(values), "It is given more than once.")
+        port = parse_port(values[0])
+        path = "".join(["/" + segment for segment in segments[depth:]]) or "/"
+        refuse_climbing(path)
+        if query:
+            path += "?" + query
+        prefix = "/".join([raw.script, *segments[:depth]])
+        return Target(port, path, _header_safe(prefix), params, "query", websocket)
+
+    def canonical_location(
+        self, target: Target, environ: WSGIEnvironment, *, promote: bool
+    ) -> tuple[int, str] | None:
+        """Status and Location, if the visitor's browser should ask at another URL; else None.
+
+        A navigation in the query form moves to the path form, where relative URLs, reloads and
+        bookmarks keep the port: by 307, so that a form's POST stays one. `.../proxy/16006` gets the
+        slash without which relative URLs lose their last segment: by 308, it will not change.
+        """
+        if target.form == "path" and not target.path.startswith("/"):
+            return 308, f"{target.prefix}/{target.path}"
+        if promote and target.form == "query" and is_navigation(environ):
+            return 307, f"{target.prefix}/{self.proxy}/{target.port}{target.path}"
+        if target.form == "stray" and not target.websocket:
+            by_path = target.prefix.endswith(f"{self.path_mark}{target.port}")
+            return 307, target.prefix + target.path if by_path else with_port(target)
+        return None
+
+
+def _place_of(
+    mount: Mount, proxy: str, script: str, segments: tuple[str, ...]
+) -> tuple[int, str, Mapping[str, str]] | None:
+    is_long = sum(map(len, segments)) > _LONGEST_KEPT
+    place = _place.__wrapped__ if is_long else _place
+    return place(mount, proxy, script, segments)
+
+
+@lru_cache(maxsize=128)
+def _place(
+    mount: Mount, proxy: str, script: str, segments: tuple[str, ...]
+) -> tuple[int, str, Mapping[str, str]] | None:
+    """Port, prefix and parameters of the path form, by what the slashes of a path divide up to the
+    port; None if it is not of that form. The same for all that a page asks for, hence kept. Raises
+    as `locate`."""
+    _, *decoded = [unquote(segment, "latin-1") for segment in segments]
+    if decoded[-2] != proxy:
+        return None
+    # Digits only, or the app may have pages of its own there: /alice/vision/proxy/README.md
+    if not (decoded[-1].isascii() and decoded[-1].isdigit()):
+        return None
+    params = mount.match(decoded)
+    if params is None:
+        return None
+    port = parse_port(segments[-1])
+    prefix = "/".join([script, *segments[1:-2], proxy, str(port)])
+    return port, _header_safe(prefix), params
+
+
+def _at_root(
+    raw: RawTarget, port: int, params: Mapping[str, str], environ: WSGIEnvironment
+) -> Target:
+    """The target of a request in the host form: all of the URL is the service's."""
+    _refuse_no_path(raw)
+    path = raw.path or "/"
+    if raw.query is not None:
+        path += "?" + raw.query
+    return Target(port, path, _header_safe(raw.script), params, "host", is_websocket(environ))
+
+
+def _refuse_no_path(raw: RawTarget) -> None:
+    """`OPTIONS *`, `GET x/alice/...`: what it is the root of, each reader may see otherwise."""
+    if raw.path[:1] not in ("", "/"):
+        raise BadRequest("The request target is not a path.")
+
+
+def refuse_climbing(path: str) -> None:
+    """Refuse a path whose dot segments lead out of the service's part of the URL.
+
+    A hop that resolves them (browsers, uWSGI, nginx do) would see another mount than we judge.
+    """
+    decoded = unquote(path, "latin-1") if "%" in path else path
+    if ".." not in decoded:
+        return
+    depth = 0
+    for segment in decoded.replace("\\", "/").split("/"):
+        if segment not in ("", "."):  # an empty one is no step down: many hops collapse `//` first
+            depth += -1 if segment == ".." else 1
+        if depth < 0:
+            raise NotFound("There is no such page.", detail="dot segments leave the mount")
+
+
+def _header_safe(prefix: str) -> str:
+    return _UNSAFE_IN_PREFIX.sub(escape_octets, prefix)

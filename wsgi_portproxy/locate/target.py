@@ -1,0 +1,82 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import unquote_plus
+
+from ..errors import InvalidPort
+
+if TYPE_CHECKING:
+    pass
+
+
+Form = Literal["query", "path", "host", "stray"]
+
+
+# `0` is a well-formed number outside every range, hence allowed here and refused by the range.
+_PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
+
+
+class Target(NamedTuple):
+    """Where a request is to go.
+
+    port: TCP port of the service on 127.0.0.1, 0 to 99999 until it was checked.
+    path: the request target for the service: path and query, byte-exact, with `port` cut out.
+    prefix: what the visitor's URL has before that path, SCRIPT_NAME included, without a final
+        slash: `/alice/vision` in the query form, `/alice/vision/proxy/16006` in the path form,
+        nothing in the host form. Of a stray: that of the page that it belongs to.
+    params: the mount's parameters, decoded: `{"username": "alice", "project": "vision"}`. In the
+        host form only those that the host name carries, in lower case.
+    form: how the port was given: query, path, host, or stray (by the page that asked).
+    websocket: whether the request is a WebSocket handshake.
+    """
+
+    port: int
+    path: str
+    prefix: str
+    params: Mapping[str, str]
+    form: Form
+    websocket: bool
+
+
+def with_port(target: Target) -> str:
+    """The visitor's URL of a target in the query form, which has the port in every URL."""
+    path = target.path
+    if not target.prefix and path[1:2] in ("/", "\\"):
+        path = "/." + path  # `//host` at the beginning would be another site
+    path, hash_mark, fragment = path.partition("#")
+    resource, _, query = path.partition("?")
+    _, query = cut_port(query)
+    query = f"{query}&port={target.port}" if query else f"port={target.port}"
+    return f"{target.prefix}{resource}?{query}{hash_mark}{fragment}"
+
+
+def cut_port(query: str, *, most: int | None = None) -> tuple[list[str], str]:
+    """The raw values of all `port` keys of a query string, and the query without these pairs.
+
+    `most`: how many there may be for the rest to be looked at. Keys are compared decoded, since
+    that is how every framework reads them; values stay raw.
+    """
+    values, kept = [], []
+    for pair in query.split("&"):
+        key, _, value = pair.partition("=")
+        if key == "port" or ("%" in key and unquote_plus(key) == "port"):
+            values.append(value)
+            if len(values) == most:
+                break
+        else:
+            kept.append(pair)
+    return values, "&".join(kept)
+
+
+def parse_port(raw: str) -> int:
+    """A port in plain ASCII decimal, undecoded and without sign or leading zero, as int.
+
+    Raises `InvalidPort` for everything else; linear in the length of `raw`.
+    """
+    if _PORT.fullmatch(raw) is None:
+        raise InvalidPort(raw)
+    return int(raw)

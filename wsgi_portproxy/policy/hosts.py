@@ -1,0 +1,114 @@
+"""Step 2: the host names that this site answers to.
+
+Anybody can have a name of their own lead to this machine (DNS rebinding): for a browser that asked
+by it, the page of an attacker and a service here are one origin, and `Origin` agrees with `Host`.
+So a service is never told that such a name is `localhost`, which it may trust, and a deployment
+that says its names answers to no other.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ..errors import Misdirected
+from ..metrics import loggable
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+log = logging.getLogger("wsgi_portproxy")
+
+#: Names that lead to the own machine wherever they are asked for (RFC 6761 section 6.3).
+LOOPBACK = ("localhost", ".localhost", "127.0.0.1", "[::1]")
+_LONGEST, _KEPT = 256, 256  # characters of a Host, and how many are kept
+_PORT = re.compile(r":[0-9]*$")
+_NAME = re.compile(r"\.?[a-z0-9_](?:[a-z0-9_.\-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+
+
+class Hosts:
+    """The names of one deployment.
+
+    named: those that it says, as `app.example.com`, or `.example.com` for that name and all below
+    it; None: it says none. of_framework: what the app's framework allows, where it says so; counts
+    where `named` is None, but only to know a name by.
+
+    Raises `TypeError` or `ValueError` for what is no collection of host names.
+    """
+
+    def __init__(self, named: Iterable[str] | None, of_framework: Iterable[str] = ()) -> None:
+        if isinstance(named, str):
+            raise TypeError("hosts must be a collection of host names, not one string")
+        self._is_said = named is not None
+        if named is None:
+            # A framework's `*` says that nobody has thought about it.
+            named = [*LOOPBACK, *(one for one in of_framework if _NAME.fullmatch(one.lower()))]
+        given = [*named]
+        if not all(isinstance(name, str) for name in given):
+            raise TypeError("hosts must be a collection of host names")
+        names = [name.lower() for name in given]
+        for name in names:
+            if _NAME.fullmatch(name) is None:
+                raise ValueError(f"hosts takes names without scheme and port: {name!r}")
+        self._names = frozenset(name.removeprefix(".") for name in names)
+        self._below = tuple(name for name in names if name.startswith("."))
+        self._has_warned = False
+        self._judged: dict[str, bool] = {}  # by the Host as it was sent: browsers send it each time
+
+    def knows(self, environ: WSGIEnvironment) -> bool:
+        """Whether the request's Host is one of the names; where none were said, an address too:
+        nobody's name leads there by another's doing."""
+        host = environ.get("HTTP_HOST") or ""
+        is_known = self._judged.get(host)
+        if is_known is None or not host:
+            is_known = self._is_known(host_name(environ))
+            if host and len(host) < _LONGEST and len(self._judged) < _KEPT:
+                self._judged[host] = is_known
+        return is_known
+
+    def _is_known(self, name: str) -> bool:
+        if name in self._names or name.endswith(self._below):
+            return True
+        return not self._is_said and _is_address(name)
+
+    def check(self, environ: WSGIEnvironment) -> None:
+        """Return unless the names were said, and the request's Host is none of them. Raises
+        `Misdirected` (RFC 9110 section 15.5.20)."""
+        if self._is_said and not self.knows(environ):
+            raise Misdirected(
+                "This server does not answer to that host name.",
+                "Open it by its own name. Whoever runs it can add this one to hosts.",
+                detail=f"Host is none of hosts: {loggable(host_name(environ))}",
+            )
+
+    def warn_of_unknown(self, environ: WSGIEnvironment) -> None:
+        """Say once in the log why services are told a name as it is."""
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "hosts does not name %s: services are told it as it is, not that it is localhost, "
+                "and some refuse it. Set PortProxy(hosts=[...]).",
+                loggable(host_name(environ)),
+            )
+
+
+def host_name(environ: WSGIEnvironment) -> str:
+    """The name in a request's Host, in lower case, without a port and a final dot."""
+    host = environ.get("HTTP_HOST")
+    if not host:
+        host = environ.get("SERVER_NAME", "")
+        return f"[{host}]" if ":" in host else host.lower()
+    return _PORT.sub("", host[:512]).removesuffix(".").lower()
+
+
+@lru_cache(maxsize=64)
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,56 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ForeignOrigin, Refused
+from ..locate.origin import normal_origin, own_origin
+from ..locate.target import Target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+# RFC 9110 section 9.2.1. TRACE is safe too but never gets here.
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
+    """Return if the request may have been meant by the visitor. Raises `ForeignOrigin`, `Refused`.
+
+    Unsafe methods and WebSocket handshakes: neither Origin nor Sec-Fetch-Site may name another
+    origin, a sibling subdomain and `null` included. Everything else: nothing from another site but
+    a link that the visitor followed (Fetch Metadata: navigate, document). Clients that are no
+    browsers send none of these fields and pass.
+    """
+    origin = environ.get("HTTP_ORIGIN")
+    site = environ.get("HTTP_SEC_FETCH_SITE", "none").strip().lower()
+    if target.websocket or environ["REQUEST_METHOD"] not in _SAFE_METHODS:
+        # `null` beside `same-origin` is a form of a page that hides its Referer (Fetch standard,
+        # "append a request Origin header"); that of a sandboxed page is `cross-site`.
+        hidden = (origin, site) == ("null", "same-origin") and not target.websocket
+        foreign = site not in ("same-origin", "none") or (
+            origin is not None and not hidden and normal_origin(origin) != own_origin(environ)
+        )
+    else:
+        known = site in ("same-origin", "same-site", "none")
+        foreign = not known and not _is_followed_link(environ)
+    if foreign:
+        raise ForeignOrigin(
+            "This request was made by a page of another site.",
+            "Open the page from this application instead. If this is the application itself, the "
+            "server in front does not pass on its scheme or host name.",
+            detail="Origin or Sec-Fetch-Site is foreign",
+        )
+    if "HTTP_SERVICE_WORKER" in environ and target.form not in ("path", "host"):
+        # Its scope would be the directory of the script's URL, which here is the app's.
+        raise Refused("A service worker can only be used at the port's own path.")
+
+
+def _is_followed_link(environ: WSGIEnvironment) -> bool:
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        and environ.get("HTTP_SEC_FETCH_DEST", "document") == "document"
+    )

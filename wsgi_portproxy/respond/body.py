@@ -1,0 +1,210 @@
+"""Step 5: the answer on its way to the visitor, as a WSGI application.
+
+Owns the last look at what a WSGI server is handed (no body where none may be, one start_response,
+after everything is decided), the iterable that passes each block on as it arrives, and that a body
+which breaks looks broken: ended quietly, a short body would leave the visitor's connection open on
+several servers, and the next answer would be read as the rest of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from urllib3.exceptions import ProtocolError
+
+from ..errors import PortProxyError
+from ..inflight import Account
+from ..metrics import Ending, loggable
+from ..rewrite.header_tables import Headers
+from ..rewrite.urls import View
+from ..servers import is_gevent
+from ..tunnel.detach import Departure, departure
+from ..tunnel.websocket import Tunnels
+from ..upstream.request_body import read_out
+from ..upstream.response import UpstreamResponse
+from .headers import ResponseFields
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Bytes of a block: the first, and what it grows to while the service fills them. Small ones reach
+# the visitor early, large ones cost less each.
+_FIRST_BLOCK, _LAST_BLOCK = 65536, 1 << 20
+_FILLED = 7 / 8  # of what was read; the rest may have been the sizes of chunks
+log = logging.getLogger("wsgi_portproxy")
+
+
+def respond(
+    response: UpstreamResponse,
+    view: View,
+    fields: ResponseFields,
+    tunnels: Tunnels,
+    extra: Headers,
+    account: Account,
+) -> WSGIApplication:
+    """The service's answer as a WSGI application, to be called once. It closes `response`, and
+    ends `account`.
+
+    extra: fields of ours to add to it.
+    """
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            headers = _headers(response, view, fields, environ) + extra
+            leaving = departure(environ, start_response, response, tunnels)
+            write = start_response(f"{response.status} {response.reason or ''}", headers)
+            if response.is_whole:
+                return WholeBody(response, account)
+            body = StreamedBody(response, account, write, leaving)
+            if response.body_is_due():
+                body.send_head()  # it is news by itself: an event stream may stay silent for long
+        except BaseException:
+            response.close()
+            account.end(response.status, "cut")
+            raise
+        return body
+
+    return application
+
+
+def moved(status: int, location: str, extra: Headers, account: Account) -> WSGIApplication:
+    """A redirect to another URL of the same service, for the visitor's browser to follow.
+
+    extra: fields of ours to add to it.
+    """
+    account.end(status, "refused")
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        read_out(environ)  # a 307 or 308 has the browser send the body again
+        headers = [
+            ("Location", location),
+            ("Content-Length", "0"),
+            ("Content-Type", "text/plain"),  # wsgiref.validate wants one
+            ("Cache-Control", "no-store"),
+            *extra,
+        ]
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [b""]
+
+    return application
+
+
+def _headers(
+    response: UpstreamResponse, view: View, fields: ResponseFields, environ: WSGIEnvironment
+) -> Headers:
+    headers = fields.of(response.fields, view, environ)
+    # RFC 9110 section 8.6: never on a 204.
+    if response.status in (204, 304) and (response.status == 204 or is_gevent(environ)):
+        headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    if environ["REQUEST_METHOD"] == "HEAD" and is_gevent(environ):
+        has_length = any(name.lower() == "content-length" for name, _ in headers)
+        if not has_length:  # its last chunk would begin the next answer
+            headers.append(("Connection", "close"))
+    return headers
+
+
+class WholeBody:
+    """The body of an answer that came with its head, as most do, in one block. No `__len__`, which
+    servers would use."""
+
+    def __init__(self, response: UpstreamResponse, account: Account) -> None:
+        self._block = response.take()
+        self._status = response.status
+        self._account = account
+        self._sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        block, self._block = self._block, b""
+        if not block:
+            self.close()  # which not every middleware passes on
+            raise StopIteration
+        self._sent = len(block)
+        return block
+
+    def close(self) -> None:
+        self._account.end(self._status, "cut" if self._block else "complete", sent=self._sent)
+
+
+class StreamedBody:
+    """The body of an answer, block by block as it arrives. No `__len__` either.
+
+    Ends early where the rest of the body leaves the thread (`leaving`). Raises ConnectionResetError
+    where the service broke off, so that the server cuts the connection and the visitor can tell.
+    """
+
+    def __init__(
+        self,
+        response: UpstreamResponse,
+        account: Account,
+        write: Callable[[bytes], object],
+        leaving: Departure | None,
+    ) -> None:
+        self._response = response
+        self._account = account
+        self._write = write
+        self._leaving = leaving
+        self._began = False
+        self._block = _FIRST_BLOCK
+        self._passed = 0  # bytes given out so far
+        self._left = False  # the rest of the body, and its end, are the relay's
+
+    def send_head(self) -> None:
+        """Let the server send the head now: by itself it waits for the first byte of the body."""
+        self._began = True
+        self._write(b"")
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            size = self._block
+            if self._leaving is not None:
+                size = min(size, self._leaving.room())
+                self._left = self._leaves(self._leaving, size)
+            if self._left:
+                raise StopIteration
+            block = self._response.read1(size)
+        except ProtocolError as error:
+            text = loggable(str(error.args[0]))
+            log.warning("port %d: the answer broke off: %s", self._account.port, text)
+            self._end("cut")
+            if not self._began:
+                self.send_head()  # else the server would answer 500, or nothing, on our behalf
+            raise ConnectionResetError(errno.ECONNRESET, "the service broke off") from error
+        except PortProxyError as error:  # of the visitor's side; it is too late for its page
+            text = loggable(error.detail or error.message)
+            log.debug("port %d: the visitor left: %s", self._account.port, text)
+            self._end("cut")
+            raise ConnectionResetError(errno.ECONNRESET, "the visitor left") from error
+        if not block:
+            self._end("complete")
+            raise StopIteration
+        self._began = True
+        self._passed += len(block)
+        if self._block < _LAST_BLOCK and len(block) >= self._block * _FILLED:
+            self._block *= 2
+        return block
+
+    def _leaves(self, leaving: Departure, size: int) -> bool:
+        """Whether the relay has taken over the rest of the body, of which the next block, of at
+        most `size` bytes, was waited for."""
+        if not leaving.is_due(self._response, self._passed, size):
+            return False
+        self._leaving = None  # there is one chance: now
+        return leaving.leave(self._response, self._account, self._passed)
+
+    def _end(self, ended: Ending) -> None:
+        self._account.end(self._response.status, ended, sent=self._passed)
+
+    def close(self) -> None:
+        if not self._left:
+            self._end("complete" if self._response.is_read else "cut")
+        self._response.close()

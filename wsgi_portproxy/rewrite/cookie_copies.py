@@ -1,0 +1,92 @@
+"""Copies of a service's cookies for WebSocket handshakes at the root of the site.
+
+A service's page opens `ws://host/ws`, no browser follows a redirect of a handshake, and the
+service's cookies are kept to its prefix, out of the handshake's reach. So those that the service
+has for its root exist once more, in one cookie of ours for the whole site, which no script can
+read, and which is given to that service only.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
+
+from ..locate.slots import slot_for
+from .cookies import OWN_PREFIX, CookiePolicy
+from .set_cookie import SetCookie, parse_set_cookie
+from .urls import View
+
+log = logging.getLogger("wsgi_portproxy")
+
+# Services that have copies, and bytes of each one's, encoded: they go along with all requests to
+# the app, whose own session may have 4 KiB of the 8 that servers take. Most have some hundred.
+_SLOTS, _MAX_COPIES = 3, 768
+_COPIES = re.compile(
+    rf"(?:^|[;,])[ \t]*{re.escape(OWN_PREFIX)}copy([0-9])=([0-9]{{1,5}})\.([^;,\s]*)"
+)
+# What a cookie's value may hold (RFC 6265 section 4.1.1) but `%`, and `=`, where some parsers cut.
+_PLAIN = "!#$&'()*+-./:<>?@[]^_`{|}~"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def copied(cookie_header: str, port: int) -> str:
+    """The cookies of a service of which the browser has copies, as a Cookie header."""
+    for _, of_port, encoded in _COPIES.findall(cookie_header):
+        if of_port == str(port) and len(encoded) <= _MAX_COPIES:  # else it is not ours
+            text = unquote(encoded, "latin-1")
+            return "" if _CONTROL.search(text) else text
+    return ""
+
+
+def set_copies(
+    set_cookies: Iterable[str], view: View, policy: CookiePolicy, *, visitors_cookies: str
+) -> str | None:
+    """The Set-Cookie value for the copies after an answer; None if they stay as they are.
+
+    set_cookies: what the service sets. visitors_cookies: the Cookie field of the request.
+    """
+    target = view.target
+    if target.form != "path":
+        return None
+    before = copied(visitors_cookies, target.port)
+    pairs = dict(pair.partition("=")[::2] for pair in before.split("; ") if pair)
+    for set_cookie in set_cookies:
+        cookie = parse_set_cookie(set_cookie, target.prefix)
+        path = cookie.path
+        if not path.startswith("/"):  # RFC 6265 section 5.1.4
+            path = target.path.partition("?")[0].rpartition("/")[0] or "/"
+        if path != "/" or not policy.is_one(set_cookie, target):
+            continue
+        others = {one: text for one, text in pairs.items() if one != cookie.name}
+        if cookie.expired:
+            pairs = others
+        elif len(_encoded({**others, cookie.name: _value(cookie)})) <= _MAX_COPIES:
+            pairs = {**others, cookie.name: _value(cookie)}
+        else:
+            pairs = others  # what is old is of no use, and what is new has no room
+            log.info("port %d: a cookie is too long for a copy for WebSockets", target.port)
+    encoded = _encoded(pairs)
+    if encoded == _quoted(before):
+        return None
+    found = [one for one in _COPIES.findall(visitors_cookies) if int(one[0]) < _SLOTS]
+    used = {int(slot): (int(port), 0) for slot, port, _ in found}
+    name = f"{OWN_PREFIX}copy{slot_for(target.port, used, _SLOTS)}"
+    secure = "; Secure" if view.is_https else ""
+    attributes = f"; Path={view.root}/; HttpOnly; SameSite=Lax{secure}"
+    if not encoded:
+        return f"{name}={attributes}; Max-Age=0"
+    return f"{name}={target.port}.{encoded}{attributes}"
+
+
+def _value(cookie: SetCookie) -> str:
+    return cookie.pair.partition("=")[2]
+
+
+def _encoded(pairs: dict[str, str]) -> str:
+    return _quoted("; ".join(f"{name}={value}" for name, value in pairs.items()))
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe=_PLAIN, encoding="latin-1")

@@ -1,0 +1,270 @@
+"""Which header fields pass, in both directions, as tables with the reason beside each row.
+
+Owns names and what becomes of each; URLs inside values are `urlfields`'s, cookies are `cookies`'s.
+Names are compared in lower case with every odd character read as `-`: `X_Forwarded_User` and
+`X.Forwarded.User` reach CGI-like services as the same variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+Headers = list[tuple[str, str]]
+
+
+# RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2: they speak of one connection, not of the
+# message. `proxy-*` is covered by the prefixes below.
+HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"}
+)
+
+
+NOT_TO_SERVICE = HOP_BY_HOP | {
+    "host",  # ours, by identity
+    "content-length",  # ours, by what is read
+    "content-type",  # WSGI has it outside HTTP_*
+    "expect",  # answered by the server; a 100 from the service would come too late
+    "forwarded",  # RFC 7239; only we know who is in front of the service
+    "x-forwarded",
+    "via",  # ours, with what came
+    "proxy",  # CGI's HTTP_PROXY (CVE-2016-5385)
+    "version",  # gunicorn's HTTP_VERSION of an HTTP/2 request, which no visitor sent
+    # Who the visitor is, for services that trust a proxy.
+    "x-auth-user",
+    "x-auth-username",
+    "x-auth-email",
+    "x-auth-groups",
+    "x-auth-roles",
+    "x-user",
+    "x-username",
+    "x-user-id",
+    "x-user-name",
+    "x-user-email",
+    "x-user-groups",
+    "x-user-roles",
+    "x-email",
+    "x-groups",
+    "x-user-role",
+    "x-role",
+    "x-roles",
+    "x-auth-name",
+    "x-auth-userid",
+    "x-jwt-assertion",
+    "x-serverless-authorization",
+    "tailscale-app-capabilities",
+    "l5d-client-id",
+    "x-userinfo",  # Kong's OIDC plugin, lua-resty-openidc
+    "x-anonymous-consumer",  # Kong
+    "x-proxy-user",
+    "x-ms-client-principal",
+    "x-client-dn",
+    "x-client-verify",
+    "x-arr-clientcert",  # Azure
+    "client-cert",  # RFC 9440, as the next
+    "client-cert-chain",
+    "x-endpoint-api-userinfo",  # Google's API gateways, as the next
+    "x-apigateway-api-userinfo",
+    # Where the visitor is.
+    "x-real-ip",
+    "x-client-ip",
+    "client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "cf-connecting-ipv6",
+    "incap-client-ip",
+    "x-sucuri-clientip",
+    "do-connecting-ip",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-nf-client-connection-ip",
+    "x-originating-ip",
+    # What is asked for, and at which address; would bypass what was judged.
+    "x-rewrite-url",
+    "x-host",
+    "x-http-host-override",
+    "x-script-name",
+    "x-gradio-server",
+    "x-scheme",
+    "x-url-scheme",
+    "front-end-https",
+    "x-middleware-subrequest",  # Next.js before 15.2.3 takes it for its own, and asks nobody
+    "x-sendfile-type",  # how the service is to hand files to its front-end (Rack); as the next two
+    # Another method than was judged.
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+}
+
+
+NOT_TO_SERVICE_PREFIXES = (
+    "proxy-",
+    "x-forwarded-",
+    "x-original-",  # likewise what is asked for: X-Original-URL, -URI, -Host, -Method
+    "x-portproxy-",
+    "remote-",  # who the visitor is, as above: Authelia's Remote-User, -Groups, -Name, -Email
+    "x-remote-",
+    "x-auth-request-",  # oauth2-proxy
+    "x-authentik-",
+    "x-goog-authenticated-user-",
+    "x-ms-client-principal-",
+    "tailscale-user-",
+    "ssl-client-",
+    "x-ssl-",
+    "x-client-cert",
+    "x-amzn-mtls-",
+    "x-authenticated-",  # Kong's -Userid and -Scope, and others' -User
+    "x-consumer-",  # Kong, as the next
+    "x-credential-",
+    "x-webauth-",  # Grafana, Gitea
+    "x-authelia-",
+    "x-vouch-",
+    "x-shib-",
+    "x-appengine-user-",
+    "x-saml-",
+    "x-sso-",
+    "oidc-",  # mod_auth_openidc: OIDC_CLAIM_sub, OIDC_access_token
+    "shib-",  # Shibboleth
+    "mellon-",
+    "kubeflow-",
+    "impersonate-",  # Kubernetes
+    "rstudio-connect-",  # Posit Connect's -Credentials, as the next
+    "posit-connect-",
+    "teleport-",
+    "ms-aspnetcore-",  # IIS, as the next
+    "x-iis-",
+    "wl-proxy-",  # WebLogic
+    "x-envoy-",  # Envoy: orders to it, and whom it believes to come from inside
+    "x-accel-",  # nginx: where a service's files are, and orders to it
+    # Proof for the wrapped app of who the visitor is: as good as its session cookie.
+    "cf-access-",
+    "x-amzn-oidc-",
+    "x-goog-iap-",
+    "x-ms-token-",
+    "x-pomerium-",
+)
+
+
+NOT_TO_VISITOR = HOP_BY_HOP | {
+    "date",  # the WSGI server's to say; werkzeug would send two. Likewise the next
+    "server",
+    "status",  # PEP 3333 forbids it: CGI-like front ends would take it for the status
+    "x-send-file",  # tells a front-end server to send a file of its own; more in the prefixes
+    "clear-site-data",  # logs the visitor out of the wrapped app; all below act on the whole origin
+    "strict-transport-security",
+    "expect-ct",
+    "alt-svc",
+    "nel",
+    "report-to",
+    "reporting-endpoints",
+    "accept-ch",
+    "accept-ch-lifetime",
+    "critical-ch",
+    "origin-agent-cluster",
+    "set-login",
+    "idp-signin-status",
+    "shared-storage-write",
+    "observe-browsing-topics",
+    "activate-storage-access",
+    "use-as-dictionary",  # RFC 9842: for every URL of the origin that it cares to name
+    "cache-control",  # ours, made private
+    "cache-tag",  # instructions to shared caches, against `private`; more in the prefixes
+    "cache-tags",
+    "xkey",
+    "x-xkey",
+    "x-cache-tags",
+    "x-key",
+    "cdn-tag",
+    "cf-edge-cache",
+    "vercel-cache-tag",
+    "cache-groups",  # RFC 9875, as the next
+    "cache-group-invalidation",
+    "set-cookie2",  # RFC 2965
+    "x-appengine-blobkey",  # App Engine's X-Sendfile
+    "x-arr-disable-session-affinity",
+}
+
+
+NOT_TO_VISITOR_PREFIXES = (
+    "x-accel-",  # nginx: internal redirects to the app's protected files
+    "x-sendfile",
+    "x-lighttpd-",
+    "x-litespeed-",
+    "x-reproxy-",
+    "x-envoy-",
+    "public-key-pins",
+    "secure-session-",  # binds the origin's sessions to this device (DBSC), as the next
+    "sec-session-",
+    "attribution-reporting-",
+    "ad-auction-",
+    "surrogate-",
+    "edge-",
+    "netlify-",
+    "akamai-",
+    "fly-replay",  # has Fly's proxy send the visitor's request to another app
+    "proxy-",  # between a proxy and its client
+    "x-portproxy-",
+)
+
+
+_LONGEST_KEPT = 2048  # characters of a value by which something is kept
+
+
+_ODD = re.compile(r"[^a-z0-9]")
+
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+_SAY_NOTHING = frozenset({"", "close", "keep-alive"})  # of other fields
+
+
+class HeaderNames:
+    """Names of header fields that a deployment gives: `X-Corp-User`, or `X-Corp-*` for all that
+    begin so. They are compared as those of the tables here.
+
+    Raises `TypeError` or `ValueError`, with the name of the `setting`.
+    """
+
+    def __init__(self, setting: str, names: Iterable[str]) -> None:
+        if isinstance(names, str):
+            raise TypeError(f"{setting} must be a collection of names, not one string")
+        given = [*names]
+        for name in given:
+            if _TOKEN.fullmatch(name) is None or "*" in name[:-1] or name == "*":
+                raise ValueError(f"{setting} takes names such as X-User or X-User-*: {name!r}")
+        self._names = frozenset(_canonical(one) for one in given if not one.endswith("*"))
+        self._prefixes = tuple(_canonical(one[:-1]) for one in given if one.endswith("*"))
+
+    def match(self, canonical: str) -> bool:
+        return canonical in self._names or canonical.startswith(self._prefixes)
+
+
+def _connection_options(value: str) -> frozenset[str]:
+    is_long = len(value) > _LONGEST_KEPT
+    return _options.__wrapped__(value) if is_long else _options(value)
+
+
+@lru_cache(maxsize=32)
+def _options(value: str) -> frozenset[str]:
+    """The fields that a Connection field declares hop-by-hop, in the form used for comparing."""
+    return frozenset(_ODD.sub("-", option.strip().lower()) for option in value.split(","))
+
+
+# Names are few, and come again with every request and answer: what becomes of one is kept. Not of
+# many, since a hostile service may send such of 64 KiB.
+
+
+@lru_cache(maxsize=128)
+def _canonical(name: str) -> str:
+    """A field name in the form for comparing."""
+    return _ODD.sub("-", name.lower())

@@ -1,0 +1,146 @@
+"""The table of page adapters: the base URL that services write into their pages as data, corrected.
+
+A script that joins URLs from such a value, or takes it for its router's beginning, leaves the
+service's prefix, past all that can be mapped in headers: JupyterLab moves the address itself there.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from functools import partial
+
+from ...respond.documents import PageAdapter
+from ..urls import View
+from .attributes import urls_in_attributes
+
+
+def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, view: View) -> bytes:
+    """The document with the URLs under `names` (a pattern) mapped, in the JSON from `begin` on."""
+    start = document.find(begin)
+    stop = document.find(end, start)
+    if start < 0 or stop < 0:
+        return document
+    # A key holds a quote that would end the value before it: no byte is looked at twice. Bounded,
+    # since the matcher's notes on each character of a value take a hundred times its memory.
+    pattern = rb'("(?:%b)"\s*:\s*)("(?:[^"\\]|\\.){0,2000}")' % names
+    data = re.sub(pattern, lambda match: match[1] + _mapped(match[2], view), document[start:stop])
+    return document[:start] + data + document[stop:]
+
+
+def _mapped(literal: bytes, view: View) -> bytes:
+    """A JSON string with the URL in it as the visitor's; as it is if it is not the service's."""
+    try:
+        url = json.loads(literal)
+    except ValueError:
+        return literal
+    mapped = view.to_visitor(url)
+    if not url.startswith(("/", "http:", "https:")) or mapped == url:
+        return literal
+    if not url.endswith("/") and "://" in url:
+        mapped = mapped.rstrip("/")
+    # `<` as it is could end the script element (HTML standard, "script data state").
+    return json.dumps(mapped).replace("<", "\\u003c").encode("ascii")
+
+
+def jupyter(document: bytes, view: View) -> bytes:
+    """JupyterLab, Notebook 7, Voila: `baseUrl` and the `full...Url`s, from which all are made."""
+    names = rb"baseUrl|full[A-Za-z]{1,40}Url"
+    return _in_json(names, document, b'id="jupyter-config-data"', b"</script>", view)
+
+
+def jupyter_classic(document: bytes, view: View) -> bytes:
+    """Jupyter's older pages, the login among them."""
+
+    def mapped(match: re.Match[bytes]) -> bytes:
+        url = html.unescape(match[1].decode("latin-1"))
+        return b'data-base-url="%b"' % html.escape(view.to_visitor(url)).encode("latin-1")
+
+    return re.sub(rb'data-base-url="(/[^"]{0,2000})"', mapped, document)
+
+
+def dash(document: bytes, view: View) -> bytes:
+    """Dash: the paths under which its scripts ask for their data."""
+    names = rb"requests_pathname_prefix|url_base_pathname"
+    return _in_json(names, document, b'id="_dash-config"', b"</script>", view)
+
+
+def gradio(document: bytes, view: View) -> bytes:
+    """Gradio: the address under which its scripts ask, made from the Host that it was sent."""
+    return _in_json(rb"root", document, b"window.gradio_config", b"</script>", view)
+
+
+def chainlit(document: bytes, view: View) -> bytes:
+    """Chainlit: the path under which its router, its API and its socket are."""
+    empty = b'<meta property="og:root_path" content="'
+    place = html.escape(view.to_visitor("/").rstrip("/")).encode("latin-1")
+    return document.replace(empty + b'"', empty + place + b'"', 1)
+
+
+# --- A root that stands in a script, or in what it reads -----------------------------------------
+
+
+def _root(view: View) -> str:
+    """The service's root as a path that has no final slash: nothing at a host name of its own."""
+    return view.to_visitor("/").rstrip("/")
+
+
+def _root_and_slash(view: View) -> str:
+    return view.to_visitor("/")
+
+
+def _root_url(view: View) -> str:
+    """As an absolute URL; nothing where there is no prefix, and the page finds it by itself."""
+    return view.origin + view.target.prefix if view.target.prefix else ""
+
+
+def _in_script(
+    document: bytes, view: View, *, begin: bytes, value: bytes, written: Callable[[View], str]
+) -> bytes:
+    """The document with the root as `written`, where `value` (a pattern, with a group before and a
+    group behind what is replaced) stands first in the script from `begin` on."""
+    start = document.find(begin)
+    stop = document.find(b"</script>", start)
+    if start < 0 or stop < 0:
+        return document
+    # `<` as it is could end the script element (HTML standard, "script data state").
+    text = json.dumps(written(view))[1:-1].replace("<", "\\u003c").encode("ascii")
+    data = re.sub(value, lambda match: match[1] + text + match[2], document[start:stop], count=1)
+    return document[:start] + data + document[stop:]
+
+
+def superset(document: bytes, view: View) -> bytes:
+    """Superset: the root of its API and its router, in JSON that is an attribute's text."""
+    quote = rb"(?:&#34;|&quot;)"
+    value = rb"(%b%b%b:\s?%b)/(%b)" % (quote, b"application_root", quote, quote, quote)
+    root = html.escape(_root(view) or "/").encode("latin-1")
+    return re.sub(value, lambda match: match[1] + root + match[2], document, count=1)
+
+
+#: By name: a marker of the service's pages, what is replaced, and by what. One says where the data
+#: begins as well.
+_ROOTS: dict[str, tuple[bytes, bytes, Callable[[View], str]]] = {
+    "Dagster": (b'id="initialization-data"', rb'("pathPrefix"\s?:\s?")(")', _root),
+    "Label Studio": (b"APP_SETTINGS", rb'(\bhostname\s?:\s?")(")', _root_url),
+    "Nuxt": (b'app:{baseURL:"', rb'(\{baseURL:")/(")', _root_and_slash),
+    "Phoenix": (b"window.Config", rb'(\bbasename\s?:\s?")(")', _root),
+    "React Router": (b"__reactRouterContext", rb'("basename"\s?:\s?")/(")', _root_and_slash),
+    "Taipy": (b"window.taipyConfig", rb'("baseURL"\s?:\s?")/(")', _root_and_slash),
+}
+
+#: Those that a `PortProxy` has unless told otherwise.
+DEFAULT_PAGE_ADAPTERS = (
+    PageAdapter("URLs in attributes", b"<", urls_in_attributes),
+    PageAdapter("Jupyter", b'id="jupyter-config-data"', jupyter),
+    PageAdapter("Jupyter, older pages", b'data-base-url="', jupyter_classic),
+    PageAdapter("Dash", b'id="_dash-config"', dash),
+    PageAdapter("Chainlit", b'property="og:root_path"', chainlit),
+    PageAdapter("Gradio", b"window.gradio_config", gradio),
+    PageAdapter("Superset", b"data-bootstrap=", superset),
+    *(
+        PageAdapter(name, marker, partial(_in_script, begin=marker, value=value, written=written))
+        for name, (marker, value, written) in _ROOTS.items()
+    ),
+)

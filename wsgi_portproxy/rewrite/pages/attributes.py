@@ -1,0 +1,173 @@
+"""URLs in the attributes of a page, as a table of the attributes that hold some.
+
+Owns which are corrected, and how their text becomes a URL and text again. Absolute URLs of the
+service's own, made from the Host that it was sent (Django's `build_absolute_uri`, Starlette's
+`url_for`), name an address that the visitor's browser does not have. Root-absolute ones are
+corrected where they are followed: a link to `/` would show the app's start page. Not where they
+load something: a module would be loaded under two URLs, and strays find their way.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+
+from ..csp import csp_to_visitor
+from ..url_fields import refresh_to_visitor
+from ..urls import View
+from .tags import Attribute, StartTag, start_tags
+
+#: How the text of an attribute becomes the visitor's, before and behind character references.
+Correction = Callable[[View, str], str]
+
+_SPACE = "\t\n\f\r "
+# What a URL begins with, up to a character reference that could be another character in another
+# encoding, or none: the rest of it stays as it is written.
+_BEGINNING = re.compile(
+    r"(?:[^&?#]|&(?:amp|apos|quot|sol|colon|#x[2-7][0-9a-f]|#(?:3[2-9]|[4-9][0-9]|1[01][0-9]));)*",
+    re.IGNORECASE,
+)
+_OTHER_SITE = re.compile(r"[/\\]{2}")
+# Of a srcset (HTML standard, "parse a srcset attribute"): what is between candidates, a URL, and
+# what tells its size, up to the next comma outside of parentheses.
+_GAP = re.compile(r"[\t\n\f\r ,]*")
+_URL = re.compile(r"[^\t\n\f\r ]+")
+_SIZE = re.compile(r"(?:\([^)]*\)?|[^,(])*")
+
+
+def _absolute(view: View, text: str) -> str:
+    """A URL that is mapped if it is absolute."""
+    return _mapped(view, text, root_absolute=False)
+
+
+def _followed(view: View, text: str) -> str:
+    """A URL that is mapped if it is absolute or begins at the root."""
+    return _mapped(view, text, root_absolute=True)
+
+
+def _mapped(view: View, text: str, *, root_absolute: bool) -> str:
+    before = text[: len(text) - len(text.lstrip(_SPACE))]
+    match = _BEGINNING.match(text, len(before))
+    assert match is not None, "it matches nothing, too"
+    begins = html.unescape(match[0])
+    is_absolute = _OTHER_SITE.match(begins) or begins[:5].lower() in ("http:", "https")
+    if not (is_absolute or (root_absolute and begins.startswith("/"))):
+        return text
+    mapped = view.to_visitor(begins)
+    if mapped == begins:
+        return text
+    return before + _reference(mapped) + text[match.end() :]
+
+
+def _ping(view: View, text: str) -> str:
+    """URLs divided by white space."""
+    return "".join(_absolute(view, one) for one in re.split(r"([\t\n\f\r ]+)", text))
+
+
+def _srcset(view: View, text: str) -> str:
+    """URLs with sizes, divided by commas."""
+    parts = []
+    position = 0
+    while position < len(text):
+        gap = text[position : (position := _end(_GAP, text, position))]
+        url = text[position : (position := _end(_URL, text, position))]
+        own = url.rstrip(",")
+        parts += [gap, _absolute(view, own), url[len(own) :]]
+        if own == url:
+            parts.append(text[position : (position := _end(_SIZE, text, position))])
+    return "".join(parts)
+
+
+def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+    match = pattern.match(text, position)
+    return position if match is None else match.end()
+
+
+def _whole(mapping: Callable[[View, str], str]) -> Correction:
+    """The correction of a value that is a header field's, of which all is read."""
+
+    def corrected(view: View, text: str) -> str:
+        value = html.unescape(text)
+        mapped = mapping(view, value)
+        return text if mapped == value else _reference(mapped)
+
+    return corrected
+
+
+#: By element and attribute, in lower case (HTML standard, index of attributes; `frame` and
+#: `manifest` are in older ones).
+ATTRIBUTES: dict[bytes, dict[bytes, Correction]] = {
+    b"a": {b"href": _followed, b"ping": _ping},
+    b"area": {b"href": _followed, b"ping": _ping},
+    b"audio": {b"src": _absolute},
+    b"base": {b"href": _followed},  # of Angular, Flutter, Blazor: where their routers begin
+    b"blockquote": {b"cite": _absolute},
+    b"button": {b"formaction": _followed},
+    b"del": {b"cite": _absolute},
+    b"embed": {b"src": _absolute},
+    b"form": {b"action": _followed},
+    b"frame": {b"src": _absolute},
+    b"html": {b"manifest": _absolute},
+    b"iframe": {b"src": _absolute},
+    b"img": {b"src": _absolute, b"srcset": _srcset},
+    b"input": {b"formaction": _followed, b"src": _absolute},
+    b"ins": {b"cite": _absolute},
+    b"link": {b"href": _absolute, b"imagesrcset": _srcset},
+    b"object": {b"data": _absolute},
+    b"q": {b"cite": _absolute},
+    b"script": {b"src": _absolute},
+    b"source": {b"src": _absolute, b"srcset": _srcset},
+    b"track": {b"src": _absolute},
+    b"video": {b"src": _absolute, b"poster": _absolute},
+}
+#: What `content` is of a `meta` with this `http-equiv` (HTML standard, "pragma directives").
+PRAGMAS: dict[bytes, Correction] = {
+    b"refresh": _whole(refresh_to_visitor),
+    b"content-security-policy": _whole(csp_to_visitor),
+}
+
+
+def urls_in_attributes(document: bytes, view: View) -> bytes:
+    """The document with the URLs of the service's own in its start tags as the visitor's. All else
+    stays byte for byte: text, scripts, values, comments, templates."""
+    parts = []
+    copied = 0
+    for tag in start_tags(document):
+        corrections = ATTRIBUTES.get(tag.name)
+        if tag.name == b"meta":
+            corrections = _of_meta(document, tag)
+        if not corrections:
+            continue
+        for attribute in tag.attributes:
+            correct = corrections.get(attribute.name)
+            if correct is None:
+                continue
+            text = document[attribute.start : attribute.end].decode("latin-1")
+            corrected = correct(view, text)
+            if corrected != text:
+                parts += [document[copied : attribute.start], _fitting(corrected, attribute)]
+                copied = attribute.end
+    return b"".join([*parts, document[copied:]]) if parts else document
+
+
+def _of_meta(document: bytes, tag: StartTag) -> dict[bytes, Correction] | None:
+    """What is corrected of a `meta` element."""
+    for name, start, end, _ in tag.attributes:
+        if name == b"http-equiv" and (pragma := PRAGMAS.get(document[start:end].lower())):
+            return {b"content": pragma}
+    return None
+
+
+def _reference(text: str) -> str:
+    """Text for an attribute, whose ampersands do not begin a character reference."""
+    return text.replace("&", "&amp;")
+
+
+def _fitting(text: str, attribute: Attribute) -> bytes:
+    """What fits between the attribute's quotes. Without them, some of what it gets may end it."""
+    data = text.encode("latin-1")
+    if not attribute.quote:
+        return b'"%b"' % data.replace(b'"', b"&quot;")
+    reference = b"&quot;" if attribute.quote == b'"' else b"&#39;"
+    return data.replace(attribute.quote, reference)

@@ -1,0 +1,242 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import compress
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from ..locate.target import Target
+from .cookie_copies import set_copies
+from .cookie_limits import MAX_SET_COOKIES
+from .cookies import CookiePolicy, is_plain
+from .header_tables import (
+    _SAY_NOTHING,
+    NOT_TO_VISITOR,
+    NOT_TO_VISITOR_PREFIXES,
+    HeaderNames,
+    Headers,
+    _canonical,
+    _connection_options,
+)
+from .set_cookie import SetCookie, parse_set_cookie
+from .url_fields import URLS_TO_VISITOR, link_to_visitor
+from .urls import View
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+_NAME_OF = itemgetter(0)
+
+
+# Nothing that browsers would resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
+
+
+_SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
+
+
+def response_headers(
+    fields: Headers,
+    view: View,
+    cookies: CookiePolicy,
+    *,
+    needs_path: bool,
+    visitors_cookies: str = "",
+    visitor: Callable[[], str] = str,
+    processes: Callable[[], int] = lambda: 1,
+    dropped: HeaderNames | None = None,
+) -> Headers:
+    """The fields for the visitor: the service's, mapped, without what speaks to others than this
+    page. `needs_path` as in `CookiePolicy.for_visitor`; `visitors_cookies`: the Cookie field of the
+    request; `visitor`: who it is, as in `CookieLimits.allow`; `processes`: how many the server has.
+    Content-Length is kept once."""
+    pass_as_they_are, are_looked_at = _fates(tuple(map(_NAME_OF, fields)), dropped)
+    headers: Headers = [*compress(fields, pass_as_they_are)]
+    cache_control, connection, lengths, set_cookies = [], [], [], []
+    for name, value in compress(fields, are_looked_at):
+        canonical = _canonical(name)
+        if canonical == "content-length":
+            if name.lower() == canonical:  # by another spelling it frames nothing
+                lengths.append((name, value.partition(",")[0].strip(" \t")))
+        elif canonical == "connection":
+            connection.append(value)
+        elif canonical == "cache-control":
+            cache_control.append(value)
+        elif canonical == "set-cookie":
+            if name.lower() == canonical:  # nobody reads it by another spelling
+                set_cookies.append(value)
+        elif canonical in URLS_TO_VISITOR:
+            headers.append((name, URLS_TO_VISITOR[canonical](view, value)))
+        elif _KEPT_IF[canonical](view, value):
+            headers.append((name, value))
+    if connection and not (named := _connection_options(",".join(connection))) <= _SAY_NOTHING:
+        headers = [field for field in headers if _canonical(field[0]) not in named]
+    if set_cookies:
+        headers += _set_cookies(
+            set_cookies, view, cookies, needs_path, visitors_cookies, visitor(), processes()
+        )
+    return [*headers, *lengths[:1], ("Cache-Control", private(cache_control))]
+
+
+def _set_cookies(
+    values: list[str],
+    view: View,
+    cookies: CookiePolicy,
+    needs_path: bool,
+    visitors_cookies: str,
+    visitor: str,
+    processes: int,
+) -> Headers:
+    """The Set-Cookie fields of an answer that sets some, as many as services may have."""
+    target = view.target
+    visitor = cookies.withheld_of(visitors_cookies) or visitor
+    known = cookies.sent(visitors_cookies)
+    pages = target.prefix if target.form == "query" else None
+    headers: Headers = []
+    passed = []
+    for value in values:
+        scoped = cookies.for_visitor(
+            value,
+            target,
+            needs_path=needs_path,
+            of_this_host=view.of_this_host,
+            secure=view.is_https,
+        )
+        if pages is not None and not all(map(is_plain, scoped)):
+            continue
+        if not scoped or len(headers) + len(scoped) > MAX_SET_COOKIES:
+            continue
+        made = [_with_path(parse_set_cookie(one, ""), target) for one in scoped]
+        if all(
+            cookies.limits.allow(
+                visitor,
+                one,
+                is_known=one.name in known and one.path == f"{target.prefix}/",
+                pages=pages,
+                sent=known,
+                processes=processes,
+            )
+            for one in made
+        ):
+            # What was let pass as a removal is to be one in the browser.
+            ends = ["; Max-Age=0" if one.expired and not one.is_sure else "" for one in made]
+            headers += [("Set-Cookie", one + end) for one, end in zip(scoped, ends, strict=True)]
+            passed.append(value)
+    if passed and view.strays:
+        copies = set_copies(passed, view, cookies, visitors_cookies=visitors_cookies)
+        if copies is not None:
+            headers.append(("Set-Cookie", copies))
+    return headers
+
+
+def _with_path(cookie: SetCookie, target: Target) -> SetCookie:
+    """With the Path that browsers take where none is said (RFC 6265 section 5.1.4)."""
+    if cookie.path.startswith("/"):
+        return cookie
+    visited = target.prefix + target.path.partition("?")[0]
+    return cookie._replace(path=visited.rpartition("/")[0])
+
+
+def _names_no_ambient_login(view: View, value: str) -> bool:
+    """Negotiate and NTLM would send the visitor's desktop login, unasked, to the service."""
+    schemes = value.lower().replace(",", " ").split()
+    return "negotiate" not in schemes and "ntlm" not in schemes
+
+
+def _scope_is_under_prefix(view: View, value: str) -> bool:
+    scope = value.removeprefix(view.target.prefix + "/")
+    return scope != value and _PLAIN_PATH.fullmatch(scope) is not None and ".." not in scope
+
+
+_KEPT_IF: dict[str, Callable[[View, str], bool]] = {
+    "www-authenticate": _names_no_ambient_login,
+    "service-worker-allowed": _scope_is_under_prefix,
+}
+
+
+_LOOKED_AT = frozenset(
+    {"cache-control", "connection", "content-length", "set-cookie", *URLS_TO_VISITOR, *_KEPT_IF}
+)
+
+
+def visitor_of(environ: WSGIEnvironment) -> str:
+    """By what a visitor is told from others who has no cookie of the app's, and what no service can
+    change: the same for all that a browser asks for."""
+    keys = ("REMOTE_USER", "HTTP_REMOTE_USER", "HTTP_X_FORWARDED_USER", "HTTP_X_REMOTE_USER")
+    named = "\n".join(str(environ.get(key, "")) for key in keys)
+    if named.strip():
+        return named
+    return f"{environ.get('REMOTE_ADDR')}\n{environ.get('HTTP_USER_AGENT')}"
+
+
+def early_hints(
+    environ: WSGIEnvironment, view: View, dropped: HeaderNames | None = None
+) -> Callable[[Headers], None] | None:
+    """Passes on what of a 103 may reach the visitor: Link (RFC 8297), which browsers act on.
+
+    None where the server has no way to, or the deployment drops the field.
+    """
+    if not environ.get("wsgi.early_hints") or (dropped is not None and dropped.match("link")):
+        return None
+    send: Callable[[Headers], None] = environ["wsgi.early_hints"]
+
+    def pass_on(fields: Headers) -> None:
+        links = [field for field in fields if field[0].lower() == "link"]
+        if links:
+            send([(name, link_to_visitor(view, value)) for name, value in links])
+
+    return pass_on
+
+
+def private(values: Sequence[str]) -> str:
+    """A Cache-Control that keeps an answer to the visitor who was authorized for it.
+
+    Without it a shared cache in front of the app may keep the answer and serve it to everybody
+    (RFC 9111 sections 3 and 4.2.2). What the service says to the visitor's own cache stays.
+    """
+    if not values:
+        return "private"
+    directives = [
+        directive.strip() for value in values for directive in value.split(",") if directive.strip()
+    ]
+    kept = [d for d in directives if _directive(d) not in _SHARED_DIRECTIVES]
+    # `private="set-cookie"` keeps that field private only (RFC 9111 section 5.2.2.7).
+    if not any(d.lower() in ("private", "no-store") for d in kept):
+        kept.insert(0, "private")
+    return ", ".join(kept)
+
+
+def _directive(text: str) -> str:
+    return text.partition("=")[0].strip().lower()
+
+
+@lru_cache(maxsize=64)
+def _fates(names: tuple[str, ...], dropped: HeaderNames | None) -> tuple[list[bool], list[bool]]:
+    """Of each field of an answer whether it passes whatever its value, and whether what becomes of
+    it depends on its value. A service has the same fields in most of its answers."""
+    are_looked_at = [_is_looked_at(name, dropped) for name in names]
+    return [_passes_to_visitor(name, dropped) for name in names], are_looked_at
+
+
+def _is_looked_at(name: str, dropped: HeaderNames | None) -> bool:
+    canonical = _canonical(name)
+    # Content-Length is the message's framing, whatever a deployment says of it.
+    is_dropped = dropped is not None and dropped.match(canonical)
+    return canonical in _LOOKED_AT and (canonical == "content-length" or not is_dropped)
+
+
+def _passes_to_visitor(name: str, dropped: HeaderNames | None) -> bool:
+    """Whether a service's field passes, whatever its value."""
+    canonical = _canonical(name)
+    return not (
+        (dropped is not None and dropped.match(canonical))
+        or canonical in _LOOKED_AT
+        or canonical in NOT_TO_VISITOR
+        or canonical.startswith(NOT_TO_VISITOR_PREFIXES)
+        or canonical.endswith("cdn-cache-control")  # RFC 9213, and each CDN has its own
+    )

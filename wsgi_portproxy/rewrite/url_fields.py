@@ -1,0 +1,153 @@
+"""Header fields that hold URLs, as two tables with the source beside each row.
+
+Owns how each field's value is taken apart and put together again; what becomes of a URL in it is
+`rewrite`'s. Which fields pass at all is `headers`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+from .csp import csp_to_visitor
+from .urls import View
+
+Mapping = Callable[[View, str], str]
+
+# What stands before the URL (HTML standard, "shared declarative refresh steps"): the time, a
+# separator, and `url=` or not. Each part begins with another character: no run is tried twice.
+_BEFORE_URL = re.compile(
+    r"""[\t ]*[^\t ;,]+(?:[\t ]+[;,]?|[;,])[\t ]*(?:url[\t ]*=[\t ]*)?(["']?)""", re.IGNORECASE
+)
+_LINK = re.compile(r"<([^<>]*)>")
+# What an If field consists of (RFC 4918 section 10.4): lists in parentheses, in which a URL is a
+# lock's name, entity tags, which may hold anything, and between them the tags of resources.
+_OF_IF = re.compile(r"""\(|\)|"[^"]*"|<[^<>]*>""")
+# What stands for a URL in htmx's fields, and is none.
+_NO_URL = frozenset({"true", "false"})
+# Referrer policies that hide the path from this site too, and what says as much, or as little, to
+# others (Referrer Policy, section 3).
+_TOLD_TO_OWN_SITE = {
+    "no-referrer": "same-origin",
+    "origin": "origin-when-cross-origin",
+    "strict-origin": "strict-origin-when-cross-origin",
+}
+
+
+# --- From the visitor to the service
+
+
+def if_to_service(view: View, value: str) -> str:
+    """A WebDAV If field with the resources that it names mapped, and nothing else in it."""
+    depth = 0
+
+    def mapped(match: re.Match[str]) -> str:
+        nonlocal depth
+        text = match[0]
+        depth += {"(": 1, ")": -1}.get(text, 0)
+        if depth or not text.startswith("<"):
+            return text
+        return f"<{view.to_service(text[1:-1])}>"
+
+    return _OF_IF.sub(mapped, value)
+
+
+def urls_to_service(view: View, value: str) -> str:
+    """tus: `final;` and the URLs of the uploads that are put together, divided by spaces."""
+    kind, mark, urls = value.partition(";")
+    return kind + mark + " ".join(map(view.to_service, urls.split(" ")))
+
+
+#: By WSGI's key: the field's name, and how its value becomes the service's.
+URLS_TO_SERVICE: dict[str, tuple[str, Mapping]] = {
+    "HTTP_ORIGIN": ("Origin", View.origin_to_service),  # Fetch standard, section 3.2
+    "HTTP_REFERER": ("Referer", View.page_to_service),  # RFC 9110 section 10.1.3
+    "HTTP_DESTINATION": ("Destination", View.to_service),  # RFC 4918 section 10.3
+    "HTTP_IF": ("If", if_to_service),  # RFC 4918 section 10.4
+    "HTTP_PING_FROM": ("Ping-From", View.page_to_service),  # HTML standard, "hyperlink auditing"
+    "HTTP_PING_TO": ("Ping-To", View.to_service),  # likewise
+    "HTTP_HX_CURRENT_URL": ("HX-Current-URL", View.page_to_service),  # htmx 2, "Request Headers"
+    "HTTP_UPLOAD_CONCAT": ("Upload-Concat", urls_to_service),  # tus 1.0, "Concatenation"
+}
+
+
+# --- From the service to the visitor
+
+
+def refresh_to_visitor(view: View, value: str) -> str:
+    """A Refresh field (`5; url=/next`) with its URL mapped."""
+    before = _BEFORE_URL.match(value)
+    if before is None or before.end() == len(value):
+        return value
+    url, quote, after = value[before.end() :], before[1], ""
+    if quote:
+        url, quote, after = url.partition(quote)
+    return f"{before[0]}{view.to_visitor(url)}{quote}{after}"
+
+
+def link_to_visitor(view: View, value: str) -> str:
+    """A Link field with the targets between its angle brackets mapped."""
+    return _LINK.sub(lambda link: f"<{view.to_visitor(link[1])}>", value)
+
+
+def htmx_to_visitor(view: View, value: str) -> str:
+    """A URL, or `false` where the address is to stay."""
+    return value if value.strip().lower() in _NO_URL else view.to_visitor(value)
+
+
+def hx_location_to_visitor(view: View, value: str) -> str:
+    """A URL, or a JSON object with one as its `path`."""
+    if not value.lstrip().startswith("{"):
+        return view.to_visitor(value)
+    try:
+        told = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    path = told.get("path")
+    if not isinstance(path, str) or (mapped := view.to_visitor(path)) == path:
+        return value
+    return json.dumps({**told, "path": mapped})
+
+
+def origins_to_visitor(view: View, value: str) -> str:
+    """Origins divided by commas: the service's own become the visitor's."""
+    origins = [one.strip() for one in value.split(",")]
+    return ", ".join(view.origin if one == view.told.origin else one for one in origins)
+
+
+def referrer_policy_to_visitor(view: View, value: str) -> str:
+    """A Referrer-Policy under which this site, and no other, sees what page a request is from.
+
+    A stray is known by its Referer, and of a form that is posted browsers hide the Origin too.
+    Helmet's default is `no-referrer`.
+    """
+    return ", ".join(
+        _TOLD_TO_OWN_SITE.get(policy.strip().lower(), policy.strip()) for policy in value.split(",")
+    )
+
+
+#: By the field's name in lower case: how its value becomes the visitor's.
+URLS_TO_VISITOR: dict[str, Mapping] = {
+    "location": View.to_visitor,  # RFC 9110 section 10.2.2
+    "content-location": View.to_visitor,  # RFC 9110 section 8.7
+    "refresh": refresh_to_visitor,  # HTML standard, "shared declarative refresh steps"
+    "link": link_to_visitor,  # RFC 8288 section 3
+    "sourcemap": View.to_visitor,  # ECMA-426 section 12
+    "x-sourcemap": View.to_visitor,  # likewise, before it had a standard
+    "content-security-policy": csp_to_visitor,  # CSP 3 section 3.1
+    "content-security-policy-report-only": csp_to_visitor,  # CSP 3 section 3.2
+    "access-control-allow-origin": origins_to_visitor,  # Fetch standard, section 3.3
+    "timing-allow-origin": origins_to_visitor,  # Resource Timing, section 4.5
+    "referrer-policy": referrer_policy_to_visitor,  # Referrer Policy, section 4.1
+    "hx-redirect": htmx_to_visitor,  # htmx 2, "Response Headers", as the next three
+    "hx-location": hx_location_to_visitor,
+    "hx-push-url": htmx_to_visitor,
+    "hx-replace-url": htmx_to_visitor,
+    "x-inertia-location": View.to_visitor,  # Inertia, "The protocol"
+    "turbo-location": View.to_visitor,  # Turbo Drive
+    "turbolinks-location": View.to_visitor,  # Turbolinks 5
+    "x-pjax-url": View.to_visitor,  # jquery-pjax
+    "x-up-location": View.to_visitor,  # Unpoly, "Server protocol"
+    "x-pingback": View.to_visitor,  # Pingback 1.0, section 2
+}

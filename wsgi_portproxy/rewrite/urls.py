@@ -1,0 +1,290 @@
+"""URLs between the two views: the service's, which begins at its own root, and the visitor's.
+
+Owns what a URL means and how it is written on the other side. Mapping is idempotent: what carries
+the prefix already (services that honour X-Forwarded-Prefix) stays, and so do relative and foreign
+URLs. What was absolute stays absolute: clients such as requests do not resolve a Link. Which fields
+hold URLs is `urlfields`'s, which attributes of pages `attributes`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from ..errors import BadRequest, NotFound
+from ..locate.address import Address, address, is_local
+from ..locate.locator import refuse_climbing
+from ..locate.request_target import visible
+from ..locate.target import Target, cut_port, with_port
+
+# Browsers read `\` as `/` in http URLs (WHATWG URL standard), so both must be seen here.
+_ABSOLUTE = re.compile(r"((?:(https?):)?[/\\]{2})([^/\\?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+
+
+class Place(NamedTuple):
+    """What a URL of a service means: a path, with query and fragment, at a port of this machine."""
+
+    port: int
+    path: str
+
+
+def _none(port: int) -> str | None:
+    return None
+
+
+class View(NamedTuple):
+    """How one request's URLs look from both sides.
+
+    target: where the request went.
+    told: the address that the service is told: `http://localhost:16006`, or the visitor's own.
+    visited: the wrapped app's own address as the visitor sees it, `https://app.example.com`; in the
+        host form that of the port.
+    base: the path in front of all that the service was asked for, without a final slash: the
+        target's prefix for one that was told its full path, else nothing.
+    strays: whether requests that lost the port are known by the Referer of this page.
+    root: SCRIPT_NAME as it stands in a URL, where such requests go.
+    others: the visitor's absolute URL of the root of another port, without a final slash; None for
+        a port that is not opened.
+    """
+
+    target: Target
+    told: Address
+    visited: Address
+    base: str = ""
+    strays: bool = False
+    root: str = ""
+    others: Callable[[int], str | None] = _none
+
+    @property
+    def origin(self) -> str:
+        """The visitor's origin: `https://app.example.com`."""
+        return self.visited.origin
+
+    @property
+    def external(self) -> bool:
+        """Whether the service is told the visitor's own address."""
+        return self.told == self.visited
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the visitor asks on https."""
+        return self.visited.scheme == "https"
+
+    @property
+    def of_this_host(self) -> bool:
+        """Whether a cookie can be the port's alone, by its name: see `CookiePolicy.for_visitor`."""
+        return self.target.form == "host" and self.is_https
+
+    @property
+    def request_target(self) -> str:
+        """What the service is asked for, in origin-form."""
+        return self.base + self.target.path
+
+    def at(self, path: str) -> View:
+        """The same view of another path of the service."""
+        return self._replace(target=self.target._replace(path=path))
+
+    # --- From the service to the visitor
+
+    def to_visitor(self, url: str) -> str:
+        """The visitor's URL for one that the service gave."""
+        place = self._place(url)
+        if place is None:
+            return url
+        absolute = _ABSOLUTE.fullmatch(url)
+        if place.port != self.target.port:
+            mapped = f"{self.others(place.port)}{place.path}"
+            return mapped.partition(":")[2] if absolute and absolute[2] is None else mapped
+        if absolute is not None:
+            scheme = "" if absolute[2] is None else f"{self.visited.scheme}:"
+            # In the host form as it is: `//x` behind an authority is a path.
+            is_root = self.target.form == "host" and not self.target.prefix
+            path = place.path if is_root else self._visitors_path(place.path)
+            return f"{scheme}//{self.visited.authority}{path}"
+        if self.target.form == "query":  # has the port in every URL, relative ones included
+            return self._visitors_path(place.path)
+        return url if _is_relative(url) else self._visitors_path(place.path)
+
+    def _visitors_path(self, path: str) -> str:
+        if self.target.form == "query":
+            return with_port(self.target._replace(path=path))
+        if not self.target.prefix and path[1:2] in ("/", "\\"):
+            path = "/." + path  # `//host` at the beginning would be another site
+        return self.target.prefix + path
+
+    def redirect_path(self, location: str) -> str | None:
+        """The `Target.path` for a Location at this service, or None if it leads elsewhere."""
+        path = self.service_path(location)
+        if path is None:
+            return None
+        path = visible(path.partition("#")[0])
+        return path if path.startswith("/") else f"/{path}"
+
+    def service_path(self, url: str) -> str | None:
+        """The path (with query and fragment) at this service that `url` means, or None if foreign.
+
+        A relative URL is resolved against the request's path.
+        """
+        place = self._place(url)
+        return None if place is None or place.port != self.target.port else place.path
+
+    def _place(self, url: str) -> Place | None:
+        """What a URL of the service means; None if it is foreign, or the visitor's already."""
+        port, path = self.target.port, url
+        absolute = _ABSOLUTE.fullmatch(url)
+        if absolute is not None:
+            _, scheme, authority, path = absolute.groups()
+            there = self.port_at(address(scheme or self.told.scheme, authority))
+            if there is None:
+                return None
+            port, path = there, path if path.startswith("/") else f"/{path}"
+        elif _SCHEME.match(url):
+            return None
+        elif _is_relative(url):
+            return Place(port, _resolved(self.target.path, url))
+        if port != self.target.port:
+            return Place(port, path)
+        own = self._without_prefix(path)
+        return None if own is None else Place(port, own)
+
+    def port_at(self, there: Address) -> int | None:
+        """The port that an address means which the service gave; None if it is another site's.
+
+        A local one is never the visitor's own machine. It is another service's if its port is one
+        that is opened, else this one's: behind `docker run -p` or `ssh -L` a service knows another
+        port of itself, or none.
+        """
+        own = self.target.port
+        if there[1:] == self.told[1:]:
+            return own
+        if there[1:] == self.visited[1:] and there.port:
+            return None  # where the site itself is on a local address
+        if not is_local(there.host):
+            return None
+        port = int(there.port) if 0 < len(there.port) <= 5 else own
+        return port if port == own or self.others(port) is not None else own
+
+    def _without_prefix(self, path: str) -> str | None:
+        """A path as the service sees it, if it was the visitor's already: services that honour
+        X-Forwarded-Prefix make such. None if it is the visitor's URL of another port."""
+        below = self._below_prefix(path)
+        if below is None:
+            return path
+        if self.target.form != "query":
+            return below
+        resource, query, fragment = _split(below)
+        ports, query = cut_port(query)
+        if ports and ports != [str(self.target.port)]:
+            return None
+        return f"{resource}?{query}{fragment}" if query else resource + fragment
+
+    def _below_prefix(self, path: str) -> str | None:
+        """What follows the prefix in a path; None if it is not there, or there is no prefix."""
+        prefix = self.target.prefix
+        rest = path[len(prefix) :]
+        return rest if prefix and path.startswith(prefix) and rest[:1] in "/\\?#" else None
+
+    # --- From the visitor to the service
+
+    def origin_to_service(self, origin: str) -> str:
+        """The Origin that the service is sent: our own becomes the service's, others stay."""
+        scheme, mark, authority = origin.partition("://")
+        own = mark and address(scheme, authority) == self.visited
+        return self.told.origin if own else origin
+
+    def to_service(self, url: str) -> str:
+        """The service's URL for one of the visitor's, such as a WebDAV Destination; what is not
+        this service's stays. Raises `BadRequest` for one that climbs out of the service."""
+        here = self._own_path(url)
+        below = None if here is None else self._path_of_visitor(here)
+        if below is None:
+            return url
+        path = below if below.startswith("/") else f"/{below}"
+        try:
+            refuse_climbing(re.split(r"[?#]", path, maxsplit=1)[0])
+        except NotFound as error:
+            raise BadRequest("A URL in a header leads out of the service.") from error
+        is_absolute = _ABSOLUTE.fullmatch(url) is not None
+        return f"{self.told.origin if is_absolute else ''}{self.base}{path}"
+
+    def page_to_service(self, url: str) -> str:
+        """The URL of the page that asks, such as the Referer, as the service is told it.
+
+        Of pages outside the service only the origin is told: their paths and queries are the app's.
+        Foreign ones stay as they are.
+        """
+        here = self._own_path(url)
+        if here is None:
+            return url
+        below = self._path_of_visitor(here)
+        if below is None:
+            return f"{self.told.origin}/"
+        if self.external and self.target.form != "query":
+            return url
+        return f"{self.told.origin}{self.base}{below if below.startswith('/') else '/' + below}"
+
+    def _own_path(self, url: str) -> str | None:
+        """Path, query and fragment of an absolute or root-absolute URL of this site."""
+        absolute = _ABSOLUTE.fullmatch(url)
+        if absolute is None:
+            return url if url.startswith("/") else None
+        _, scheme, authority, path = absolute.groups()
+        return path if address(scheme or self.visited.scheme, authority) == self.visited else None
+
+    def _path_of_visitor(self, here: str) -> str | None:
+        """The path at the service that a path of this site means; None if it is not its own."""
+        # Encoded as the visitor's client likes, which need not be twice the same.
+        prefix = _decoded(self.target.prefix)
+        segments = re.split(r"[?#]", here, maxsplit=1)[0].split("/", len(prefix))[: len(prefix)]
+        is_own = _decoded("/".join(segments)) == prefix
+        below = here[len("/".join(segments)) :] if is_own else None
+        if below is None or self.target.form != "query":
+            return below
+        resource, query, _ = _split(below)
+        ports, query = cut_port(query)
+        if ports != [str(self.target.port)]:
+            return None
+        return f"{resource}?{query}" if query else resource
+
+
+def _decoded(path: str) -> list[str]:
+    """The segments of a path, decoded: a slash within one divides nothing."""
+    return [unquote(segment, "latin-1") for segment in path.split("/")]
+
+
+def _is_relative(url: str) -> bool:
+    """Neither absolute nor beginning at the root: resolved against the present URL."""
+    return not url.startswith(("/", "\\")) and _SCHEME.match(url) is None
+
+
+def _split(path: str) -> tuple[str, str, str]:
+    """Path, query without its `?`, fragment with its `#`."""
+    resource, hash_mark, fragment = path.partition("#")
+    resource, _, query = resource.partition("?")
+    return resource, query, hash_mark + fragment
+
+
+def _resolved(base: str, url: str) -> str:
+    """A relative URL as seen from the request target `base` (RFC 3986 section 5.2).
+
+    urllib's urljoin takes a target that begins with `//` for a host, and drops empty segments.
+    """
+    if not url or url.startswith("#"):
+        return base + url
+    path = re.split(r"[?#]", url, maxsplit=1)[0]
+    base_path = base.partition("?")[0]
+    if not path:
+        return base_path + url
+    *folders, last = f"{base_path.rpartition('/')[0]}/{path}".split("/")[1:]
+    segments: list[str] = []
+    for segment in [*folders, last]:
+        if segment == "..":
+            del segments[-1:]
+        elif segment != ".":
+            segments.append(segment)
+    if last in (".", ".."):
+        segments.append("")
+    return "/" + "/".join(segments) + url[len(path) :]

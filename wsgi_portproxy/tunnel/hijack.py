@@ -1,0 +1,85 @@
+"""Taking the visitor's connection out of a WSGI server that is still using it.
+
+The server's descriptor number is given to a dummy: a socket at its end of input that swallows what
+is written. The server goes on by its own rules, with its own accounting and access log, says
+goodbye to the dummy and closes it; the visitor's connection is ours. `detach()` or a plain `dup`
+would not do: several servers end a connection with `shutdown()`, or read from it while closing.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..servers import Adapter
+from ..upstream import descriptors
+from ..upstream.pool import idle
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# TCP keep-alive: a visitor whose machine vanished is noticed after about two minutes, in seconds.
+_KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+
+
+class TakenOver(NamedTuple):
+    """The visitor's connection, what the server had read of it past the request, and the end of the
+    dummy that has to stay open until the server has closed the other."""
+
+    sock: _socket.socket
+    read_ahead: bytes
+    dummy: _socket.socket
+
+
+def take_over(adapter: Adapter, environ: WSGIEnvironment) -> TakenOver:
+    """Take the connection of this request out of its server.
+
+    Raises OSError if no descriptor can be spared, or if the visitor is gone: the server keeps the
+    connection.
+    """
+    servers = adapter.socket(environ)
+    assert servers is not None
+    number = servers.fileno()
+    connection = os.fstat(number).st_ino
+    with contextlib.ExitStack() as undo:
+        dummy, replacement = _socket.socketpair()
+        undo.callback(dummy.close)
+        undo.callback(replacement.close)
+        sock = _duplicate(number)
+        undo.callback(sock.close)
+        # The last ones are the server's, to take visitors with.
+        if descriptors.are_scarce(sock.fileno()) and not idle.close_all():
+            raise OSError(errno.EMFILE, "the descriptors left are the server's")
+        _keep_alive(sock)
+        dummy.shutdown(_socket.SHUT_WR)
+        read_ahead = adapter.read_ahead(environ)
+        # A server that closed the connection meanwhile may have given the number to another
+        # visitor's: whichever socket it names, it must be the one that was duplicated.
+        if not os.fstat(number).st_ino == os.fstat(sock.fileno()).st_ino == connection:
+            raise OSError(errno.EBADF, "the server has closed the connection")
+        os.dup2(replacement.fileno(), number, inheritable=False)
+        undo.pop_all()
+    replacement.close()
+    return TakenOver(sock, read_ahead, dummy)
+
+
+def _duplicate(fd: int) -> _socket.socket:
+    duplicate = os.dup(fd)
+    try:
+        return _socket.socket(fileno=duplicate)
+    except OSError:
+        os.close(duplicate)
+        raise
+
+
+def _keep_alive(sock: _socket.socket) -> None:
+    if sock.family not in (_socket.AF_INET, _socket.AF_INET6):
+        return
+    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+    for name, value in _KEEPALIVE:
+        if hasattr(_socket, name):
+            sock.setsockopt(_socket.IPPROTO_TCP, getattr(_socket, name), value)

@@ -1,0 +1,239 @@
+"""What a deployment's tunnels are allowed, and the hand-over of one to the relay.
+
+Owns the caps and what the visitor's side of a 101 looks like on the wire.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
+from ..inflight import Account
+from ..locate.target import Target
+from ..metrics import Ending
+from ..respond.headers import ResponseFields
+from ..rewrite.header_tables import Headers
+from ..rewrite.urls import View
+from ..servers import Adapter, adapter_of, is_tls
+from ..upstream import descriptors
+from ..upstream.pool import idle
+from ..upstream.response import UpstreamResponse
+from .blocking import Pumped, pump
+from .handshake import UPGRADE_FIELDS, check_request, check_response
+from .hijack import TakenOver, take_over
+from .hub import telling
+from .records import NewTunnel
+from .shared import is_available, relay
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_DESCRIPTORS_PER_TUNNEL = 2  # the dummy's is closed at once
+_PORTS = 4  # ports that have to be crowded for all places to be taken
+
+
+class Tunnels:
+    """The WebSockets, and the streams that left, of one `PortProxy`. Settings as there."""
+
+    def __init__(
+        self,
+        *,
+        max_tunnels: int | None,
+        max_tunnels_per_port: int | None,
+        idle_timeout: float,
+        require_origin: bool,
+        handover_after: float | None,
+        stream_idle_timeout: float | None,
+    ) -> None:
+        for name, value in (
+            ("max_tunnels", max_tunnels),
+            ("max_tunnels_per_port", max_tunnels_per_port),
+            ("handover_after", handover_after),
+        ):
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must not be negative")
+        if not idle_timeout > 0:
+            raise ValueError("tunnel_idle_timeout must be more than 0 seconds")
+        self.handover_after = handover_after
+        self.stream_idle_timeout = stream_idle_timeout
+        self._max_tunnels = max_tunnels
+        self._max_tunnels_per_port = max_tunnels_per_port
+        self._idle_timeout = idle_timeout
+        self._require_origin = require_origin
+
+    def check(self, environ: WSGIEnvironment, target: Target) -> None:
+        """Return if a handshake may go on.
+
+        Raises `BadRequest`, `UpgradeRequired`, `ForeignOrigin`, and `NotImplementedHere` where this
+        server cannot give away its connections.
+        """
+        check_request(environ, target, require_origin=self._require_origin)
+        if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
+            # Under HTTP/2 the socket is shared by all of the visitor's requests.
+            raise NotImplementedHere(
+                "WebSockets need HTTP/1.1 here.",
+                "Switch HTTP/2 off in the server, or for this path.",
+            )
+        adapter = adapter_of(environ)
+        if not is_available() or adapter is None or not adapter.hands_over(environ):
+            raise NotImplementedHere(
+                "This server cannot hand over a connection, so WebSockets do not work.",
+                "Run the application on gunicorn, waitress (without channel_request_lookahead), "
+                "cheroot, gevent or uWSGI (with --enable-threads), on Linux.",
+            )
+
+    def check_room(self, port: int) -> None:
+        """Return if there is room for another tunnel to a port. Raises `TooManyTunnels`; so this is
+        for those to know who may use the port."""
+        places, (limit, limit_of_port) = relay().places, self._limits()
+        if places.taken >= limit or places.taken_to(port) >= limit_of_port:
+            raise self._too_many(port)
+
+    def carry(
+        self,
+        response: UpstreamResponse,
+        view: View,
+        fields: ResponseFields,
+        environ: WSGIEnvironment,
+        account: Account,
+    ) -> WSGIApplication:
+        """Make a tunnel of the service's 101. The application returned ends the server's part;
+        `account` ends with the tunnel.
+
+        Raises `BadResponse` for a 101 that does not accept the handshake, and `TooManyTunnels` or
+        `Overloaded` where there is no room after all; `response` is closed then.
+        """
+        port = view.target.port
+        try:
+            check_response(response.headers, environ, port)
+            adapter = adapter_of(environ)
+            assert adapter is not None, "checked before the handshake went out"
+            headers = _headers(response, view, fields, environ)
+            head = _head(headers)  # before anything is taken: it may raise
+            if is_tls(adapter.socket(environ)):
+                if not self._take_place(port):
+                    raise self._too_many(port)
+                return self._in_this_thread(response, headers, adapter, account)
+            taken = self.take(adapter, environ, port)
+            if taken is None:
+                raise self._too_many(port)
+        except OSError as error:
+            response.close()
+            # Without a traceback: shortages come in crowds, and where they are met says nothing.
+            raise Overloaded(port, detail=f"hand-over: {error}") from None
+        except BaseException:
+            response.close()
+            raise
+        service, ready = response.detach()
+        account.leave_thread()
+
+        def on_end(complete: bool, received: int, sent: int) -> None:
+            account.end(101, "complete" if complete else "cut", received=received, sent=sent)
+
+        relay().add(
+            NewTunnel(
+                port=port,
+                client=taken.sock,
+                service=service,
+                to_client=ready,
+                to_service=taken.read_ahead,
+                dummy=taken.dummy,
+                idle_timeout=self._idle_timeout,
+                head=head,
+                on_end=telling(on_end),
+            )
+        )
+        return _switched
+
+    def _in_this_thread(
+        self, response: UpstreamResponse, headers: Headers, adapter: Adapter, account: Account
+    ) -> WSGIApplication:
+        def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            pumped = Pumped()
+            try:
+                write = start_response("101 Switching Protocols", headers)
+                write(b"")  # the head, through the server's TLS
+                read_ahead = adapter.read_ahead(environ)
+                service, ready = response.detach()
+                pump(
+                    adapter.socket(environ),
+                    service,
+                    to_client=ready,
+                    to_service=read_ahead,
+                    idle_timeout=self._idle_timeout,
+                    pumped=pumped,
+                )
+            finally:
+                response.close()
+                relay().places.give_back(account.port)
+                ended: Ending = "complete" if pumped.complete else "cut"
+                account.end(101, ended, received=pumped.to_service, sent=pumped.to_client)
+            return []
+
+        return application
+
+    def take(self, adapter: Adapter, environ: WSGIEnvironment, port: int) -> TakenOver | None:
+        """Take the visitor's connection out of its server, for the relay to carry.
+
+        None if all places are taken. Raises OSError where the process has no descriptor to spare,
+        or the visitor is gone. In both cases the server keeps the connection.
+        """
+        if not self._take_place(port):
+            return None
+        try:
+            try:
+                return take_over(adapter, environ)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not idle.close_all():
+                    raise
+                return take_over(adapter, environ)
+        except BaseException:
+            relay().places.give_back(port)
+            raise
+
+    def _take_place(self, port: int) -> bool:
+        """Take a place in the relay, if there is one; to be given back, or used by a tunnel."""
+        relay().start()
+        limit, limit_of_port = self._limits()
+        return relay().places.take(port, limit=limit, limit_of_port=limit_of_port)
+
+    def _limits(self) -> tuple[int, int]:
+        """Of tunnels in the process, and of those to one port."""
+        limit, of_port = self._max_tunnels, self._max_tunnels_per_port
+        if limit is None:
+            limit = descriptors.ours() // _DESCRIPTORS_PER_TUNNEL
+        return limit, -(-limit // _PORTS) if of_port is None else of_port
+
+    def _too_many(self, port: int) -> TooManyTunnels:
+        places, (limit, limit_of_port) = relay().places, self._limits()
+        return TooManyTunnels(
+            f"There are too many open WebSockets to open another one to port {port}.",
+            "Close some pages, or try again later.",
+            detail=f"{places.taken} of {limit} tunnels are open, {places.taken_to(port)} of "
+            f"{limit_of_port} to this port",
+        )
+
+
+def _headers(
+    response: UpstreamResponse, view: View, fields: ResponseFields, environ: WSGIEnvironment
+) -> Headers:
+    """The 101's fields for the visitor: filtered as any answer's, with the upgrade they lost.
+
+    Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
+    """
+    headers = fields.of(response.fields, view, environ)
+    kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    return [*UPGRADE_FIELDS, *kept]
+
+
+def _head(headers: Headers) -> bytes:
+    lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in headers)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _switched(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """What the server is left with: an empty answer, which goes into the dummy and into its log."""
+    start_response("101 Switching Protocols", [])
+    return []

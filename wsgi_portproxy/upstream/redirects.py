@@ -1,0 +1,113 @@
+"""Redirects of a service in the query form, followed here as the feature promises.
+
+An API client that asked `?port=16006` gets the page, not the way to it. Followed are GET and HEAD,
+within the same port only: another port would need another verdict, another host is none of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..errors import WantsHttps
+from ..rewrite.cookies import CookiePolicy
+from ..rewrite.header_tables import Headers
+from ..rewrite.set_cookie import parse_set_cookie
+from ..rewrite.urls import View
+from .connection import UpstreamRequest
+from .request import fields_of
+from .response import UpstreamResponse
+
+MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110 section 15.4, those with a Location
+_SAME_METHOD = frozenset({307, 308})
+
+
+def follow_redirects(
+    response: UpstreamResponse,
+    request: UpstreamRequest,
+    view: View,
+    cookies: CookiePolicy,
+    send: Callable[[UpstreamRequest], UpstreamResponse],
+) -> tuple[UpstreamResponse, View]:
+    """The answer at the end of at most `MAX_REDIRECTS` redirects, and the view it is seen in.
+
+    Cookies that are set on the way are sent along, as a browser would, and reach the visitor with
+    the final answer. Raises as `Upstream.send` does.
+    """
+    collected: list[str] = []
+    headers = request.fields.headers
+    for _ in range(MAX_REDIRECTS):
+        path = _same_port_path(response, request, view)
+        if path is None:
+            break
+        collected += [
+            line
+            for line in response.headers.getlist("set-cookie")
+            if cookies.for_visitor(line, view.target, needs_path=False)
+        ]
+        response.drain_conn()
+        view = view.at(path)
+        fields = fields_of(_with_cookies(headers, collected, view))
+        request = request._replace(target=view.request_target, fields=fields)
+        response = send(request)
+        check_no_way_to_https(response, request.method, view)
+    if collected:
+        # Before those of the answer: a browser keeps the last of one name.
+        collected += response.headers.getlist("set-cookie")
+        response.headers.discard("Set-Cookie")
+        for line in collected:
+            response.headers.add("Set-Cookie", line)
+    return response, view
+
+
+def check_no_way_to_https(response: UpstreamResponse, method: str, view: View) -> None:
+    """Return unless the service redirects to the URL that it was asked for, on https.
+
+    It is told http, so it would do so for ever (Django's SECURE_SSL_REDIRECT). Raises `WantsHttps`,
+    with the response closed.
+    """
+    if response.status not in _REDIRECTS or view.told.scheme != "http":
+        return
+    if method not in ("GET", "HEAD") and response.status not in _SAME_METHOD:
+        return  # what was posted is shown at the same URL
+    location = response.headers.get("location", "")
+    asked = view.target.path or "/"
+    if location[:6].lower() == "https:" and view.redirect_path(location) == asked:
+        response.close()
+        raise WantsHttps(view.target.port, on_https=view.is_https)
+
+
+def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: View) -> str | None:
+    """The path at the service that an answer redirects to, or None if it is not to be followed."""
+    location = response.headers.getlist("location")
+    if response.status not in _REDIRECTS or len(location) != 1:
+        return None
+    if request.method not in ("GET", "HEAD"):
+        return None
+    if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.fields.headers):
+        return None  # the request had a body, which is gone
+    return view.redirect_path(location[0])
+
+
+def _with_cookies(headers: Headers, set_cookies: Iterable[str], view: View) -> Headers:
+    """The request's fields with the cookies that answers set: added, replaced or removed."""
+    resource = view.target.path.partition("?")[0]
+    pairs = [
+        pair.strip() for name, value in headers if name == "Cookie" for pair in value.split(";")
+    ]
+    for line in set_cookies:
+        cookie = parse_set_cookie(line, view.target.prefix)
+        if not _covers(cookie.path, resource):
+            continue
+        pairs = [pair for pair in pairs if pair.partition("=")[0].strip() != cookie.name]
+        if not cookie.expired:
+            pairs.append(cookie.pair)
+    others = [field for field in headers if field[0] != "Cookie"]
+    return [*others, ("Cookie", "; ".join(pairs))] if pairs else others
+
+
+def _covers(path: str, resource: str) -> bool:
+    """Whether a cookie's Path includes `resource` (RFC 6265 section 5.1.4); none includes all."""
+    if not path.startswith("/"):
+        return True
+    return resource == path or resource.startswith(path.rstrip("/") + "/")

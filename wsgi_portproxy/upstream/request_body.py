@@ -1,0 +1,126 @@
+"""The request's body on its way to the service: framed anew, in blocks, and never cut short unseen.
+
+Owns how a body is announced (RFC 9112 section 6) and that its length comes out as announced. The
+visitor's framing is never copied: what a server decoded is encoded again from what was read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+from ..errors import (
+    BadRequest,
+    BodyTooLarge,
+    ClientGone,
+    LengthRequired,
+    NotImplementedHere,
+    PortProxyError,
+)
+from ..servers import Block, BodyReader, body_reader
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# Blocks grow from the first to the last size, in bytes: small ones reach the service early, large
+# ones cost less each (gunicorn's own reader gives out 150 MB/s by 16 KiB, 930 MB/s by 1 MiB).
+FIRST_BLOCK = 16384
+LAST_BLOCK = 1048576
+_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+# Methods for which a Content-Length of 0 says nothing; servers and clients add it idly.
+_BODY_IS_UNUSUAL = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class Upload:
+    """A body of `length` bytes, or a chunked one (`length` None), read from the visitor once.
+
+    `complete`: all of it has been given out by `next_block`. `taken`: bytes of it so far.
+    `limit`: bytes that a chunked one may have, None: any.
+    """
+
+    def __init__(self, reader: BodyReader, length: int | None, limit: int | None = None) -> None:
+        self.reader = reader
+        self.length = length
+        self.complete = length == 0
+        self.taken = 0
+        self._limit = limit
+        self._remaining = length
+        self._block = FIRST_BLOCK
+
+    @property
+    def header(self) -> tuple[str, str]:
+        """The field that announces this body."""
+        if self.length is None:
+            return "Transfer-Encoding", "chunked"
+        return "Content-Length", str(self.length)
+
+    def next_block(self) -> Block:
+        """The next piece as it goes onto the wire, good until the next call; may wait for the
+        visitor.
+
+        Raises `ClientGone` if the body ends before its length or the connection breaks,
+        `BodyTooLarge` beyond the limit, and the server's own error for a malformed one: the service
+        then never sees a complete request.
+        """
+        limit = self._block
+        if self._remaining is not None:
+            limit = min(limit, self._remaining)
+        try:
+            data = self.reader.read(limit)
+        except OSError as error:
+            raise ClientGone("reading the request body failed") from error
+        if len(data) == self._block < LAST_BLOCK:
+            self._block *= 2
+        self.taken += len(data)
+        if self._limit is not None and self.taken > self._limit:
+            raise BodyTooLarge(self._limit)
+        if self._remaining is not None:
+            if not data:
+                raise ClientGone("request body shorter than its Content-Length")
+            self._remaining -= len(data)
+            self.complete = not self._remaining
+            return data
+        self.complete = not data
+        return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))  # of no data: the last chunk
+
+
+def upload_of(environ: WSGIEnvironment, limit: int | None = None) -> Upload | None:
+    """The body of a request, or None if it has none. `limit`: bytes that it may have, None: any.
+
+    Neither Content-Length nor Transfer-Encoding means no body (RFC 9112 section 6.3). Raises
+    `BadRequest`, `BodyTooLarge` for a length beyond the limit, `NotImplementedHere` for a coding
+    other than chunked, and `LengthRequired` for a chunked body that the server does not decode
+    (`wsgi.input_terminated` not set).
+    """
+    coding = environ.get("HTTP_TRANSFER_ENCODING", "").strip().lower()
+    length = environ.get("CONTENT_LENGTH") or ""
+    if coding:
+        if coding != "chunked":
+            raise NotImplementedHere("This Transfer-Encoding is not supported.")
+        if not environ.get("wsgi.input_terminated"):
+            raise LengthRequired(
+                "This server takes no chunked request bodies.", "Send a Content-Length."
+            )
+        return Upload(body_reader(environ), None, limit)
+    if not length:
+        return None
+    if _LENGTH.fullmatch(length) is None:
+        raise BadRequest("The Content-Length is not a number.")
+    if limit is not None and int(length) > limit:
+        raise BodyTooLarge(limit)
+    if not int(length) and environ["REQUEST_METHOD"] in _BODY_IS_UNUSUAL:
+        return None
+    return Upload(body_reader(environ), int(length))
+
+
+def read_out(environ: WSGIEnvironment) -> None:
+    """Take a body that nobody wants, so that the visitor gets the answer to it.
+
+    A browser reads no answer while it is still sending. gunicorn discards a little and then cuts
+    the connection, and the browser shows that instead.
+    """
+    with contextlib.suppress(PortProxyError):  # no body to be had, or the visitor is gone
+        upload = upload_of(environ)
+        while upload is not None and not upload.complete:
+            upload.next_block()
