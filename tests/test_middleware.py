@@ -21,7 +21,7 @@ from tests.support.received import OK, Received, recording
 from tests.support.service import Service
 from tests.support.waiting import until
 from wsgi_portproxy import AskApp, PortProxy, Target
-from wsgi_portproxy.locate.links import ENVIRON_KEY
+from wsgi_portproxy.names import LINKS_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -89,7 +89,7 @@ def test_the_apps_own_requests_and_responses_are_not_touched(url: str) -> None:
     assert proxy(environ, start_response) is body
     got, started_with = seen[0]
     assert started_with is start_response
-    assert {key: value for key, value in got.items() if key != ENVIRON_KEY} == environ == before
+    assert {key: value for key, value in got.items() if key != LINKS_KEY} == environ == before
     assert started == [("200 OK", [("Connection", "close"), ("Set-Cookie", "sessionid=1; Path=/")])]
     assert body.closed == 0
 

@@ -13,7 +13,7 @@ from .middleware import PortProxy
 from .policy.ask_app import AskApp
 from .policy.authorize import Authorizer
 from .policy.ports import AllowedPorts
-from .respond.documents import PageAdapter
+from .rewrite.pages import PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from .rewrite.urls import View
 from .settings import Identity, StripMount

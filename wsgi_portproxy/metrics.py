@@ -14,8 +14,7 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from .locate.target import Form
-
-log = logging.getLogger("wsgi_portproxy")
+from .names import log
 
 Ending: TypeAlias = Literal["complete", "cut", "refused"]
 _LONGEST = 200  # characters of a text that is logged; ours are shorter

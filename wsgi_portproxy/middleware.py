@@ -32,16 +32,18 @@ from .locate.strays import (
 )
 from .locate.target import Target
 from .metrics import OnRequest, loggable
+from .names import log
 from .policy.ask_app import AskApp
 from .policy.authorize import Authorizer, authorize
 from .policy.hosts import Hosts
 from .policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy
 from .policy.same_origin import check_same_origin
 from .respond.body import moved, respond
-from .respond.documents import PageAdapter, Pages, asking_for_plain_text
+from .respond.documents import Pages, asking_for_plain_text
 from .respond.error_page import error_response
 from .respond.headers import ResponseFields
 from .rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
+from .rewrite.pages import PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from .rewrite.urls import View
 from .rewrite.via import check_no_loop
@@ -59,8 +61,6 @@ from .upstream.response import UpstreamResponse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-log = logging.getLogger("wsgi_portproxy")
 
 
 class PortProxy:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.given import a_query_view, a_view
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.target import cut_port
-from wsgi_portproxy.respond.documents import PageAdapter
+from wsgi_portproxy.rewrite.pages import PageAdapter
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.rewrite.url_fields import link_to_visitor, refresh_to_visitor
 from wsgi_portproxy.rewrite.urls import View

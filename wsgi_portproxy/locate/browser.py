@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 
 _LONGEST_ACCEPT = 8192  # characters; browsers send some 150
-
-
 # What we can answer with ourselves. The first is for those who say nothing, such as curl.
 _OFFERED = ("text/plain", "application/json", "text/html")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 from ..errors import PortProxyError, Refused
+from ..names import LINKS_KEY
 from .browser import is_navigation
 from .locator import Locator, refuse_climbing
 from .mount import Mount
@@ -21,9 +22,6 @@ from .target import Target, with_port
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-#: The environ key under which a request carries the `Links` of each `PortProxy` that it came
-#: through, outermost first, each with the environ as it was there.
-ENVIRON_KEY = "wsgi_portproxy.links"
 _LAST_PORT = 65535
 _PATH = re.compile(r"/[\x21-\x7e]*")
 
@@ -37,7 +35,7 @@ class Links:
 
     def added_to(self, environ: WSGIEnvironment) -> WSGIEnvironment:
         """A copy of `environ` that knows these links."""
-        return {**environ, ENVIRON_KEY: (*environ.get(ENVIRON_KEY, ()), (self, environ))}
+        return {**environ, LINKS_KEY: (*environ.get(LINKS_KEY, ()), (self, environ))}
 
     def at_host(self, target: Target, environ: WSGIEnvironment) -> str:
         """Where a browser finds a target in the host form, which has to be there. Raises `Refused`
@@ -137,7 +135,7 @@ def url_for_port(
     """
     environ: Any = getattr(environ_or_request, "environ", environ_or_request)
     try:
-        ways = environ.get(ENVIRON_KEY)
+        ways = environ.get(LINKS_KEY)
     except AttributeError:
         raise TypeError(f"neither an environ nor a request: {environ_or_request!r}") from None
     if not ways:

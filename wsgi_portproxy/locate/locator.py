@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 # Characters to be escaped in a URL that goes into a header: `;` would end a cookie's Path, and
 # browsers read `\` as `/`. Everything else visible stays as the visitor wrote it.
 _UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
-
-
 _LONGEST_KEPT = 2048  # characters of a path by which something is kept
 
 

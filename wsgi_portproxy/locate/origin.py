@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 
 _ORIGIN = re.compile(r"(https?)://([^/@,\s?#]+)", re.IGNORECASE)
-
-
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from ..errors import PortProxyError
-from ..rewrite.cookies import OWN_PREFIX
+from ..names import COOKIE_PREFIX
 from ..subrequest import CapturedResponse
 from .browser import is_navigation
 from .locator import Locator, refuse_climbing
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Services that the browser is told to remember, and a handshake is offered to: as many as there are
 # slots. Each is one request, and a cookie in all requests to the app.
-_HINT_NAME = f"{OWN_PREFIX}hint"
+_HINT_NAME = f"{COOKIE_PREFIX}hint"
 _HINT = re.compile(rf"(?:^|[;,])[ \t]*{re.escape(_HINT_NAME)}([0-9])=([0-9]{{13}})([^;,\s]*)")
 _MAX_PREFIX = 160  # bytes of a prefix that are worth a cookie
 # Referrer policies under which a request tells no more than its origin.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 
 Form = Literal["query", "path", "host", "stray"]
-
-
 # `0` is a well-formed number outside every range, hence allowed here and refused by the range.
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from webob import Request
 
-from ..locate.links import ENVIRON_KEY
 from ..locate.mount import Mount
 from ..locate.target import Target
-from ..rewrite.cookies import OWN_PREFIX, without_own
+from ..names import COOKIE_PREFIX, LINKS_KEY
+from ..rewrite.cookies import without_own
 from ..subrequest import CapturedResponse
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ _OF_THE_REQUEST_PREFIXES = (
 _COMPARABLE = frozenset({str, bytes, int, float, bool, type(None)})
 # What PEP 3333 has in every environ and is no word about the visitor; ours, the same for all; and
 # the cookies, of which ours are none of the app's.
-_APART = frozenset({"wsgi.errors", "wsgi.input", "wsgi.version", ENVIRON_KEY, "HTTP_COOKIE"})
+_APART = frozenset({"wsgi.errors", "wsgi.input", "wsgi.version", LINKS_KEY, "HTTP_COOKIE"})
 # The visitor's connection and what a server offers on it are not the wrapped app's to use here.
 _OF_THE_CONNECTION = frozenset({"wsgi.early_hints", "wsgi.file_wrapper", "wsgi.input_terminated"})
 _OF_THE_CONNECTION_PREFIXES = (
@@ -207,7 +207,7 @@ def _bearing_on_verdict(keys: tuple[str, ...]) -> list[bool]:
 def _shown_cookies(environ: WSGIEnvironment) -> str | None:
     """The visitor's cookies as the app is asked with them: without ours."""
     cookies: str | None = environ.get("HTTP_COOKIE")
-    return without_own(cookies) if cookies and OWN_PREFIX in cookies else cookies
+    return without_own(cookies) if cookies and COOKIE_PREFIX in cookies else cookies
 
 
 def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
@@ -226,9 +226,9 @@ def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
             "wsgi.input_terminated": True,
         }
     )
-    if ENVIRON_KEY in question:  # so that the page makes its links as the page that is asked for
+    if LINKS_KEY in question:  # so that the page makes its links as the page that is asked for
         seen = dict(question)
-        question[ENVIRON_KEY] = tuple((links, seen) for links, _ in question[ENVIRON_KEY])
+        question[LINKS_KEY] = tuple((links, seen) for links, _ in question[LINKS_KEY])
     return question
 
 

@@ -9,7 +9,6 @@ that says its names answers to no other.
 from __future__ import annotations
 
 import ipaddress
-import logging
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import Misdirected
 from ..metrics import loggable
+from ..names import log
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-log = logging.getLogger("wsgi_portproxy")
 
 #: Names that lead to the own machine wherever they are asked for (RFC 6761 section 6.3).
 LOOPBACK = ("localhost", ".localhost", "127.0.0.1", "[::1]")

@@ -21,27 +21,13 @@ if TYPE_CHECKING:
 #: is asked once a request, before the authorizer; if it raises, the answer is 503. It is asked
 #: again for each other port of this machine that an answer names in a URL.
 AllowedPorts: TypeAlias = "Container[int] | Callable[[Target], Container[int]]"
-
-
 DEFAULT_PORTS = range(10000, 20001)  # 10000 to 20000; no well-known service of a system is there
-
-
 _LAST_PORT = 65535
-
-
 # Fields that are read piece by piece, and characters of one; browsers and servers take fewer.
 _LOOKED_INTO = ("HTTP_COOKIE", "HTTP_CONNECTION", "HTTP_REFERER")
-
-
 _LONGEST_FIELD = 65536
-
-
 _MANY = 16  # ports of its own that a server may have, and be remembered
-
-
 _LISTED = 8  # the refusal names single ports up to this many; more would not help a person
-
-
 # CONNECT names another target than the URL; TRACE would show a page the visitor's cookies.
 _NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
 

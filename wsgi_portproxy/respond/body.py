@@ -9,7 +9,6 @@ several servers, and the next answer would be read as the rest of it.
 from __future__ import annotations
 
 import errno
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from urllib3.exceptions import ProtocolError
 from ..errors import PortProxyError
 from ..inflight import Account
 from ..metrics import Ending, loggable
+from ..names import log
 from ..rewrite.header_tables import Headers
 from ..rewrite.urls import View
 from ..servers import is_gevent
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 # the visitor early, large ones cost less each.
 _FIRST_BLOCK, _LAST_BLOCK = 65536, 1 << 20
 _FILLED = 7 / 8  # of what was read; the rest may have been the sizes of chunks
-log = logging.getLogger("wsgi_portproxy")
 
 
 def respond(

@@ -6,15 +6,16 @@ true answer. What is corrected is `adapters`'s and `attributes`'s.
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from urllib3.exceptions import ProtocolError
 
 from ..locate.browser import shows_page
+from ..names import log
 from ..rewrite.header_tables import Headers
+from ..rewrite.pages import PageAdapter
 from ..rewrite.urls import View
 
 if TYPE_CHECKING:
@@ -33,23 +34,6 @@ _READ_SIZE = 65536
 # were changed. Without a validator the page is asked for anew each time.
 _OF_THE_BYTES = ("ETag", "Last-Modified", "Accept-Ranges", "Content-MD5", "Digest",
                  "Content-Digest", "Repr-Digest", "Transfer-Encoding")  # fmt: skip
-log = logging.getLogger("wsgi_portproxy")
-
-
-class PageAdapter(NamedTuple):
-    """How the pages of one service are corrected.
-
-    name: for the log.
-    marker: bytes that stand in this service's pages, and hardly in others; they are looked for.
-    adapt: called with the document and the `View`, returns the document to send. Of a document
-        that appears piece by piece it gets what comes first. It must be quick in the size of the
-        document, which may be hostile. If it raises, or returns anything but bytes, that is logged
-        and the document is sent as it came.
-    """
-
-    name: str
-    marker: bytes
-    adapt: Callable[[bytes, View], bytes]
 
 
 class Pages:

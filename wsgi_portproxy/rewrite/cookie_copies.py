@@ -8,23 +8,21 @@ read, and which is given to that service only.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
 from ..locate.slots import slot_for
-from .cookies import OWN_PREFIX, CookiePolicy
+from ..names import COOKIE_PREFIX, log
+from .cookies import CookiePolicy
 from .set_cookie import SetCookie, parse_set_cookie
 from .urls import View
-
-log = logging.getLogger("wsgi_portproxy")
 
 # Services that have copies, and bytes of each one's, encoded: they go along with all requests to
 # the app, whose own session may have 4 KiB of the 8 that servers take. Most have some hundred.
 _SLOTS, _MAX_COPIES = 3, 768
 _COPIES = re.compile(
-    rf"(?:^|[;,])[ \t]*{re.escape(OWN_PREFIX)}copy([0-9])=([0-9]{{1,5}})\.([^;,\s]*)"
+    rf"(?:^|[;,])[ \t]*{re.escape(COOKIE_PREFIX)}copy([0-9])=([0-9]{{1,5}})\.([^;,\s]*)"
 )
 # What a cookie's value may hold (RFC 6265 section 4.1.1) but `%`, and `=`, where some parsers cut.
 _PLAIN = "!#$&'()*+-./:<>?@[]^_`{|}~"
@@ -72,7 +70,7 @@ def set_copies(
         return None
     found = [one for one in _COPIES.findall(visitors_cookies) if int(one[0]) < _SLOTS]
     used = {int(slot): (int(port), 0) for slot, port, _ in found}
-    name = f"{OWN_PREFIX}copy{slot_for(target.port, used, _SLOTS)}"
+    name = f"{COOKIE_PREFIX}copy{slot_for(target.port, used, _SLOTS)}"
     secure = "; Secure" if view.is_https else ""
     attributes = f"; Path={view.root}/; HttpOnly; SameSite=Lax{secure}"
     if not encoded:

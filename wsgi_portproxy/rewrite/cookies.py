@@ -12,12 +12,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from ..locate.target import Target
+from ..names import COOKIE_PREFIX
 from .cookie_limits import CookieLimits
 
-#: Begins the names of our own cookies: `portproxy.16006.session` is the cookie `session` of the
-#: service on that port, `portproxy.hint3` remembers where a service was opened (see `strays`), and
-#: `portproxy.copy3` has the cookies of one for handshakes at the root of the site (see `copies`).
-OWN_PREFIX = "portproxy."
 # In the host form on https, for what has a name of ours: browsers take it from this very host only,
 # so that no sibling's page can set it for the domain that they share (RFC 6265bis section 4.1.3.2).
 _OF_THIS_HOST = "__Host-"
@@ -62,7 +59,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Those of them that frameworks have their scripts read and send back: Django's, for AJAX.
 _READ_BY_SCRIPTS = frozenset({"csrftoken"})
 _HOST_PREFIX = "__host-"  # browsers take such a cookie for a whole origin only
-_OF_THE_SITE = re.compile(rf"{re.escape(OWN_PREFIX)}(?:hint|copy)")
+_OF_THE_SITE = re.compile(rf"{re.escape(COOKIE_PREFIX)}(?:hint|copy)")
 # What apps may put before their usual names (RFC 6265bis section 4.1.3).
 _NAME_PREFIX = re.compile(r"^__(?:secure-|http-|host-(?:http-)?)")
 
@@ -258,11 +255,11 @@ def is_plain(set_cookie: str) -> bool:
 
 def _own(port: int, *, of_this_host: bool) -> str:
     """What begins the name of a cookie that was renamed for a port."""
-    return f"{_OF_THIS_HOST if of_this_host else ''}{OWN_PREFIX}{port}."
+    return f"{_OF_THIS_HOST if of_this_host else ''}{COOKIE_PREFIX}{port}."
 
 
 def _is_ours(bare: str) -> bool:
-    return bare.startswith(OWN_PREFIX) or _NAME_PREFIX.sub("", bare).startswith(OWN_PREFIX)
+    return bare.startswith(COOKIE_PREFIX) or _NAME_PREFIX.sub("", bare).startswith(COOKIE_PREFIX)
 
 
 def _without(attributes: list[str], *names: str) -> list[str]:

@@ -17,15 +17,11 @@ if TYPE_CHECKING:
 
 
 Headers = list[tuple[str, str]]
-
-
 # RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2: they speak of one connection, not of the
 # message. `proxy-*` is covered by the prefixes below.
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"}
 )
-
-
 NOT_TO_SERVICE = HOP_BY_HOP | {
     "host",  # ours, by identity
     "content-length",  # ours, by what is read
@@ -104,8 +100,6 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-http-method",
     "x-method-override",
 }
-
-
 NOT_TO_SERVICE_PREFIXES = (
     "proxy-",
     "x-forwarded-",
@@ -152,8 +146,6 @@ NOT_TO_SERVICE_PREFIXES = (
     "x-ms-token-",
     "x-pomerium-",
 )
-
-
 NOT_TO_VISITOR = HOP_BY_HOP | {
     "date",  # the WSGI server's to say; werkzeug would send two. Likewise the next
     "server",
@@ -192,8 +184,6 @@ NOT_TO_VISITOR = HOP_BY_HOP | {
     "x-appengine-blobkey",  # App Engine's X-Sendfile
     "x-arr-disable-session-affinity",
 }
-
-
 NOT_TO_VISITOR_PREFIXES = (
     "x-accel-",  # nginx: internal redirects to the app's protected files
     "x-sendfile",
@@ -214,17 +204,9 @@ NOT_TO_VISITOR_PREFIXES = (
     "proxy-",  # between a proxy and its client
     "x-portproxy-",
 )
-
-
 _LONGEST_KEPT = 2048  # characters of a value by which something is kept
-
-
 _ODD = re.compile(r"[^a-z0-9]")
-
-
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-
-
 _SAY_NOTHING = frozenset({"", "close", "keep-alive"})  # of other fields
 
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 # What is filtered on the way, one by one. A visitor's `Connection` may name these two without
 # effect: a service that compares them would take what has none for its own.
 _NEVER_HOP_BY_HOP = frozenset({"origin", "referer"})
-
-
 _FILTERED_TO_SERVICE = frozenset(
     {"cookie", "authorization", *(name.lower() for name, _ in URLS_TO_SERVICE.values())}
 )

@@ -31,12 +31,8 @@ if TYPE_CHECKING:
 
 
 _NAME_OF = itemgetter(0)
-
-
 # Nothing that browsers would resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
-
-
 _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
 
 
@@ -157,8 +153,6 @@ _KEPT_IF: dict[str, Callable[[View, str], bool]] = {
     "www-authenticate": _names_no_ambient_login,
     "service-worker-allowed": _scope_is_under_prefix,
 }
-
-
 _LOOKED_AT = frozenset(
     {"cache-control", "connection", "content-length", "set-cookie", *URLS_TO_VISITOR, *_KEPT_IF}
 )

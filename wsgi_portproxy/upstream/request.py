@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 
 _KEPT = 256  # kinds of requests; a page has some ten
-
-
 _LONGEST = 8192  # characters of one that is kept: visitors may send more, and others, each time
-
-
 # What `request_headers` and `via` read of an environ, beside HTTP_*.
 _READ = frozenset({"CONTENT_TYPE", "REMOTE_ADDR"})
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from ...respond.documents import PageAdapter
 from ..urls import View
+from . import PageAdapter
 from .attributes import urls_in_attributes
 
 
