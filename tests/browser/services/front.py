@@ -19,6 +19,8 @@ from tests.support.ports import free_port
 from tests.support.servers import ROOT, Server, running
 
 # A browser has several hundred cookies of services, which nginx's default of 8 KiB does not hold.
+# Over HTTP/2 it asks for all files of a page at once, up to nginx's 128: more than a port's share
+# of the host app's 32 threads would wait, and on a busy machine be refused (503).
 _CONFIG = """\
 daemon off;
 worker_processes 1;
@@ -35,6 +37,7 @@ http {{
   scgi_temp_path {folder}/scgi;
   client_max_body_size 0;
   large_client_header_buffers 8 64k;
+  http2_max_concurrent_streams 16;
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   upstream app {{ server 127.0.0.1:{behind}; keepalive 8; }}
   server {{
