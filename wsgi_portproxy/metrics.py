@@ -1,7 +1,7 @@
 """What is told of each request when it ends: one line in the log, and one call of a hook.
 
 Owns the words of both, and that neither holds what is a visitor's: no cookies, no tokens, no path
-and no query. What a request is charged with while it goes on is `account`'s.
+and no query. What a request is charged with while it goes on is `inflight`'s.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from .locate.target import Form
 from .names import log
 
 Ending: TypeAlias = Literal["complete", "cut", "refused"]
@@ -26,7 +25,9 @@ _METHOD_SHOWN = 20  # characters; the longest registered one, UPDATEREDIRECTREF,
 class RequestMetrics:
     """One request for a port, at its end.
 
-    port, form, websocket: as in `Target`.
+    port, websocket: as in `Target`.
+    form: how the URL named the port: query, path or host; stray if it did not, see
+        `locate.strays`.
     method: as it was sent, escaped and cut to 20 characters.
     status: what the visitor was answered; 101 for a WebSocket.
     seconds: from its arrival here to its end, that of the stream or WebSocket too.
@@ -39,7 +40,7 @@ class RequestMetrics:
     """
 
     port: int
-    form: Form
+    form: str
     method: str
     websocket: bool
     status: int

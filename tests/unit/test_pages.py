@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.respond.documents import MAX_DOCUMENT, Pages, asking_for_plain_text
 from wsgi_portproxy.rewrite.pages.adapters import (
     DEFAULT_PAGE_ADAPTERS,
@@ -408,8 +409,8 @@ def test_what_is_no_adapter_is_refused() -> None:
 )
 def test_which_answers_are_looked_at(view: View, method: str, mode: str, looks: bool) -> None:
     made = environ(method=method, HTTP_SEC_FETCH_MODE=mode)
-    assert Pages(DEFAULT_PAGE_ADAPTERS).may_adapt(view, made) is looks
-    assert not Pages(()).may_adapt(view, made)
+    assert Pages(DEFAULT_PAGE_ADAPTERS).may_adapt(view, Visit(made)) is looks
+    assert not Pages(()).may_adapt(view, Visit(made))
 
 
 def test_a_page_is_asked_for_unencoded_and_all_else_as_it_came() -> None:

@@ -54,7 +54,7 @@ def authorize(
     if verdict is True:
         return None
     refusal = None if verdict is False else _as_response(verdict, environ)
-    hint = _host_hint(refusal, environ, cookies) if target.form == "host" else ""
+    hint = _host_hint(refusal, environ, cookies) if target.form.has_own_origin else ""
     # A WebSocket client can follow no login redirect and show no page: 403 is all it can read.
     if refusal is None or hint or target.websocket:
         if refusal is not None:

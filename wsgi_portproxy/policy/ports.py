@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import AuthorizerFailed, FieldTooLarge, Loop, MethodNotAllowed, PortNotAllowed
 from ..locate.target import Target
+from ..locate.visit import Visit
 from ..servers import VisitorSocket
 
 if TYPE_CHECKING:
@@ -67,12 +68,10 @@ class PortPolicy:
         except AuthorizerFailed:
             return False
 
-    def check_not_own(
-        self, target: Target, environ: WSGIEnvironment, visitor: VisitorSocket | None
-    ) -> None:
+    def check_not_own(self, target: Target, visit: Visit) -> None:
         """Return unless the server itself listens on the port. Raises `Loop`; so this is for those
-        to know who may use ports. `visitor`: its connection, if the server shows it."""
-        if target.port in self._known_own_ports(environ, visitor):
+        to know who may use ports."""
+        if target.port in self._known_own_ports(visit.environ, visit.socket):
             raise Loop(
                 f"Port {target.port} is the one that this application itself listens on.",
                 "Start your service on another port.",

@@ -167,7 +167,7 @@ class CookiePolicy:
             values = [";".join([renamed, *_without(kept, "path", "secure"), " Path=/; Secure"])]
         else:
             values = [";".join([renamed, *kept])]
-        if is_for_scripts and name in _READ_BY_SCRIPTS and target.form in ("path", "host"):
+        if is_for_scripts and name in _READ_BY_SCRIPTS and target.form.keeps_pages:
             # A page's scripts look for it by its name, and find this one before the app's, whose
             # Path is shorter (RFC 6265 section 5.4) or which is another host's. No page of the app
             # is there, and no service is ever sent it.
