@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class fact(Generic[T]):  # noqa: N801: it is used as `property` is
+class fact(Generic[T]):  # lower case, as `property`
     """As `functools.cached_property`, without the lock that it takes before Python 3.12."""
 
     def __init__(self, find: Callable[[Any], T]) -> None:
