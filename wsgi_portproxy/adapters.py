@@ -150,7 +150,7 @@ _ROOTS: dict[str, tuple[bytes, bytes, Callable[[View], str]]] = {
     "Dagster": (b'id="initialization-data"', rb'("pathPrefix"\s?:\s?")(")', _root),
     "Label Studio": (b"APP_SETTINGS", rb'(\bhostname\s?:\s?")(")', _root_url),
     "Nuxt": (b'app:{baseURL:"', rb'(\{baseURL:")/(")', _root_and_slash),
-    "Phoenix": (b"window.Config", rb'(\bbasename\s?:\s?")(")', _root),
+    "Phoenix": (b'(window, "Config"', rb'(\bbasename\s?:\s?")(")', _root),
     "Taipy": (b"window.taipyConfig", rb'("baseURL"\s?:\s?")/(")', _root_and_slash),
 }
 

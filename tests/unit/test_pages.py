@@ -316,22 +316,28 @@ BY_FUNCTION = {
 # A value of a page that is the service's root, as it stands there and as it is to be.
 ROOT_VALUES = {
     "Dagster": (
-        b'<script id="initialization-data" type="application/json">{"pathPrefix": "", "x": ""}',
+        b'<script type="application/json" id="initialization-data" nonce="74a7">{\n'
+        b'  "pathPrefix": "",\n  "telemetryEnabled": true,\n  "instanceId": ""\n}',
         b'"pathPrefix": ""',
         f'"pathPrefix": "{P}"',
     ),
     "Label Studio": (
-        b'<script>window.APP_SETTINGS = {user: {}, hostname: "", title: ""}',
+        b"<script>function look(x) { return window.APP_SETTINGS?.user?.customHotkeys[x] }\n"
+        b'  window.APP_SETTINGS = Object.assign({\n    user: {\n      username: "",\n    },\n'
+        b'    debug: false,\n    hostname: "",\n    version: {},\n  }, {})',
         b'hostname: ""',
         f'hostname: "http://app.test{P}"',
     ),
     "Nuxt": (
-        b'<script>window.__NUXT__={};window.__NUXT__.config={public:{},app:{baseURL:"/",a:"/"}}',
+        b'<script>window.__NUXT__={};window.__NUXT__.config={public:{},app:{baseURL:"/",'
+        b'buildId:"f8bc4170-e116",buildAssetsDir:"/_nuxt/",cdnURL:""}}',
         b'baseURL:"/"',
         f'baseURL:"{P}/"',
     ),
     "Phoenix": (
-        b'<script>window.Config = {basename: "", authenticationEnabled: ""}',
+        b'<script>(function() {\n      Object.defineProperty(window, "Config", {\n'
+        b'          value: Object.freeze({\n              basename: "",\n'
+        b'              platformVersion: "20.26.1",\n',
         b'basename: ""',
         f'basename: "{P}"',
     ),
@@ -341,12 +347,15 @@ ROOT_VALUES = {
         f'"basename":"{P}/"',
     ),
     "Taipy": (
-        b'<script>window.taipyConfig={"baseURL": "/", "darkMode": true}',
+        b'<base href="/"/><script>window.taipyConfig={"baseURL": "/", "darkMode": true, "e": "/"};'
+        b'window.taipyVersion="4.1.2";\n    ',
         b'"baseURL": "/"',
         f'"baseURL": "{P}/"',
     ),
     "Superset": (
-        b'<div id="app" data-bootstrap="{&#34;application_root&#34;: &#34;/&#34;, &#34;a&#34;: 1}">',
+        b'<div id="app" data-bootstrap="{&#34;user&#34;: {}, &#34;common&#34;: {'
+        b"&#34;application_root&#34;: &#34;/&#34;, &#34;static_assets_prefix&#34;: &#34;&#34;"
+        b'}}">',
         b"application_root&#34;: &#34;/&#34;",
         f"application_root&#34;: &#34;{P}&#34;",
     ),
