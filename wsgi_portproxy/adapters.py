@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from .attributes import urls_in_attributes
+from .attributes import IMPORTED_FROM_THE_ROOT, urls_in_attributes
 from .pages import PageAdapter
 from .rewrite import View
 
@@ -138,7 +138,8 @@ def react_router(document: bytes, view: View) -> bytes:
     script = document[start:begin] + b"import %b;\n" % url[1]
     script += _REACT_ROUTES.replace(b" =", b" ??=") + document[begin + len(_REACT_ROUTES) : end]
     imports = rb'(\b(?:import|from)\s?\(?)("/[^"\\]{1,500}")'
-    script = re.sub(imports, lambda match: match[1] + _mapped(match[2], view), script)
+    if IMPORTED_FROM_THE_ROOT.search(document) is None:
+        script = re.sub(imports, lambda match: match[1] + _mapped(match[2], view), script)
     lazy = b'"routeDiscovery":{"mode":"lazy"'
     document = document[:start] + script + document[end:]
     return document.replace(lazy, lazy.replace(b"lazy", b"initial"), 1)

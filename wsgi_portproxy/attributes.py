@@ -129,9 +129,9 @@ MODULES: dict[bytes, tuple[bytes, bytes, dict[bytes, Correction]]] = {
     b"link": (b"rel", b"modulepreload", {b"href": _followed}),
     b"script": (b"type", b"module", {b"src": _followed}),
 }
-# Vite's development server: there all imports begin at the root, and those of the page belong to
-# the same modules. They stay astray, all of them.
-_IMPORTED_FROM_THE_ROOT = re.compile(rb"/@(?:vite|id|fs)/")
+#: Vite's development server: there all imports begin at the root, and those of the page belong to
+#: the same modules. They stay astray, all of them.
+IMPORTED_FROM_THE_ROOT = re.compile(rb"/@(?:vite|id|fs)/")
 #: What `content` is of a `meta` with this `http-equiv` (HTML standard, "pragma directives").
 PRAGMAS: dict[bytes, Correction] = {
     b"refresh": _whole(refresh_to_visitor),
@@ -144,7 +144,7 @@ def urls_in_attributes(document: bytes, view: View) -> bytes:
     stays byte for byte: text, scripts, values, comments, templates."""
     parts = []
     copied = 0
-    with_modules = _IMPORTED_FROM_THE_ROOT.search(document) is None
+    with_modules = IMPORTED_FROM_THE_ROOT.search(document) is None
     for tag in start_tags(document):
         corrections = ATTRIBUTES.get(tag.name)
         if tag.name == b"meta":

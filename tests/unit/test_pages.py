@@ -408,6 +408,14 @@ def test_react_router_gets_all_its_routes() -> None:
     assert react_router(REACT_ROUTES, HOST) == REACT_ROUTES
 
 
+def test_its_development_server_imports_all_from_the_root() -> None:
+    page = REACT_ROUTES.replace(b"/assets/manifest-dd.js", b"/@id/virtual:manifest")
+    adapted = react_router(page, VIEW)
+    assert b'import "/@id/virtual:manifest";\nwindow.__reactRouterManifest ??= {' in adapted
+    assert adapted.count(b'"/assets/') == page.count(b'"/assets/')
+    assert react_router(adapted, VIEW) == adapted
+
+
 @pytest.mark.parametrize("part", [b'"url"', b"<script", b"</script>", b"Manifest = {"])
 def test_a_page_of_react_router_that_is_not_understood_stays(part: bytes) -> None:
     page = REACT_ROUTES.replace(b'"basename":"/"', b"").replace(part, b"x")
