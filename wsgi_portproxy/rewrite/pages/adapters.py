@@ -12,15 +12,9 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-<<<<<<< HEAD:wsgi_portproxy/rewrite/pages/adapters.py
 from ..urls import View
 from . import PageAdapter
 from .attributes import IMPORTED_FROM_THE_ROOT, urls_in_attributes
-=======
-from .attributes import IMPORTED_FROM_THE_ROOT, urls_in_attributes
-from .pages import PageAdapter
-from .rewrite import View
->>>>>>> 4a5d4c13eb6bc9349777d7469c26c08e56946d5e:wsgi_portproxy/adapters.py
 
 
 def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, view: View) -> bytes:
