@@ -47,7 +47,7 @@ from .rewrite.pages import PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from .rewrite.urls import View
 from .rewrite.via import check_no_loop
-from .servers import VisitorSocket, client_socket
+from .servers import VisitorSocket, visitor_socket
 from .settings import Identity, PerPort, StripMount
 from .stats import Stats, stats_of
 from .subrequest import CapturedResponse, CountedInput
@@ -231,7 +231,7 @@ class PortProxy:
     ) -> WSGIApplication:
         """The answer to a request for a port, whose end is told once. `only_if_there`: the service
         is asked first whether it has the page. Raises `PortProxyError`, with that port in it."""
-        visitor = client_socket(environ)
+        visitor = visitor_socket(environ)
         with Account(self._accounts, target, environ) as account:
             if target.form != "host":  # whose names are the deployment's
                 self._hosts.check(environ)  # 2
