@@ -41,10 +41,10 @@ from .policy.same_origin import check_same_origin
 from .respond.body import moved, respond
 from .respond.documents import Pages, asking_for_plain_text
 from .respond.error_page import error_response
-from .respond.headers import ResponseFields
 from .rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from .rewrite.pages import PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
+from .rewrite.response_headers import ResponseFields
 from .rewrite.urls import View
 from .rewrite.via import check_no_loop
 from .servers import VisitorSocket, visitor_socket
@@ -53,9 +53,8 @@ from .stats import Stats, stats_of
 from .subrequest import CapturedResponse, CountedInput
 from .tunnel.websocket import Tunnels
 from .upstream.client import Upstream
-from .upstream.connection import UpstreamRequest
 from .upstream.redirects import check_no_way_to_https, follow_redirects
-from .upstream.request import RequestFields, fields_of
+from .upstream.request import RequestFields, UpstreamRequest
 from .upstream.request_body import upload_of
 from .upstream.response import UpstreamResponse
 
@@ -388,15 +387,15 @@ class PortProxy:
         """Send the request to the service; its answer, and the view in which its URLs are."""
         target = view.target
         upload = account.upload = upload_of(environ, self._max_request_body)
-        fields = self._request_fields.of(environ, view)
+        headers = self._request_fields.of(environ, view)
         adapts = self._pages.may_adapt(view, environ)
         if adapts:
-            fields = fields_of(asking_for_plain_text(fields.headers))
+            headers = asking_for_plain_text(headers)
         if upload is not None:
-            fields = fields.adding(upload.header)
+            headers.append(upload.header)
         hints = self._response_fields.early_hints(environ, view) if self._early_hints else None
         request = UpstreamRequest(
-            target.port, environ["REQUEST_METHOD"], view.request_target, fields, target.websocket
+            target.port, environ["REQUEST_METHOD"], view.request_target, headers, target.websocket
         )
         deadline = self._upstream.head_deadline()
         response = self._upstream.send(

@@ -20,13 +20,13 @@ from ..inflight import Account
 from ..metrics import Ending, loggable
 from ..names import log
 from ..rewrite.header_tables import Headers
+from ..rewrite.response_headers import ResponseFields
 from ..rewrite.urls import View
 from ..servers import bodiless_headers
 from ..tunnel.detach import Departure, departure
 from ..tunnel.websocket import Tunnels
 from ..upstream.request_body import read_out
 from ..upstream.response import UpstreamResponse
-from .headers import ResponseFields
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 from ..errors import ClientGone
 from ..servers import VisitorSocket
-from . import recv as nowait
+from . import recv
 from .request_body import FIRST_BLOCK, Upload
 
+READ_SIZE = 65536  # bytes; Linux's loopback delivers about this much at once
 # Seconds of silence after which the visitor's socket is looked at too. Long enough that a quick
 # answer still reaches a client that closed its sending side at once (nc, some scripts); short
 # enough that a service hears within a second that nobody listens any more.
@@ -167,7 +168,7 @@ class Channel:
 
     def _receive_now(self, size: int) -> bytes | None:
         try:
-            data = nowait.receive(self.sock, size)
+            data = recv.receive(self.sock, size)
         except BlockingIOError:
             return None
         except OSError as error:

@@ -13,8 +13,7 @@ from ..rewrite.cookies import CookiePolicy
 from ..rewrite.header_tables import Headers
 from ..rewrite.set_cookie import parse_set_cookie
 from ..rewrite.urls import View
-from .connection import UpstreamRequest
-from .request import fields_of
+from .request import UpstreamRequest
 from .response import UpstreamResponse
 
 MAX_REDIRECTS = 5
@@ -35,7 +34,7 @@ def follow_redirects(
     the final answer. Raises as `Upstream.send` does.
     """
     collected: list[str] = []
-    headers = request.fields.headers
+    headers = request.headers
     for _ in range(MAX_REDIRECTS):
         path = _same_port_path(response, request, view)
         if path is None:
@@ -45,10 +44,11 @@ def follow_redirects(
             for line in response.headers.getlist("set-cookie")
             if cookies.for_visitor(line, view.target, needs_path=False)
         ]
-        response.drain_conn()
+        response.drain()
         view = view.at(path)
-        fields = fields_of(_with_cookies(headers, collected, view))
-        request = request._replace(target=view.request_target, fields=fields)
+        request = request._replace(
+            request_target=view.request_target, headers=_with_cookies(headers, collected, view)
+        )
         response = send(request)
         check_no_way_to_https(response, request.method, view)
     if collected:
@@ -84,7 +84,7 @@ def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: 
         return None
     if request.method not in ("GET", "HEAD"):
         return None
-    if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.fields.headers):
+    if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.headers):
         return None  # the request had a body, which is gone
     return view.redirect_path(location[0])
 

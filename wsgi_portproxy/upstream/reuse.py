@@ -7,12 +7,8 @@ may take a connection that was used before, and who leaves one behind.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .framing import CloseDecoder, Decoder, Head, keeps_alive
-
-if TYPE_CHECKING:
-    from .connection import UpstreamRequest
+from .request import UpstreamRequest
 
 # RFC 9110 section 9.2.2: a method whose repetition has the same effect.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
