@@ -89,6 +89,12 @@ def request_headers(
         and not is_withheld("authorization")
     ):
         headers.append(("Authorization", authorization))
+    return headers + _forwarded(environ, view)
+
+
+def _forwarded(environ: WSGIEnvironment, view: View) -> Headers:
+    """What a proxy adds, for the service to know the visitor and its own address by."""
+    headers: Headers = []
     if remote := environ.get("REMOTE_ADDR"):
         headers.append(("X-Forwarded-For", remote))
     headers.append(("X-Forwarded-Proto", view.told.scheme))

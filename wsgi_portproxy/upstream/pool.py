@@ -23,7 +23,7 @@ OLDEST = 10.0  # seconds
 
 
 class _Idle(NamedTuple):
-    """A connection that waits, for requests of `owner` only. since: monotonic."""
+    """A connection that waits for a request of `owner`. since: monotonic."""
 
     connection: UpstreamConnection
     owner: int
@@ -143,7 +143,7 @@ class IdleConnections:
         _close(old)
 
     def forget(self) -> None:
-        """In a forked child: two processes on one connection would read each other's answers."""
+        """In a forked child: two processes on one connection would read each other's responses."""
         self._lock = threading.Lock()
         self._none_is_left = threading.Condition(self._lock)
         self._is_swept = False

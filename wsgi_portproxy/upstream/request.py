@@ -28,7 +28,7 @@ class UpstreamRequest(NamedTuple):
     """A request as it goes onto the wire: `request_target` in origin-form (RFC 9112 section 3.2),
     `headers` with Host.
 
-    `websocket`: it asks for an upgrade, so that a 101 is an answer to it.
+    `websocket`: it asks for an upgrade, so that a 101 is a response to it.
     """
 
     port: int

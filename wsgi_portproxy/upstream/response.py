@@ -192,7 +192,7 @@ class UpstreamResponse:
 
     def _ended_by_reset(self, error: Exception) -> bool:
         """Whether a reset is only how the kernel reports that the service closed (RFC 9112 section
-        9.6): it answered before it had read the whole request, and its answer ends with closing."""
+        9.6): it responded before it had read all of the request, and its response ends so."""
         unread = not self._channel.sent_whole and isinstance(error, ConnectionResetError)
         return unread and isinstance(self.framing, CloseDecoder)
 
