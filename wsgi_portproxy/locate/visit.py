@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..servers import Adapter, VisitorSocket, adapter_of, client_socket
+from ..servers import Adapter, VisitorSocket, connection_of
 from . import browser
 from .address import Address, address_of
 from .origin import own_origin
@@ -91,11 +91,17 @@ class Visit:
         return browser.is_browser(self.environ)
 
     @fact
-    def server(self) -> Adapter | None:
-        """What the WSGI server adds to PEP 3333; None for one that is not known."""
-        return adapter_of(self.environ)
+    def connection(self) -> tuple[Adapter, VisitorSocket] | None:
+        """What the WSGI server adds to PEP 3333, and the visitor's connection; None for a server
+        that does not show it, and where it is closed."""
+        return connection_of(self.environ)
 
-    @fact
+    @property
+    def server(self) -> Adapter | None:
+        """The adapter of the WSGI server, as above."""
+        return None if self.connection is None else self.connection[0]
+
+    @property
     def socket(self) -> VisitorSocket | None:
-        """The visitor's connection, where the server shows it and it is open."""
-        return client_socket(self.environ)
+        """The visitor's connection, as above."""
+        return None if self.connection is None else self.connection[1]

@@ -1,4 +1,8 @@
-"""TODO."""
+"""Step 4, the visitor's headers on their way to the service.
+
+Applies the tables of `header_tables` and `url_fields`: hop-by-hop headers and what a front-end says
+of the visitor stay here, cookies and URLs are mapped, and the service learns its own address.
+"""
 
 from __future__ import annotations
 
@@ -71,14 +75,26 @@ def request_headers(
         if kept.strip():
             headers.append(("Cookie", kept))
     for key, (name, to_service) in URLS_TO_SERVICE.items():
-        value, canonical = environ.get(key), _canonical(name)
-        dropped = canonical in named - _NEVER_HOP_BY_HOP or is_withheld(canonical)
-        if value is not None and not dropped:
+        value = environ.get(key)
+        if value is None:
+            continue
+        canonical = _canonical(name)
+        if canonical not in named - _NEVER_HOP_BY_HOP and not is_withheld(canonical):
             headers.append((name, to_service(view, value)))
     authorization = environ.get("HTTP_AUTHORIZATION")
-    withhold_authorization = withhold_authorization or is_withheld("authorization")
-    if authorization is not None and not withhold_authorization and "authorization" not in named:
+    if (
+        authorization is not None
+        and not withhold_authorization
+        and "authorization" not in named
+        and not is_withheld("authorization")
+    ):
         headers.append(("Authorization", authorization))
+    return headers + _forwarded(environ, view)
+
+
+def _forwarded(environ: WSGIEnvironment, view: View) -> Headers:
+    """What a proxy adds, for the service to know the visitor and its own address by."""
+    headers: Headers = []
     if remote := environ.get("REMOTE_ADDR"):
         headers.append(("X-Forwarded-For", remote))
     headers.append(("X-Forwarded-Proto", view.told.scheme))

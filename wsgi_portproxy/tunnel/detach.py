@@ -61,7 +61,7 @@ class Departure:
         Waits for its next block, of at most `size` bytes, and until the visitor takes one, or until
         it is time. Raises as reading it does.
         """
-        if response.framing.complete or response.connection is None:
+        if response.framing.complete or not response.holds_connection:
             return False  # what is left has come, or broke off
         remaining = max(0.0, self._due - time.monotonic())
         if response.request_is_sent and not self._writable.poll(remaining * 1000):
