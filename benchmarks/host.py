@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from webob import Request
 
-from wsgi_portproxy import PortProxy, Target
+from wsgi_portproxy import Limits, PortProxy, Target
 from wsgi_portproxy.locate.locator import _place
 from wsgi_portproxy.policy.hosts import LOOPBACK
 from wsgi_portproxy.tunnel.shared import relay
@@ -51,8 +51,8 @@ def _proxy(handover_after: float | None) -> PortProxy:
         authorizer=may_view,
         mount="/{username}/{project}",
         hosts=HOSTS,
-        max_tunnels_per_port=MANY,
-        handover_after=handover_after,
+        limits=Limits(tunnels_per_port=MANY),
+        detach_after=handover_after,
     )
 
 
@@ -62,8 +62,7 @@ application = PortProxy(
     authorizer=may_view,
     mount="/{username}/{project}",
     hosts=HOSTS,
-    max_tunnels_per_port=MANY,
-    max_requests_per_port=int(CAP) if CAP else None,
+    limits=Limits(tunnels_per_port=MANY, requests_per_port=int(CAP) if CAP else None),
 )
 # For measurements of streams: none leaves its thread, all leave at once, and soon: so that hundreds
 # can be opened through a few threads in a short time.

@@ -76,7 +76,7 @@ def proxy_with(authorizer: Authorizer) -> PortProxy:
 
     mount = "/{username}/{project}"
     return PortProxy(
-        app, authorizer=authorizer, mount=mount, on_request=on_request, ports=range(1, 65536)
+        app, authorizer=authorizer, mount=mount, on_finished=on_request, ports=range(1, 65536)
     )
 
 
@@ -148,7 +148,10 @@ def test_a_request_that_is_not_for_us() -> None:
 
 
 def test_what_askapp_adds_once_it_knows_the_verdict() -> None:
-    asking, knowing = proxy_with(AskApp(seconds=3600)), proxy_with(may_view)
+    asking, knowing = (
+        proxy_with(AskApp(app, "/{username}/{project}/", seconds=3600)),
+        proxy_with(may_view),
+    )
     with closing(Service(answers(SMALL))) as service, closing(asking), closing(knowing):
         made = environ(f"/alice/vision/proxy/{service.port}/1k", **BROWSER)
         counted = bytecodes(lambda: ask(asking, made), 1024)

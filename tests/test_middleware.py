@@ -15,12 +15,12 @@ from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
 from tests.conftest import ServiceFactory
+from tests.support import service as scripted
 from tests.support.hostapp import MOUNT, app, may_view
 from tests.support.ports import free_port
 from tests.support.received import OK, Received, recording
-from tests.support.service import Service
 from tests.support.waiting import until
-from wsgi_portproxy import AskApp, PortProxy, Target
+from wsgi_portproxy import AskApp, Limits, PortProxy, Service, Target, Timeouts, UrlForms, Withhold
 from wsgi_portproxy.names import LINKS_KEY
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def opened(wrapped: Any = app, **settings: Any) -> Iterator[Client]:
 
 
 @pytest.fixture
-def echo(service: ServiceFactory) -> tuple[Service, list[Received]]:
+def echo(service: ServiceFactory) -> tuple[scripted.Service, list[Received]]:
     """A service that keeps its requests."""
     seen: list[Received] = []
     return service(recording(seen)), seen
@@ -98,7 +98,7 @@ def test_the_apps_own_requests_and_responses_are_not_touched(url: str) -> None:
 
 
 def test_the_authorizer_is_asked_before_any_connection(
-    echo: tuple[Service, list[Received]],
+    echo: tuple[scripted.Service, list[Received]],
 ) -> None:
     calls: list[int] = []
 
@@ -111,7 +111,7 @@ def test_the_authorizer_is_asked_before_any_connection(
     assert (calls, echo[0].connections) == ([0], 1)
 
 
-def test_a_mock_may_be_an_authorizer(echo: tuple[Service, list[Received]]) -> None:
+def test_a_mock_may_be_an_authorizer(echo: tuple[scripted.Service, list[Received]]) -> None:
     """It has every attribute that one asks for, those that say which cookies are the app's too."""
     authorizer = Mock(return_value=True)
     with opened(authorizer=authorizer) as client:
@@ -120,7 +120,7 @@ def test_a_mock_may_be_an_authorizer(echo: tuple[Service, list[Received]]) -> No
     assert call.args[1].params == {"username": "alice", "project": "vision"}
 
 
-def test_ports_per_project(echo: tuple[Service, list[Received]]) -> None:
+def test_ports_per_project(echo: tuple[scripted.Service, list[Received]]) -> None:
     port = echo[0].port
     ports = {"vision": {port}, "other": {port + 1}}
     with opened(ports=lambda target: ports[target.params["project"]]) as client:
@@ -131,7 +131,7 @@ def test_ports_per_project(echo: tuple[Service, list[Received]]) -> None:
 
 
 def test_a_redirect_to_the_path_form_needs_permission_too(
-    echo: tuple[Service, list[Received]],
+    echo: tuple[scripted.Service, list[Received]],
 ) -> None:
     """Nobody learns by it what is open to others."""
     url = f"/alice/vision/?port={echo[0].port}"
@@ -147,13 +147,13 @@ def test_a_redirect_to_the_path_form_needs_permission_too(
 # --- AskApp --------------------------------------------------------------------------------------
 
 
-def test_below_a_script_name(echo: tuple[Service, list[Received]]) -> None:
+def test_below_a_script_name(echo: tuple[scripted.Service, list[Received]]) -> None:
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         found = environ["SCRIPT_NAME"] == "/apps" and environ["PATH_INFO"] == "/alice/vision/"
         start_response("200 OK" if found else "404 Not Found", [])
         return []
 
-    proxy = PortProxy(wrapped, authorizer=AskApp(), mount=MOUNT)
+    proxy = PortProxy(wrapped, authorizer=AskApp(wrapped, f"{MOUNT}/"), mount=MOUNT)
     client = Client(DispatcherMiddleware(Response("none", 404), {"/apps": proxy}))
     url = f"/apps/alice/vision/a%2Fb?port={echo[0].port}"
     assert client.get(url).text == "hi"
@@ -168,7 +168,7 @@ def test_below_a_script_name(echo: tuple[Service, list[Received]]) -> None:
 
 
 def test_what_the_authorizer_knows_to_be_the_apps_cookies_is_withheld(
-    echo: tuple[Service, list[Received]],
+    echo: tuple[scripted.Service, list[Received]],
 ) -> None:
     class Authorizer:
         withhold_cookies = frozenset({"mine"})
@@ -252,8 +252,12 @@ def test_there_is_no_permissive_default() -> None:
 
 @pytest.mark.parametrize("authorizer", [None, True, False, "yes", frozenset({"alice"})], ids=repr)
 def test_an_authorizer_that_cannot_be_called_is_refused(authorizer: Any) -> None:
-    with pytest.raises(TypeError, match="authorizer must be"):
+    with pytest.raises(TypeError, match="authorizer takes"):
         PortProxy(app, authorizer=authorizer)
+
+
+async def answered_later(request: object, target: object) -> bool:
+    return True
 
 
 @pytest.mark.parametrize(
@@ -261,22 +265,49 @@ def test_an_authorizer_that_cannot_be_called_is_refused(authorizer: Any) -> None
     [
         {"mount": "alice"},
         {"mount": "/{a}/{a}"},
-        {"proxy": "a/b"},
+        {"urls": {"path_segment": "a/b"}},
         {"ports": "10000-20000"},
         {"ports": 16006},
-        {"withhold_cookies": "sessionid"},
+        {"ports": ["16006"]},
+        {"ports": lambda: range(10)},
+        {"withhold": {"cookies": "sessionid"}},
         {"no_such_setting": 1},
-        {"mount": "/{a}", "authorizer": AskApp(page="/{b}")},
-        {"host": "ports.example.com"},
-        {"mount": "/{a}", "host": "{port}--{b}.ports.example.com"},
-        {"mount": "/{a}", "host": "{port}.p.test", "authorizer": AskApp()},
-        {"isolate": True},
-        {"identity": "visitor"},
-        {"strip_mount": "no"},
-        {"page_adapters": ["jupyter"]},
+        {"mount": "/{a}", "authorizer": AskApp(app, "/{b}")},
+        {"urls": {"host": "ports.example.com"}},
+        {"mount": "/{a}", "urls": {"host": "{port}--{b}.ports.example.com"}},
+        {"mount": "/{a}", "urls": {"host": "{port}.p.test"}, "authorizer": AskApp(app, "/{a}/")},
+        {"urls": {"isolate": True}},
+        {"urls": {"find_strays": "no"}},
+        {"services": {"identity": "visitor"}},
+        {"services": {"strip_prefix": "no"}},
+        {"services": {"page_adapters": ["jupyter"]}},
+        {"services": lambda: None},
+        {"timeouts": {"head": 0}},
+        {"timeouts": {"connect": "3"}},
+        {"limits": {"tunnels": -1}},
+        {"limits": {"requests_per_port": 0}},
+        {"limits": {"request_body": 1.5}},
+        {"detach_after": -1.0},
+        {"on_finished": "print"},
+        {"authorizer": lambda request: True},
+        {"authorizer": answered_later},
     ],
     ids=lambda settings: "-".join(settings),
 )
 def test_settings_that_could_never_work_are_refused(settings: dict[str, Any]) -> None:
+    kinds = {
+        "urls": UrlForms,
+        "timeouts": Timeouts,
+        "limits": Limits,
+        "withhold": Withhold,
+        "services": Service,
+    }
+
+    def make() -> PortProxy:
+        given: dict[str, Any] = {"authorizer": may_view}
+        for name, value in settings.items():
+            given[name] = kinds[name](**value) if type(value) is dict else value
+        return PortProxy(app, **given)
+
     with pytest.raises((TypeError, ValueError)):
-        PortProxy(app, **{"authorizer": may_view, **settings})
+        make()

@@ -20,7 +20,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,16 @@ from tests.support.servers import ROOT, running
 from tests.support.service import Exchange, Script, answers
 from tests.support.visitor import Visitor
 from tests.support.waiting import PATIENCE, until
-from wsgi_portproxy import AskApp, PortProxy, PortProxyError, Target
+from wsgi_portproxy import (
+    AskApp,
+    Limits,
+    PortProxy,
+    PortProxyError,
+    Service,
+    Target,
+    Timeouts,
+    UrlForms,
+)
 from wsgi_portproxy.locate.target import Form
 
 if TYPE_CHECKING:
@@ -254,10 +263,10 @@ def test_the_page_adapter_the_settings_by_port_and_the_metrics_work(
     application = PortProxy(
         hostapp.app,
         authorizer=yes,
-        page_adapters=names_in("# adapters.py")["page_adapters"],
-        strip_mount=by_port["strip_mount"],
-        identity=by_port["identity"],
-        on_request=metrics["count"],
+        services=lambda target: replace(
+            by_port["services"](target), page_adapters=names_in("# adapters.py")["page_adapters"]
+        ),
+        on_finished=metrics["count"],
     )
     path = f"/proxy/{upstream.port}/"
     with contextlib.closing(application):
@@ -266,8 +275,9 @@ def test_the_page_adapter_the_settings_by_port_and_the_metrics_work(
     assert answer == (200, f'<html data-root="{path}"></html>')
     assert b"\r\nHost: localhost:" in upstream.heads[0]
     target = Target(15888, "/", "/proxy/15888", {}, Form.PATH, False)
-    assert (by_port["strip_mount"](target), by_port["identity"](target)) == (False, "local")
-    assert by_port["identity"](Target(15100, "/", "", {}, Form.PATH, False)) == "external"
+    assert by_port["services"](target) == Service(strip_prefix=False)
+    other = Target(15100, "/", "", {}, Form.PATH, False)
+    assert by_port["services"](other) == Service(identity="external")
     assert metrics["totals"] == {("path", 200, "complete"): 1, ("query", 403, "refused"): 1}
 
 
@@ -350,7 +360,7 @@ def handshake(*, environ: Any = None, fields: Any = None, **settings: Any) -> tu
 def at_host(cookie: str, authorizer: Callable[..., Any]) -> tuple[int, str]:
     """The answer at a port's own host name."""
     headers = {"Host": HOST.format(port=DOCUMENTED_PORT), "Cookie": cookie}
-    return ask("/", authorizer=authorizer, headers=headers, host=HOST)
+    return ask("/", authorizer=authorizer, headers=headers, urls=UrlForms(host=HOST))
 
 
 def no(request: object, target: Target) -> bool:
@@ -389,7 +399,7 @@ def one_too_many(service: ServiceFactory) -> tuple[int, str]:
 
     upstream = service(hang)
     path = f"/?port={upstream.port}"
-    proxy = PortProxy(hostapp.app, authorizer=yes, max_requests_per_port=1)
+    proxy = PortProxy(hostapp.app, authorizer=yes, limits=Limits(requests_per_port=1))
     with ThreadPoolExecutor(1) as pool, contextlib.closing(proxy):
         hanging = pool.submit(get, proxy, path)
         try:
@@ -432,12 +442,12 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     yield ask(headers={"Service-Worker": "script"})
     yield at_host("", no)
     yield at_host("sessionid=old", lambda request, target: HTTPFound(location="/login"))
-    yield ask(host=HOST, isolate=True)
+    yield ask(urls=UrlForms(host=HOST, isolate=True))
     names = {"host": "{port}--{name}.ports.example.com", "mount": "/{name}"}
-    yield ask(f"/Alice/?port={DOCUMENTED_PORT}", isolate=True, **names)
+    yield ask(f"/Alice/?port={DOCUMENTED_PORT}", urls=UrlForms(isolate=True), **names)
     # The request
     yield post({"CONTENT_LENGTH": "1x"})
-    yield post({"CONTENT_LENGTH": "1000001"}, max_request_body=1_000_000)
+    yield post({"CONTENT_LENGTH": "1000001"}, limits=Limits(request_body=1_000_000))
     yield post({"HTTP_TRANSFER_ENCODING": "gzip"})
     yield post({"HTTP_TRANSFER_ENCODING": "chunked"})
     cut = {"CONTENT_LENGTH": "10", "wsgi.input": io.BytesIO(b"cut off")}
@@ -455,8 +465,8 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     to_https = b"HTTP/1.1 301 M\r\nLocation: https://localhost/\r\nContent-Length: 0\r\n\r\n"
     yield ask_of(answers(to_https))
     yield ask_of(answers(to_https), environ={"wsgi.url_scheme": "https"})
-    yield ask_of(stay_silent, head_timeout=0.1)
-    yield ask_of(stay_silent, identity=raises)
+    yield ask_of(stay_silent, timeouts=Timeouts(head=0.1))
+    yield ask_of(stay_silent, services=raises)
     yield one_too_many(service)
     yield without_descriptors()
     # WebSockets
@@ -466,8 +476,8 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     yield handshake(environ={"CONTENT_LENGTH": "1"})
     yield handshake(fields={"Sec-WebSocket-Version": "12"})
     yield handshake(fields={"Sec-WebSocket-Key": "short"})
-    yield handshake(tunnels_require_origin=True)
-    yield handshake(max_tunnels=0)
+    yield handshake(require_origin=True)
+    yield handshake(limits=Limits(tunnels=0))
 
 
 def test_the_error_texts_are_those_of_the_code(service: ServiceFactory) -> None:

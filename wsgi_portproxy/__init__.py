@@ -8,15 +8,14 @@ application = PortProxy(app, authorizer=may_view, mount="/{username}/{project}")
 from .errors import PortProxyError
 from .locate.links import url_for_port
 from .locate.target import Target
-from .metrics import OnRequest, RequestMetrics
+from .metrics import OnFinished, RequestMetrics
 from .middleware import PortProxy
 from .policy.ask_app import AskApp
 from .policy.authorize import Authorizer
 from .policy.ports import AllowedPorts
-from .rewrite.pages import PageAdapter
+from .rewrite.pages import Page, PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
-from .rewrite.urls import View
-from .settings import Identity, StripMount
+from .settings import Limits, Service, Services, Timeouts, UrlForms, Withhold
 from .stats import Stats
 
 __all__ = [
@@ -24,16 +23,20 @@ __all__ = [
     "AllowedPorts",
     "AskApp",
     "Authorizer",
-    "Identity",
-    "OnRequest",
+    "Limits",
+    "OnFinished",
+    "Page",
     "PageAdapter",
     "PortProxy",
     "PortProxyError",
     "RequestMetrics",
+    "Service",
+    "Services",
     "Stats",
-    "StripMount",
     "Target",
-    "View",
+    "Timeouts",
+    "UrlForms",
+    "Withhold",
     "url_for_port",
 ]
 __version__ = "0.3.0"

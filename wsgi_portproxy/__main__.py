@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.serving import run_simple
 
-from . import AskApp, PortProxy, __version__
+from . import AskApp, PortProxy, UrlForms, __version__
 from .policy.hosts import LOOPBACK
 from .policy.ports import DEFAULT_PORTS
 
@@ -23,13 +23,15 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     sys.path.insert(0, os.getcwd())
     app = _load(options.app)
-    authorizer = AskApp() if options.authorizer == "ask" else _load(options.authorizer)
     try:
+        authorizer: Any = _load(options.authorizer) if options.authorizer != "ask" else None
+        if authorizer is None:
+            authorizer = AskApp(app, options.mount.rstrip("/") + "/")
         application = PortProxy(
             app,
             authorizer=authorizer,
             mount=options.mount,
-            host=options.host_form,
+            urls=UrlForms(host=options.host_form),
             ports=options.ports,
             hosts=LOOPBACK,
         )

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from .errors import PortProxyError
-from .metrics import Ending, OnRequest, RequestMetrics, log_end, shown_method, tell
+from .metrics import Ending, OnFinished, RequestMetrics, log_end, shown_method, tell
 from .policy.concurrency import Caps
 
 if TYPE_CHECKING:
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 class InFlightRequests:
     """Those of one `PortProxy`. Settings as there."""
 
-    def __init__(self, *, max_requests_per_port: int | None, on_request: OnRequest | None) -> None:
-        if on_request is not None and not callable(on_request):
-            raise TypeError("on_request must be a callable: on_request(metrics)")
-        self.caps = Caps(max_requests_per_port)
-        self.on_request = on_request
+    def __init__(self, requests_per_port: int | None, on_finished: OnFinished | None) -> None:
+        self.caps = Caps(requests_per_port)
+        self.on_finished = on_finished
 
     def begin(self, visit: Visit, target: Target) -> InFlight:
         """A request for a port has arrived."""
@@ -130,5 +128,5 @@ class InFlight:
         )
 
     def _tell(self, metrics: RequestMetrics) -> None:
-        if self._requests.on_request is not None:
-            tell(self._requests.on_request, metrics)
+        if self._requests.on_finished is not None:
+            tell(self._requests.on_finished, metrics)

@@ -55,7 +55,7 @@ class RequestMetrics:
 #: the one that ends the process. So it must be thread-safe, and quick: in the relay's thread all
 #: streams wait for it. What it returns is ignored; if it raises, that is logged and changes
 #: nothing. None: no hook.
-OnRequest: TypeAlias = Callable[[RequestMetrics], object]
+OnFinished: TypeAlias = Callable[[RequestMetrics], object]
 
 
 _VERBS = {"complete": "ended", "cut": "was cut", "refused": "was ours,"}
@@ -81,12 +81,12 @@ def log_end(metrics: RequestMetrics, *, left: bool) -> None:
     )
 
 
-def tell(on_request: OnRequest, metrics: RequestMetrics) -> None:
+def tell(on_finished: OnFinished, metrics: RequestMetrics) -> None:
     """Call the hook, which may fail as it likes."""
     try:
-        on_request(metrics)
+        on_finished(metrics)
     except Exception:
-        log.exception("port %d: on_request raised", metrics.port, extra=asdict(metrics))
+        log.exception("port %d: on_finished raised", metrics.port, extra=asdict(metrics))
 
 
 def loggable(text: str, longest: int = _LONGEST) -> str:

@@ -70,7 +70,7 @@ def _proxy(app: WSGIApplication, authorizer: Authorizer) -> PortProxy:
     def count(metrics: object) -> None:
         pass
 
-    return PortProxy(app, authorizer=authorizer, mount="/{username}/{project}", on_request=count)
+    return PortProxy(app, authorizer=authorizer, mount="/{username}/{project}", on_finished=count)
 
 
 def _wsgi(app: WSGIApplication, made: WSGIEnvironment, body: bytes) -> Call:
@@ -132,7 +132,7 @@ def _not_ours() -> dict[str, Call]:
 
 def _asking(port: int, app: App) -> dict[str, Call]:
     """A request that is authorized and then needs no service: the 308 to the slash it lacks."""
-    asking = _proxy(app, AskApp(seconds=3600))
+    asking = _proxy(app, AskApp(app, "/{username}/{project}/", seconds=3600))
     knowing = _proxy(app, lambda request, target: True)
     calls = {}
     browser = chromium(f"http://127.0.0.1:8000{MOUNT}/")

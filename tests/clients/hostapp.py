@@ -7,7 +7,7 @@ import hmac
 from webob import Request
 from webob.exc import HTTPNotFound
 
-from wsgi_portproxy import PortProxy, Target
+from wsgi_portproxy import PortProxy, Target, UrlForms, Withhold
 
 TOKEN = "alices-token"
 
@@ -23,6 +23,6 @@ application = PortProxy(
     HTTPNotFound("The app has no such page."),
     authorizer=may_open,
     mount="/{username}/{project}",
-    host="{port}.app.test",
-    withhold_authorization=True,
+    urls=UrlForms(host="{port}.app.test"),
+    withhold=Withhold(authorization=True),
 )

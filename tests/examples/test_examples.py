@@ -206,7 +206,8 @@ def test_the_plain_example_works_with_ask_app_as_well(tmp_path: Path, service: S
     (tmp_path / "asking.py").write_text(
         "from app import app\n"
         "from wsgi_portproxy import AskApp, PortProxy\n"
-        "application = PortProxy(app, authorizer=AskApp(), mount='/{username}/{project}')\n"
+        "ask = AskApp(app, '/{username}/{project}/')\n"
+        "application = PortProxy(app, authorizer=ask, mount='/{username}/{project}')\n"
     )
     env = {"SECRET_KEY": "for the tests only", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     with gunicorn(EXAMPLES / "plain", "asking:application", env) as url:

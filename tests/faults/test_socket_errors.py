@@ -22,7 +22,7 @@ from tests.support.received import recording
 from tests.support.urls import path_form
 from tests.support.waiting import until
 from tests.unit.given import environ
-from wsgi_portproxy import PortProxy
+from wsgi_portproxy import PortProxy, Timeouts
 from wsgi_portproxy.upstream import client as upstream
 from wsgi_portproxy.upstream import recv
 from wsgi_portproxy.upstream.connection import UpstreamConnection
@@ -111,7 +111,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[PortProxy]:
     """In this process, with the faulty connections in place of the plain ones."""
     monkeypatch.setattr(upstream, "UpstreamConnection", FaultyConnection)
     monkeypatch.setattr(recv, "receive", receive)
-    one = PortProxy(app, authorizer=may_view, mount=MOUNT, head_timeout=10)
+    one = PortProxy(app, authorizer=may_view, mount=MOUNT, timeouts=Timeouts(head=10))
     yield one
     one.close()
 

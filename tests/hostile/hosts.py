@@ -16,7 +16,7 @@ from tests.support import patientapp
 from tests.support.hostapp import HOSTS, MOUNT, app, may_view
 from tests.support.marks import mark_of
 from tests.support.notes import note
-from wsgi_portproxy import AskApp, PortProxy, Target
+from wsgi_portproxy import AskApp, Limits, PortProxy, Target
 from wsgi_portproxy.policy import concurrency as caps
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ def _noted_app(environ: WSGIEnvironment, start_response: StartResponse) -> Itera
 
 
 noted = PortProxy(app, authorizer=noting, mount=MOUNT, hosts=HOSTS)
-_asking = PortProxy(_noted_app, authorizer=AskApp(seconds=0), mount=MOUNT, hosts=HOSTS)
+_asking = PortProxy(
+    _noted_app,
+    authorizer=AskApp(_noted_app, "/{username}/{project}/", seconds=0),
+    mount=MOUNT,
+    hosts=HOSTS,
+)
 
 
 def asking(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -94,7 +99,6 @@ one_each = PortProxy(
     authorizer=may_view,
     mount=MOUNT,
     hosts=HOSTS,
-    max_requests_per_port=1,
-    max_request_body=1000,
-    handover_after=0.05,
+    limits=Limits(requests_per_port=1, request_body=1000),
+    detach_after=0.05,
 )

@@ -13,7 +13,7 @@ from tests.support.chunks import chunk
 from tests.support.received import OK
 from tests.support.service import Exchange, Script, answers
 from tests.support.waiting import PATIENCE
-from wsgi_portproxy import PortProxy, RequestMetrics
+from wsgi_portproxy import Limits, PortProxy, RequestMetrics, Withhold
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -39,9 +39,9 @@ def proxy(told: Told) -> Iterator[PortProxy]:
     made = PortProxy(
         lambda environ, start_response: [],
         authorizer=lambda request, target: True,
-        max_requests_per_port=1,
-        early_hints=True,
-        on_request=told.append,
+        limits=Limits(requests_per_port=1),
+        withhold=Withhold(early_hints=False),
+        on_finished=told.append,
     )
     yield made
     made.close()
@@ -147,21 +147,6 @@ def test_a_server_that_raises(
         with pytest.raises(ZeroDivisionError):
             proxy({**environ(upstream.port), **fields}, start_response)
         assert [one.ended for one in told] == ["cut"] * number
-
-
-@pytest.mark.parametrize(
-    ("settings", "error"),
-    [
-        ({"max_requests_per_port": 0}, ValueError),
-        ({"max_request_body": -1}, ValueError),
-        ({"stream_idle_timeout": 0}, ValueError),
-        ({"stream_idle_timeout": -1.0}, ValueError),
-        ({"on_request": "print"}, TypeError),
-    ],
-)
-def test_settings_that_could_never_work(settings: dict[str, Any], error: type[Exception]) -> None:
-    with pytest.raises(error, match=next(iter(settings))):
-        PortProxy(lambda e, s: [], authorizer=lambda r, t: True, **settings)
 
 
 def environ(port: int, method: str = "GET") -> WSGIEnvironment:

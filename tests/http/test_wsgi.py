@@ -19,7 +19,7 @@ from tests.support.ports import free_port
 from tests.support.received import OK, Received, read_request, recording
 from tests.support.service import Exchange, answers
 from tests.support.waiting import PATIENCE, peer_left, until
-from wsgi_portproxy import AskApp, PortProxy
+from wsgi_portproxy import AskApp, PortProxy, Withhold
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,7 +40,9 @@ def proxied() -> Iterator[Callable[..., PortProxy]]:
         app: WSGIApplication = hello, mount: str = "/{user}", authorizer: Any = None
     ) -> PortProxy:
         authorizer = authorizer or (lambda request, target: True)
-        made.append(PortProxy(app, authorizer=authorizer, mount=mount, early_hints=True))
+        made.append(
+            PortProxy(app, authorizer=authorizer, mount=mount, withhold=Withhold(early_hints=False))
+        )
         return made[-1]
 
     yield make

@@ -16,6 +16,7 @@ from tests.support.received import OK
 from tests.support.service import Exchange, Service
 from tests.support.waiting import PATIENCE
 from wsgi_portproxy.servers import BodyReader
+from wsgi_portproxy.settings import Timeouts
 from wsgi_portproxy.upstream.client import Upstream
 from wsgi_portproxy.upstream.request import UpstreamRequest
 from wsgi_portproxy.upstream.request_body import Upload
@@ -56,7 +57,7 @@ def test_an_early_answer_arrives_whole_whatever_is_left_of_the_upload(
         upload = Upload(BodyReader({"wsgi.input": io.BytesIO(bytes(size))}), None)
     with (
         closing(Service(script)) as service,
-        closing(Upstream(connect_timeout=PATIENCE, head_timeout=PATIENCE)) as upstream,
+        closing(Upstream(Timeouts(connect=PATIENCE, head=PATIENCE))) as upstream,
     ):
         host = ("Host", "localhost")
         post = UpstreamRequest(service.port, "POST", "/", [host, upload.header])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.given import a_query_view, a_view
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.target import cut_port
-from wsgi_portproxy.rewrite.pages import PageAdapter
+from wsgi_portproxy.rewrite.pages import PageAdapter, page_of
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.rewrite.url_fields import link_to_visitor, refresh_to_visitor
 from wsgi_portproxy.rewrite.urls import View
@@ -139,8 +139,8 @@ page = made.mixed([*_MARKERS, *_KEYS, *_MARKUP, ": ", ":", '"/', '"'], '"\\/<&\x
 def test_an_adapter_takes_any_bytes_and_corrects_them_once(
     view: View, adapter: PageAdapter, document: bytes
 ) -> None:
-    adapted = adapter.adapt(document, view)
-    assert adapter.adapt(adapted, view) == adapted
+    adapted = adapter.adapt(document, page_of(view))
+    assert adapter.adapt(adapted, page_of(view)) == adapted
 
 
 json_value = st.recursive(
@@ -170,7 +170,7 @@ def test_only_the_values_that_an_adapter_names_change(
     before = (around[0].replace("<", "") + begin).encode("latin-1")
     after = ("</script>" + around[1]).encode("latin-1")
     data = json.dumps(config).replace("<", "\\u003c").encode()
-    adapted = ADAPTERS[name].adapt(before + data + after, view)
+    adapted = ADAPTERS[name].adapt(before + data + after, page_of(view))
     assert adapted.startswith(before)
     assert adapted.endswith(after)
     changed = json.loads(adapted[len(before) : -len(after)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from webob import Request
 
-from wsgi_portproxy import AskApp, PortProxy, Target
+from wsgi_portproxy import AskApp, Limits, PortProxy, Target, Timeouts, UrlForms, Withhold
 from wsgi_portproxy.policy.hosts import LOOPBACK
 
 if TYPE_CHECKING:
@@ -53,16 +53,15 @@ application = PortProxy(
     authorizer=may_view,
     mount=MOUNT,
     hosts=HOSTS,
-    connect_timeout=1.0,
-    head_timeout=30.0,
-    max_requests_per_port=NO_CAP,
+    timeouts=Timeouts(connect=1.0, head=30.0),
+    limits=Limits(requests_per_port=NO_CAP),
 )
 named = PortProxy(
     app,
     authorizer=may_view,
     mount=MOUNT,
     hosts=["app.test", ".Below.test", "[::1]"],
-    host="{port}.ports.test",
+    urls=UrlForms(host="{port}.ports.test"),
 )
 unnamed = PortProxy(app, authorizer=may_view, mount=MOUNT)
 withholding = PortProxy(
@@ -70,9 +69,19 @@ withholding = PortProxy(
     authorizer=may_view,
     mount=MOUNT,
     hosts=HOSTS,
-    withhold_headers=["X-Corp-User", "X-Team-*"],
-    drop_response_headers=["X-Order", "X-Depot-*", "Set-Cookie", "Content-Length"],
+    withhold=Withhold(
+        headers=["X-Corp-User", "X-Team-*"],
+        response_headers=["X-Order", "X-Depot-*", "Set-Cookie", "Content-Length"],
+    ),
 )
-hinting = PortProxy(app, authorizer=may_view, mount=MOUNT, hosts=HOSTS, early_hints=True)
-asking = PortProxy(app, authorizer=AskApp(), mount=MOUNT, hosts=HOSTS, head_timeout=30.0)
-whole = PortProxy(app, authorizer=may_view, hosts=HOSTS, head_timeout=30.0)
+hinting = PortProxy(
+    app, authorizer=may_view, mount=MOUNT, hosts=HOSTS, withhold=Withhold(early_hints=False)
+)
+asking = PortProxy(
+    app,
+    authorizer=AskApp(app, "/{username}/{project}/"),
+    mount=MOUNT,
+    hosts=HOSTS,
+    timeouts=Timeouts(head=30.0),
+)
+whole = PortProxy(app, authorizer=may_view, hosts=HOSTS, timeouts=Timeouts(head=30.0))

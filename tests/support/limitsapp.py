@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from wsgi_portproxy import PortProxy, RequestMetrics
+from wsgi_portproxy import Limits, PortProxy, RequestMetrics, Timeouts
 from wsgi_portproxy.policy import concurrency as caps
 
 from . import run_server
@@ -65,11 +65,15 @@ def _proxy(**settings: Any) -> PortProxy:
 
 
 default = _proxy()
-limited = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=0.05)
-staying = _proxy(max_request_body=MAX_BODY, stream_idle_timeout=IDLE, handover_after=None)
-hasty = _proxy(connect_timeout=HEAD, head_timeout=HEAD, handover_after=None)
-quiet = _proxy(handover_after=None)
-failing = _proxy(on_request=fail)
+limited = _proxy(
+    limits=Limits(request_body=MAX_BODY), timeouts=Timeouts(stream_idle=IDLE), detach_after=0.05
+)
+staying = _proxy(
+    limits=Limits(request_body=MAX_BODY), timeouts=Timeouts(stream_idle=IDLE), detach_after=None
+)
+hasty = _proxy(timeouts=Timeouts(connect=HEAD, head=HEAD), detach_after=None)
+quiet = _proxy(detach_after=None)
+failing = _proxy(on_finished=fail)
 
 # Several in one process: by the port of it that is asked, "8001=limited,8002=staying".
 _named = [pair.split("=") for pair in os.environ.get("VARIANTS", "").split(",") if pair]

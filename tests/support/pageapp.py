@@ -13,7 +13,18 @@ from urllib.parse import quote
 
 from webob import Request
 
-from wsgi_portproxy import DEFAULT_PAGE_ADAPTERS, AskApp, PageAdapter, PortProxy, Target, View
+from wsgi_portproxy import (
+    DEFAULT_PAGE_ADAPTERS,
+    AskApp,
+    Page,
+    PageAdapter,
+    PortProxy,
+    Service,
+    Target,
+    Timeouts,
+    UrlForms,
+    Withhold,
+)
 
 from .hostapp import HOSTS, MOUNT, app
 from .marks import mark_of
@@ -91,70 +102,70 @@ def _proxy(**settings: Any) -> PortProxy:
         "authorizer": noting,
         "mount": MOUNT,
         "hosts": HOSTS,
-        "head_timeout": 30.0,
+        "timeouts": Timeouts(head=30.0),
         **settings,
     }
     return PortProxy(pages, **settings)
 
 
 plain = _proxy()
-impatient = _proxy(head_timeout=1.0)
-without_strays = _proxy(strays=False)
-in_place = _proxy(promote=False)
+impatient = _proxy(timeouts=Timeouts(head=1.0))
+without_strays = _proxy(urls=UrlForms(find_strays=False))
+in_place = _proxy(urls=UrlForms(redirect_browsers=False))
 
 PORTS = "{port}.ports.test"
-hosted = _proxy(host=PORTS, withhold_cookies=["user", "sessionid"])
+hosted = _proxy(urls=UrlForms(host=PORTS), withhold=Withhold(cookies=["user", "sessionid"]))
 CARRYING = "{port}--{project}--{username}.ports.test"
 carrying = PortProxy(
     pages,
-    authorizer=AskApp(seconds=0),
+    authorizer=AskApp(pages, "/{username}/{project}/", seconds=0),
     mount=MOUNT,
     hosts=HOSTS,
-    host=CARRYING,
-    withhold_cookies=["user"],
+    urls=UrlForms(host=CARRYING),
+    withhold=Withhold(cookies=["user"]),
 )
-isolated = _proxy(host=PORTS, isolate=True)
+isolated = _proxy(urls=UrlForms(host=PORTS, isolate=True))
 
 
-def _by_project(name: str) -> Any:
-    """A setting's callable: what the project is called, or a failure."""
-
-    def choose(target: Target) -> Any:
-        value = target.params["project"].partition(".")[2] or None
-        if target.params["project"].startswith(name):
-            if value == "raises":
-                raise RuntimeError("/srv/secret.py")
-            return {"true": True, "false": False}.get(value or "", value)
-        return "local" if name == "identity" else True
-
-    return choose
+def _of_project(target: Target) -> Any:
+    """What the project is called decides on its services, or has the callable fail."""
+    name, _, value = target.params["project"].partition(".")
+    if value == "raises":
+        raise RuntimeError("/srv/secret.py")
+    if value in ("odd", ""):
+        return value
+    if name == "identity":
+        return Service(identity="external" if value == "external" else "local")
+    return Service(strip_prefix=value != "false")
 
 
-by_project = _proxy(identity=_by_project("identity"), strip_mount=_by_project("strip"))
-external = _proxy(identity="external", host=PORTS)
-full_path = _proxy(strip_mount=False, host=PORTS)
+by_project = _proxy(services=_of_project)
+external = _proxy(services=Service(identity="external"), urls=UrlForms(host=PORTS))
+full_path = _proxy(services=Service(strip_prefix=False), urls=UrlForms(host=PORTS))
 
 
-def _raising(document: bytes, view: View) -> bytes:
+def _raising(document: bytes, page: Page) -> bytes:
     raise RuntimeError("/srv/secret.py")
 
 
-def _of_text(document: bytes, view: View) -> Any:
+def _of_text(document: bytes, page: Page) -> Any:
     return document.decode().upper()
 
 
-def _renaming(document: bytes, view: View) -> bytes:
-    return document.replace(b"@prefix@", view.target.prefix.encode())
+def _renaming(document: bytes, page: Page) -> bytes:
+    return document.replace(b"@prefix@", page.prefix.encode())
 
 
 adapting = _proxy(
-    page_adapters=[
-        PageAdapter("raises", b"@raise@", _raising),
-        PageAdapter("text", b"@text@", _of_text),
-        PageAdapter("renames", b"@prefix@", _renaming),
-        *DEFAULT_PAGE_ADAPTERS,
-    ],
-    host=PORTS,
+    services=Service(
+        page_adapters=[
+            PageAdapter("raises", b"@raise@", _raising),
+            PageAdapter("text", b"@text@", _of_text),
+            PageAdapter("renames", b"@prefix@", _renaming),
+            *DEFAULT_PAGE_ADAPTERS,
+        ]
+    ),
+    urls=UrlForms(host=PORTS),
 )
-not_adapting = _proxy(page_adapters=())
-on_ipv6 = _proxy(ipv6=True)
+not_adapting = _proxy(services=Service(page_adapters=()))
+on_ipv6 = _proxy(services=Service(ipv6=True))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from wsgi_portproxy import PortProxy
+from wsgi_portproxy import Limits, PortProxy, Timeouts, Withhold
 
 from .hostapp import HOSTS, MOUNT, NO_CAP, app, may_view
 
@@ -23,10 +23,9 @@ def _proxy(seconds: float) -> PortProxy:
         authorizer=may_view,
         mount=MOUNT,
         hosts=HOSTS,
-        early_hints=True,
-        connect_timeout=seconds,
-        head_timeout=seconds,
-        max_requests_per_port=NO_CAP,
+        withhold=Withhold(early_hints=False),
+        timeouts=Timeouts(connect=seconds, head=seconds),
+        limits=Limits(requests_per_port=NO_CAP),
     )
 
 

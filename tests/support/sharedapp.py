@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from wsgi_portproxy import PortProxy
+from wsgi_portproxy import Limits, PortProxy
 from wsgi_portproxy.upstream import pool as idle
 
 from .hostapp import HOSTS, MOUNT, NO_CAP, app, may_view
@@ -64,7 +64,11 @@ def _pages(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
 
 def _proxy(limit: int) -> PortProxy:
     return PortProxy(
-        _pages, authorizer=may_view, mount=MOUNT, hosts=HOSTS, max_requests_per_port=limit
+        _pages,
+        authorizer=may_view,
+        mount=MOUNT,
+        hosts=HOSTS,
+        limits=Limits(requests_per_port=limit),
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import run_simple
 
-from wsgi_portproxy import PortProxy
+from wsgi_portproxy import Limits, PortProxy
 from wsgi_portproxy.tunnel import relay as relay_module
 from wsgi_portproxy.tunnel.shared import relay
 
@@ -67,7 +67,7 @@ def _proxy(**settings: Any) -> PortProxy:
 
 
 quick = _proxy()
-_patient = _proxy(handover_after=3600.0)
+_patient = _proxy(detach_after=3600.0)
 
 
 def _rewriting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -129,8 +129,8 @@ application = choosing(
     {
         "quick": quick,
         "patient": _patient,
-        "never": _proxy(handover_after=None),
-        "two": _proxy(max_tunnels=2, max_tunnels_per_port=2),
+        "never": _proxy(detach_after=None),
+        "two": _proxy(limits=Limits(tunnels=2, tunnels_per_port=2)),
         "rewriting": _rewriting,
         "collecting": _collecting,
         "late": _late,

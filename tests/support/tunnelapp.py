@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from webob import Request
 
-from wsgi_portproxy import PortProxy, Target
+from wsgi_portproxy import Limits, PortProxy, Target, Timeouts
 
 from .chosen import choosing
 from .hostapp import HOSTS, MOUNT, app, may_view
@@ -81,16 +81,16 @@ def _proxy(application: WSGIApplication = app, **settings: Any) -> PortProxy:
 
 
 # A cap of its own, so that what fails when descriptors run out is the hand-over itself.
-_plain = _proxy(_forking, max_tunnels=1000, max_tunnels_per_port=1000)
+_plain = _proxy(_forking, limits=Limits(tunnels=1000, tunnels_per_port=1000))
 application = choosing(
     {
         "plain": _plain,
-        "hurried": _proxy(head_timeout=0.5),
+        "hurried": _proxy(timeouts=Timeouts(head=0.5)),
         "noting": _proxy(authorizer=_noted),
-        "with-origin": _proxy(tunnels_require_origin=True),
-        "two": _proxy(max_tunnels=2, max_tunnels_per_port=2),
-        "quarter": _proxy(max_tunnels=8),
-        "one-each": _proxy(max_tunnels=8, max_tunnels_per_port=1),
-        "idle": _proxy(tunnel_idle_timeout=IDLE),
+        "with-origin": _proxy(require_origin=True),
+        "two": _proxy(limits=Limits(tunnels=2, tunnels_per_port=2)),
+        "quarter": _proxy(limits=Limits(tunnels=8)),
+        "one-each": _proxy(limits=Limits(tunnels=8, tunnels_per_port=1)),
+        "idle": _proxy(timeouts=Timeouts(tunnel_idle=IDLE)),
     }
 )

@@ -33,9 +33,7 @@ class App:
 
 
 def bound(app: Any, **settings: Any) -> AskApp:
-    ask = AskApp(**settings)
-    ask.bind(app, MOUNT)
-    return ask
+    return AskApp(app, f"{MOUNT}/", **settings)
 
 
 def judge(ask: AskApp, target: Target | None = None, **fields: Any) -> CapturedResponse | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from webob import Request
 
 from wsgi_portproxy import PortProxy, url_for_port
 from wsgi_portproxy.errors import AuthorizerFailed, Refused
@@ -15,7 +14,7 @@ from wsgi_portproxy.locate.target import Form, Target
 from wsgi_portproxy.policy.ask_app import AskApp
 from wsgi_portproxy.policy.authorize import authorize
 
-from .asking import MOUNT, OF_THE_REQUEST, App, bound, judge
+from .asking import OF_THE_REQUEST, App, bound, judge
 from .given import COOKIES, a_target, environ, table, words
 
 if TYPE_CHECKING:
@@ -55,23 +54,20 @@ def test_the_question_is_a_get_of_the_mounts_page_with_what_identifies_the_visit
 
 
 @pytest.mark.parametrize(
-    ("mount", "page", "params", "path"),
+    ("page", "params", "path"),
     [
-        ("", None, {}, "/"),
-        ("/{name}/", None, {"name": "a"}, "/a/"),
-        ("/{name}", "/whoami", {"name": "a"}, "/whoami"),
-        ("/{name}", None, {"name": "mü ?#"}, "/m\xc3\xbc ?#/"),
-        ("/{name}", None, {"name": "{name}"}, "/{name}/"),
-        ("/{a}/{b}", "/api/{b}/{a}", {"a": "x", "b": "y"}, "/api/y/x"),
+        ("/", {}, "/"),
+        ("/{name}/", {"name": "a"}, "/a/"),
+        ("/whoami", {"name": "a"}, "/whoami"),
+        ("/{name}/", {"name": "mü ?#"}, "/m\xc3\xbc ?#/"),
+        ("/{name}/", {"name": "{name}"}, "/{name}/"),
+        ("/api/{b}/{a}", {"a": "x", "b": "y"}, "/api/y/x"),
     ],
     ids=["whole-app", "final-slash", "page-for-all", "odd", "braces", "another-order"],
 )
-def test_the_page_that_is_asked(
-    mount: str, page: str | None, params: dict[str, str], path: str
-) -> None:
+def test_the_page_that_is_asked(page: str, params: dict[str, str], path: str) -> None:
     app = App()
-    ask = AskApp(page=page)
-    ask.bind(app, mount)
+    ask = AskApp(app, page)
     assert judge(ask, Target(16006, "/", "/x", params, Form.QUERY, False)) is None
     assert app.asked[0]["PATH_INFO"] == path
 
@@ -154,32 +150,22 @@ def test_the_body_is_not_read_and_closed_once(status: str, websocket: bool) -> N
 
 @pytest.mark.parametrize("page", ["", "login", "https://other/", "/x?user={a}", "/x#y"])
 def test_a_page_that_is_no_path_is_refused(page: str) -> None:
-    with pytest.raises(ValueError, match="page must be"):
-        AskApp(page=page)
+    with pytest.raises(ValueError, match=r"^page takes"):
+        AskApp(App(), page)
 
 
 @pytest.mark.parametrize("page", ["/{user}", "/{}", "/{0}", "/{a.__class__}", "/{a", "/{a[0]}"])
 def test_a_page_with_other_parameters_than_the_mount_is_refused(page: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  a broken brace is str.format's own
-        AskApp(page=page).bind(App(), "/{a}")
-
-
-def test_it_belongs_to_one_app_and_mount() -> None:
-    app = App()
-    ask = bound(app)
-    ask.bind(app, MOUNT)
-    for other in [(App(), MOUNT), (app, "/public/{username}/{project}")]:
-        with pytest.raises(ValueError, match="one app and mount"):
-            ask.bind(*other)
-    assert judge(ask) is None
-    assert app.asked[0]["PATH_INFO"] == "/alice/vision/"
+        PortProxy(App(), authorizer=AskApp(App(), page), mount="/{a}")
 
 
 def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(ValueError, match="entries"):
-        AskApp(entries=-1)
-    with pytest.raises(AssertionError):  # alone it authorizes nobody
-        AskApp()(Request(environ()), a_target())
+    with pytest.raises(ValueError, match=r"^entries takes"):
+        AskApp(App(), "/", entries=-1)
+    wrong: Any = "/{a}/"
+    with pytest.raises(TypeError, match=r"^AskApp takes the app"):
+        AskApp(wrong, "/{a}/")
 
 
 def test_the_page_that_is_asked_for_can_make_its_links() -> None:
@@ -191,7 +177,9 @@ def test_the_page_that_is_asked_for_can_make_its_links() -> None:
         start_response("200 OK", [])
         return [b""]
 
-    proxy = PortProxy(page, authorizer=AskApp(), mount="/{username}/{project}")
+    proxy = PortProxy(
+        page, authorizer=AskApp(page, "/{username}/{project}/"), mount="/{username}/{project}"
+    )
     referer = "http://app.test/alice/vision/proxy/16006/"
     asking = environ("/about.js", HTTP_REFERER=referer, HTTP_HOST="app.test")
     assert b"".join(proxy(asking, lambda *args: lambda data: None)) == b""

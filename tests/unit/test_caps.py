@@ -194,12 +194,6 @@ def test_a_pool_is_looked_for_once_by_each_of_its_threads(monkeypatch: pytest.Mo
     assert len(asked) == 3
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_that_lets_nobody_in_is_refused(limit: int) -> None:
-    with pytest.raises(ValueError, match="max_requests_per_port"):
-        Caps(limit)
-
-
 @pytest.mark.parametrize("workers", [1, 32])
 def test_a_pool_of_the_standard_library_is_counted_by_its_own_threads(workers: int) -> None:
     with ThreadPoolExecutor(workers) as pool:

@@ -11,6 +11,7 @@ from wsgi_portproxy.errors import BadRequest
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.target import Form, Target
 from wsgi_portproxy.rewrite.response_headers import ResponseFields
+from wsgi_portproxy.settings import Withhold
 from wsgi_portproxy.upstream.request import RequestFields, UpstreamRequest
 
 from .given import COOKIES, a_target, a_view, environ, told_at
@@ -47,7 +48,7 @@ VIEWS = {
 
 
 def new() -> RequestFields:
-    return RequestFields(COOKIES, withhold_authorization=False)
+    return RequestFields(COOKIES, Withhold())
 
 
 def made(**changes: Any) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def test_what_would_be_another_field_is_refused(bad: str) -> None:
 
 def test_a_deployment_withholds_fields_of_its_own() -> None:
     names = ["X-Corp-User", "x-sso_*"]
-    withholding = RequestFields(COOKIES, withhold_authorization=False, withhold_headers=names)
+    withholding = RequestFields(COOKIES, Withhold(headers=names))
     asking = made(HTTP_X_CORP_USER="1", HTTP_X_SSO_ID="2", HTTP_X_SSO="3", HTTP_X_CORP_USER_ID="4")
     fields = dict(withholding.of(asking, VIEW))
     assert {name for name in fields if name[:3] in ("X-S", "X-C")} == {"X-Sso", "X-Corp-User-Id"}
@@ -95,9 +96,7 @@ def test_a_deployment_withholds_fields_of_its_own() -> None:
 
 def test_a_deployment_drops_fields_of_services() -> None:
     fields = [("X_Corp.Id", "1"), ("Location", "/x"), ("Content-Length", "2"), ("X-Kept", "3")]
-    dropping = ResponseFields(
-        COOKIES, drop_response_headers=["X-Corp-*", "Location", "Content-Length", "Set-Cookie"]
-    )
+    dropping = ResponseFields(COOKIES, ["X-Corp-*", "Location", "Content-Length", "Set-Cookie"])
     given = [*fields, ("Set-Cookie", "a=1")]
     answer = dropping.of(given, VIEW, environ())
     assert answer == [("X-Kept", "3"), ("Content-Length", "2"), ("Cache-Control", "private")]
@@ -106,10 +105,10 @@ def test_a_deployment_drops_fields_of_services() -> None:
 
 
 def test_a_wrong_name_is_told_with_its_setting() -> None:
-    with pytest.raises(ValueError, match="withhold_headers takes"):
-        RequestFields(COOKIES, withhold_authorization=False, withhold_headers=["X User"])
-    with pytest.raises(TypeError, match="drop_response_headers must be"):
-        ResponseFields(COOKIES, drop_response_headers="X-User")
+    with pytest.raises(ValueError, match=r"^headers takes"):
+        RequestFields(COOKIES, Withhold(headers=["X User"]))
+    with pytest.raises(ValueError, match=r"^response_headers takes"):
+        ResponseFields(COOKIES, ["X User"])
 
 
 @pytest.mark.parametrize(

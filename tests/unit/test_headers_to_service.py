@@ -16,12 +16,13 @@ from wsgi_portproxy.rewrite.header_tables import HOP_BY_HOP, NOT_TO_SERVICE, NOT
 from wsgi_portproxy.rewrite.request_headers import request_headers
 from wsgi_portproxy.rewrite.urls import View
 from wsgi_portproxy.rewrite.via import via
+from wsgi_portproxy.settings import Withhold
 from wsgi_portproxy.upstream.request import RequestFields
 
 from .given import a_query_view, a_view, environ, table, words
 
 POLICY = CookiePolicy(DEFAULT_WITHHELD)
-FIELDS = [RequestFields(POLICY, withhold_authorization=withholds) for withholds in (False, True)]
+FIELDS = [RequestFields(POLICY, Withhold(authorization=withholds)) for withholds in (False, True)]
 VIEW = a_view("/a/b")
 P = VIEW.target.prefix
 

@@ -156,12 +156,12 @@ def test_early_hints_have_their_links_mapped_and_nothing_else() -> None:
     fields = [("LINK", "</a.css>; rel=preload"), ("Set-Cookie", "sessionid=evil"), ("X", "1")]
     sent: list[list[tuple[str, str]]] = []
     given = {"wsgi.early_hints": sent.append}
-    pass_on = early_hints(given, VIEW, HeaderNames("drop_response_headers", ["X"]))
+    pass_on = early_hints(given, VIEW, HeaderNames("response_headers", ["X"]))
     assert pass_on is not None
     pass_on(fields)
     pass_on(fields[1:])  # which leaves nothing to send
     assert sent == [[("LINK", f"<{P}/a.css>; rel=preload")]]
-    assert early_hints(given, VIEW, HeaderNames("drop_response_headers", ["Link"])) is None
+    assert early_hints(given, VIEW, HeaderNames("response_headers", ["Link"])) is None
     assert early_hints({}, VIEW) is None
 
 

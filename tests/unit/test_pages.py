@@ -14,30 +14,35 @@ import pytest
 
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.visit import Visit
-from wsgi_portproxy.respond.documents import MAX_DOCUMENT, Pages, asking_for_plain_text
+from wsgi_portproxy.respond.documents import MAX_DOCUMENT, asking_for_plain_text, may_adapt
+from wsgi_portproxy.rewrite.pages import Page, page_of
 from wsgi_portproxy.rewrite.pages.adapters import (
     DEFAULT_PAGE_ADAPTERS,
     chainlit,
+    corrected_attributes,
     dash,
     gradio,
     jupyter,
     jupyter_classic,
     react_router,
 )
-from wsgi_portproxy.rewrite.pages.attributes import urls_in_attributes
 from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.settings import Service
 
 from .given import a_query_view, a_target, a_view, costs_little, environ, table, words
 
 P = "/alice/vision/proxy/16006"
 LOCAL = "http://localhost:16006"
-VIEW = a_view("/lab")
-MOUNTED = a_view("/lab", prefix=f"/apps{P}")
-HOST = VIEW._replace(
-    target=a_target("/lab", prefix="", form="host"), visited=address_of("https://16006.p.test")
+_VIEW = a_view("/lab")
+PAGE = page_of(_VIEW)
+MOUNTED = page_of(a_view("/lab", prefix=f"/apps{P}"))
+HOST = page_of(
+    _VIEW._replace(
+        target=a_target("/lab", prefix="", form="host"), visited=address_of("https://16006.p.test")
+    )
 )
-EXTERNAL = VIEW._replace(told=VIEW.visited)
-FULL_PATH = VIEW._replace(base=P)
+EXTERNAL = page_of(_VIEW._replace(told=_VIEW.visited))
+FULL_PATH = page_of(_VIEW._replace(base=P))
 
 
 def lab(**config: str) -> bytes:
@@ -78,8 +83,8 @@ LAB = {
 MAPPED = {"baseUrl", "fullAppUrl", "fullStaticUrl", "fullWorkspacesApiUrl"}
 
 
-@table("view, prefix", {"plain": (VIEW, P), "below-a-script-name": (MOUNTED, f"/apps{P}")})
-def test_jupyters_base_url_and_what_is_made_from_it(view: View, prefix: str) -> None:
+@table("view, prefix", {"plain": (PAGE, P), "below-a-script-name": (MOUNTED, f"/apps{P}")})
+def test_jupyters_base_url_and_what_is_made_from_it(view: Page, prefix: str) -> None:
     document = lab(**LAB)
     adapted = jupyter(document, view)
     mapped = {name: prefix + LAB[name] for name in MAPPED}
@@ -91,15 +96,15 @@ def test_jupyters_base_url_and_what_is_made_from_it(view: View, prefix: str) -> 
 
 
 @table("view", {"mounted": MOUNTED, "host": HOST, "external": EXTERNAL, "full": FULL_PATH})
-def test_what_is_mapped_already_stays(view: View) -> None:
+def test_what_is_mapped_already_stays(view: Page) -> None:
     adapted = jupyter(lab(**LAB), view)
     assert jupyter(adapted, view) == adapted
-    assert config(adapted)["baseUrl"] == view.target.prefix + "/"
+    assert config(adapted)["baseUrl"] == view.prefix + "/"
 
 
 def test_what_is_right_is_left_alone() -> None:
     told = lab(**{name: P + value for name, value in LAB.items() if name in MAPPED})
-    for document, view in ((told, FULL_PATH), (told, VIEW), (lab(**LAB), HOST)):
+    for document, view in ((told, FULL_PATH), (told, PAGE), (lab(**LAB), HOST)):
         assert jupyter(document, view) == document
 
 
@@ -124,9 +129,9 @@ def test_what_is_right_is_left_alone() -> None:
 )
 def test_values(value: str, mapped: str) -> None:
     document = lab(baseUrl=value)
-    adapted = jupyter(document, VIEW)
+    adapted = jupyter(document, PAGE)
     assert config(adapted)["baseUrl"] == mapped
-    assert jupyter(adapted, VIEW) == adapted
+    assert jupyter(adapted, PAGE) == adapted
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,7 @@ def test_values(value: str, mapped: str) -> None:
 )
 def test_values_in_other_spellings_of_json(given: bytes, expected: str) -> None:
     document = lab(baseUrl="@").replace(b'"baseUrl": "@"', b'"baseUrl" \n:\t' + given)
-    adapted = jupyter(document, VIEW)
+    adapted = jupyter(document, PAGE)
     assert config(adapted)["baseUrl"] == expected
     assert adapted.count(b"</script>") == document.count(b"</script>")
 
@@ -153,7 +158,7 @@ def test_values_in_other_spellings_of_json(given: bytes, expected: str) -> None:
 )
 def test_what_is_no_json_string_stays(given: bytes) -> None:
     document = lab(baseUrl="@").replace(b'"@"', given)
-    assert jupyter(document, VIEW) == document
+    assert jupyter(document, PAGE) == document
 
 
 @pytest.mark.parametrize(
@@ -161,12 +166,12 @@ def test_what_is_no_json_string_stays(given: bytes) -> None:
 )
 def test_other_keys_stay(key: str) -> None:
     document = lab(baseUrl="/").replace(b'"baseUrl"', key.encode())
-    assert jupyter(document, VIEW) == document
+    assert jupyter(document, PAGE) == document
 
 
 def test_a_script_that_speaks_of_the_configuration_before_it_is_not_taken_for_it() -> None:
     before = b'<script>const at = document.getElementById("jupyter-config-data");</script>'
-    adapted = jupyter(before + lab(**LAB), VIEW)
+    adapted = jupyter(before + lab(**LAB), PAGE)
     assert adapted.startswith(before)
     assert config(adapted)["baseUrl"] == f"{P}/"
 
@@ -178,7 +183,7 @@ def test_a_document_without_the_configuration_stays() -> None:
         b'"baseUrl": "/" id="jupyter-config-data"</script>',
         b'</script>"baseUrl": "/" <script id="jupyter-config-data">',
     ):
-        assert jupyter(document, VIEW) == document
+        assert jupyter(document, PAGE) == document
 
 
 # --- The others ----------------------------------------------------------------------------------
@@ -192,11 +197,11 @@ DASH = (
 
 
 def test_dash() -> None:
-    adapted = dash(DASH, VIEW)
+    adapted = dash(DASH, PAGE)
     assert adapted == DASH.replace(rb'"\u002f"', f'"{P}/"'.encode())
-    assert dash(adapted, VIEW) == adapted
+    assert dash(adapted, PAGE) == adapted
     both = DASH.replace(b"null", b'"/"')
-    assert config(dash(both, VIEW), b"_dash-config")["url_base_pathname"] == f"{P}/"
+    assert config(dash(both, PAGE), b"_dash-config")["url_base_pathname"] == f"{P}/"
 
 
 GRADIO = (
@@ -208,9 +213,9 @@ GRADIO = (
 
 
 @table(
-    "view, root", {"path": (VIEW, f"http://app.test{P}"), "host": (HOST, "https://16006.p.test")}
+    "view, root", {"path": (PAGE, f"http://app.test{P}"), "host": (HOST, "https://16006.p.test")}
 )
-def test_gradio(view: View, root: str) -> None:
+def test_gradio(view: Page, root: str) -> None:
     adapted = gradio(GRADIO, view)
     assert adapted == GRADIO.replace(b"http://localhost:16006", root.encode())
     assert gradio(adapted, view) == adapted
@@ -241,9 +246,9 @@ def test_gradio_that_knows_its_address_is_left_alone() -> None:
 def test_jupyters_older_pages(given: str, expected: str) -> None:
     page = '<body class="notebook_app "\n  data-base-url="{}"\n  data-ws-url="" data-x="/">'
     document = page.format(given).encode("latin-1")
-    adapted = jupyter_classic(document, VIEW)
+    adapted = jupyter_classic(document, PAGE)
     assert adapted == page.format(expected).encode("latin-1")
-    assert jupyter_classic(adapted, VIEW) == adapted
+    assert jupyter_classic(adapted, PAGE) == adapted
 
 
 # --- Hostile documents ---------------------------------------------------------------------------
@@ -293,13 +298,13 @@ def test_a_hostile_document_costs_linear_time(first: bytes, repeated: bytes, end
         piece = repeated.replace(b"K", key)
         document = begin + first.replace(b"K", key) + piece * (PART // len(piece))
         with costs_little():
-            adapter(document + b"</script>" * ended, VIEW)
+            adapter(document + b"</script>" * ended, PAGE)
 
 
 def test_a_long_value_takes_no_more_memory_than_the_document() -> None:
     document = b'<script id="jupyter-config-data">"baseUrl": "' + b"a" * SIZE + b'"</script>'
     tracemalloc.start()
-    jupyter(document, VIEW)
+    jupyter(document, PAGE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * MAX_DOCUMENT
@@ -387,16 +392,16 @@ PAGES = {
 
 def test_chainlits_root_is_the_prefix() -> None:
     page = b'<head><meta property="og:root_path" content=""></head>'
-    adapted = chainlit(page, VIEW)
-    assert adapted == page.replace(b'""', b'"%b"' % VIEW.target.prefix.encode())
-    assert chainlit(adapted, VIEW) == adapted
+    adapted = chainlit(page, PAGE)
+    assert adapted == page.replace(b'""', b'"%b"' % PAGE.prefix.encode())
+    assert chainlit(adapted, PAGE) == adapted
     told = page.replace(b'""', b'"/own"')  # by --root-path
-    assert chainlit(told, VIEW) == told
-    assert chainlit(page, a_view(prefix="", form="host")) == page
+    assert chainlit(told, PAGE) == told
+    assert chainlit(page, page_of(a_view(prefix="", form="host"))) == page
 
 
 def test_react_router_gets_all_its_routes() -> None:
-    adapted = react_router(REACT_ROUTES, VIEW)
+    adapted = react_router(REACT_ROUTES, PAGE)
     script = REACT_ROUTES.partition(b"<script type")[2].partition(b"</script>")[0]
     prefix = P.encode()
     expected = (
@@ -410,27 +415,27 @@ def test_react_router_gets_all_its_routes() -> None:
     page = REACT_ROUTES.replace(script, expected).replace(b'"lazy"', b'"initial"')
     page = page.replace(b'"basename":"/"', b'"basename":"%b/"' % prefix)
     assert adapted == page
-    assert react_router(adapted, VIEW) == adapted
+    assert react_router(adapted, PAGE) == adapted
     assert react_router(REACT_ROUTES, HOST) == REACT_ROUTES
 
 
 def test_its_development_server_imports_all_from_the_root() -> None:
     page = REACT_ROUTES.replace(b"/assets/manifest-dd.js", b"/@id/virtual:manifest")
-    adapted = react_router(page, VIEW)
+    adapted = react_router(page, PAGE)
     assert b'import "/@id/virtual:manifest";\nwindow.__reactRouterManifest ??= {' in adapted
     assert adapted.count(b'"/assets/') == page.count(b'"/assets/')
-    assert react_router(adapted, VIEW) == adapted
+    assert react_router(adapted, PAGE) == adapted
 
 
 @pytest.mark.parametrize("part", [b'"url"', b"<script", b"</script>", b"Manifest = {"])
 def test_a_page_of_react_router_that_is_not_understood_stays(part: bytes) -> None:
     page = REACT_ROUTES.replace(b'"basename":"/"', b"").replace(part, b"x")
-    assert react_router(page, VIEW) == page
+    assert react_router(page, PAGE) == page
 
 
 def test_each_default_adapter_knows_its_own_pages_and_no_others() -> None:
     of_any_page, *of_one_service = DEFAULT_PAGE_ADAPTERS
-    assert of_any_page.adapt is urls_in_attributes
+    assert of_any_page.adapt is corrected_attributes
     pages = {**{BY_FUNCTION[one]: page for one, page in PAGES.items()}, **ROOTS}
     assert {adapter.name for adapter in of_one_service} == pages.keys()
     for adapter in of_one_service:
@@ -443,39 +448,39 @@ def test_a_root_becomes_the_prefix(name: str) -> None:
     [adapter] = [one for one in DEFAULT_PAGE_ADAPTERS if one.name == name]
     _, there, written = ROOT_VALUES[name]
     page = b"<p>%b</p>" % ROOTS[name]
-    adapted = adapter.adapt(page, VIEW)
+    adapted = adapter.adapt(page, PAGE)
     assert adapted == page.replace(there, written.encode())
     assert adapted != page
-    assert adapter.adapt(adapted, VIEW) == adapted
+    assert adapter.adapt(adapted, PAGE) == adapted
     assert adapter.adapt(page, HOST) == page
     with costs_little():
-        adapter.adapt(ROOTS[name].partition(b"</script>")[0] * (SIZE // 64), VIEW)
+        adapter.adapt(ROOTS[name].partition(b"</script>")[0] * (SIZE // 64), PAGE)
 
 
 def test_what_is_no_adapter_is_refused() -> None:
     wrong: list[Any] = ["x", None, jupyter, ("a", b"b", jupyter)]
     for adapter in wrong:
         with pytest.raises(TypeError):
-            Pages([DEFAULT_PAGE_ADAPTERS[0], adapter])
+            Service(page_adapters=[DEFAULT_PAGE_ADAPTERS[0], adapter])
 
 
 @table(
     "view, method, mode, looks",
     {
-        "page": (VIEW, "GET", "navigate", True),
-        "page-in-the-host-form": (HOST, "GET", "navigate", True),
+        "page": (PAGE.mapping, "GET", "navigate", True),
+        "page-in-the-host-form": (HOST.mapping, "GET", "navigate", True),
         "query-form": (a_query_view(), "GET", "navigate", False),
-        "fetch": (VIEW, "GET", "cors", False),
-        "head": (VIEW, "HEAD", "navigate", False),
-        "form": (VIEW, "POST", "navigate", True),
-        "fetched-form": (VIEW, "POST", "cors", False),
-        "put": (VIEW, "PUT", "navigate", False),
+        "fetch": (PAGE.mapping, "GET", "cors", False),
+        "head": (PAGE.mapping, "HEAD", "navigate", False),
+        "form": (PAGE.mapping, "POST", "navigate", True),
+        "fetched-form": (PAGE.mapping, "POST", "cors", False),
+        "put": (PAGE.mapping, "PUT", "navigate", False),
     },
 )
 def test_which_answers_are_looked_at(view: View, method: str, mode: str, looks: bool) -> None:
     made = environ(method=method, HTTP_SEC_FETCH_MODE=mode)
-    assert Pages(DEFAULT_PAGE_ADAPTERS).may_adapt(view, Visit(made)) is looks
-    assert not Pages(()).may_adapt(view, Visit(made))
+    assert may_adapt(DEFAULT_PAGE_ADAPTERS, view, Visit(made)) is looks
+    assert not may_adapt((), view, Visit(made))
 
 
 def test_a_page_is_asked_for_unencoded_and_all_else_as_it_came() -> None:

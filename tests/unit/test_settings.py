@@ -1,95 +1,164 @@
-"""Settings that may differ from port to port."""
+"""The settings as values, and those that may differ from port to port."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from wsgi_portproxy.errors import SettingFailed
 from wsgi_portproxy.locate.target import Target
-from wsgi_portproxy.settings import PerPort
+from wsgi_portproxy.settings import (
+    Limits,
+    Service,
+    ServiceOf,
+    Timeouts,
+    UrlForms,
+    Withhold,
+    check_callable,
+)
 
 from .given import a_target
 
-IDENTITIES = ("local", "external")
+IDENTITIES: list[Any] = [None, "", "LOCAL", True, ["local"], b"local"]
+EXTERNAL, LOCAL = Service(identity="external"), Service()
+
+# --- Values --------------------------------------------------------------------------------------
 
 
-def identity(value: Any) -> PerPort[str]:
-    return PerPort("identity", value, IDENTITIES)
+@pytest.mark.parametrize(
+    ("value", "given"),
+    [
+        *((Service, {"identity": one}) for one in IDENTITIES),
+        *((Service, {"strip_prefix": one}) for one in (None, "False", 2, [], 1, 0)),
+        *((Service, {"ipv6": "yes"}), (Service, {"page_adapters": ["jupyter"]})),
+        *((UrlForms, {"path_segment": 1}), (UrlForms, {"host": 8000}), (UrlForms, {"isolate": 1})),
+        *((UrlForms, {"isolate": True}), (UrlForms, {"redirect_browsers": None})),
+        *((Timeouts, {name: 0}) for name in ("connect", "head", "stream_idle", "tunnel_idle")),
+        *((Timeouts, {name: "3"}) for name in ("connect", "head", "stream_idle", "tunnel_idle")),
+        *((Timeouts, {name: -1.0}) for name in ("connect", "head", "stream_idle", "tunnel_idle")),
+        *((Timeouts, {"head": None}), (Timeouts, {"connect": float("nan")})),
+        *((Timeouts, {"head": True}), (Limits, {"requests_per_port": 0})),
+        *((Limits, {name: -1}) for name in ("request_body", "tunnels", "tunnels_per_port")),
+        *((Limits, {name: 1.5}) for name in ("request_body", "tunnels", "requests_per_port")),
+        *((Limits, {"tunnels": True}), (Limits, {"tunnels": "8"})),
+        *((Withhold, {"cookies": "sessionid"}), (Withhold, {"headers": "X-User"})),
+        *((Withhold, {"response_headers": [1]}), (Withhold, {"authorization": "yes"})),
+        (Withhold, {"early_hints": 1}),
+    ],
+)
+def test_what_could_never_work_is_told_by_its_name_and_what_was_given(
+    value: Any, given: dict[str, Any]
+) -> None:
+    [(name, wrong)] = given.items()
+    with pytest.raises((TypeError, ValueError), match=rf"^{name} ") as refused:
+        value(**given)
+    if name != "isolate":
+        assert repr(wrong).strip("[]") in str(refused.value)
 
 
-def strip_mount(value: Any) -> PerPort[bool]:
-    return PerPort("strip_mount", value, (True, False))
+def test_what_works() -> None:
+    Limits(requests_per_port=1, request_body=0, tunnels=0, tunnels_per_port=0)
+    Timeouts(connect=1, head=0.1, stream_idle=None, tunnel_idle=float("inf"))
+    UrlForms(host="{port}.p.test", isolate=True)
+    assert Service(identity="".join(["lo", "cal"])) == Service()  # type: ignore[arg-type]
 
 
-def test_a_plain_value_is_that_of_all_ports() -> None:
-    for value in IDENTITIES:
-        assert identity(value).of(a_target()) == value
-    for yes in (True, False):
-        assert strip_mount(yes).of(a_target()) is yes
+# --- Services ------------------------------------------------------------------------------------
+
+
+def test_one_is_that_of_all_ports() -> None:
+    for given, expected in ((EXTERNAL, EXTERNAL), (None, Service())):
+        assert ServiceOf(given)(a_target()) == expected
+
+
+def test_a_mapping_is_by_port() -> None:
+    services = ServiceOf({15000: EXTERNAL})
+    assert services(a_target(port=15000)) is EXTERNAL
+    assert services(a_target(port=16006)) == Service()
 
 
 def test_a_callable_is_given_the_target_and_asked_each_time() -> None:
     asked: list[Target] = []
 
-    def by_port(target: Target) -> str:
+    def by_port(target: Target) -> Service:
         asked.append(target)
-        return "external" if target.port == 15000 else "local"
+        return EXTERNAL if target.port == 15000 else LOCAL
 
-    setting = identity(by_port)
+    services = ServiceOf(by_port)
     assert asked == []
     targets = [a_target(port=port) for port in (16006, 15000, 16006)]
-    assert [setting.of(target) for target in targets] == ["local", "external", "local"]
+    assert [services(target) for target in targets] == [LOCAL, EXTERNAL, LOCAL]
     assert asked == targets
 
 
-def test_a_value_that_is_none_of_them_is_refused_at_once() -> None:
-    identities: list[Any] = [None, "", "LOCAL", True, ["local"], b"local"]
-    for value in identities:
-        with pytest.raises(ValueError, match="identity must be one of 'local', 'external'"):
-            identity(value)
-    answers: list[Any] = [None, "False", 2, []]
-    for value in answers:
-        with pytest.raises(ValueError, match="strip_mount must be one of True, False"):
-            strip_mount(value)
+@pytest.mark.parametrize(
+    "wrong", ["external", {"15000": EXTERNAL}, {15000: "external"}, [EXTERNAL], lambda: LOCAL]
+)
+def test_what_is_no_service_is_refused_at_once(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"^services "):
+        ServiceOf(wrong)
 
 
-@pytest.mark.parametrize("returned", [None, "", "EXTERNAL", b"local", True], ids=repr)
-def test_a_callable_that_returns_none_of_them_fails(returned: Any) -> None:
+@pytest.mark.parametrize("returned", [None, "", "external", b"local", True, Service], ids=repr)
+def test_a_callable_that_returns_none_fails(returned: Any) -> None:
     with pytest.raises(SettingFailed) as caught:
-        identity(lambda target: returned).of(a_target(port=15000))
+        ServiceOf(lambda target: returned)(a_target(port=15000))
     assert caught.value.status == 500
-    assert caught.value.message == "This application's settings for port 15000 do not work."
-    assert caught.value.detail == (f"the identity callable returned {type(returned).__name__}")
-
-
-@pytest.mark.parametrize("returned", [None, 1, 0, "no"], ids=repr)
-def test_what_is_only_like_true_or_false_fails(returned: Any) -> None:
-    with pytest.raises(SettingFailed):
-        strip_mount(lambda target: returned).of(a_target())
-
-
-def test_a_text_may_be_any_equal_one() -> None:
-    assert identity(lambda target: "".join(["lo", "cal"])).of(a_target()) == "local"
+    assert "port 15000" in caught.value.message
+    assert caught.value.detail == f"the services callable returned {type(returned).__name__}"
 
 
 def test_a_callable_that_raises_fails_and_tells_nobody_but_the_log() -> None:
     error = RuntimeError("/srv/secret.py")
 
-    def fails(target: Target) -> bool:
+    def fails(target: Target) -> Service:
         raise error
 
     with pytest.raises(SettingFailed) as caught:
-        strip_mount(fails).of(a_target())
+        ServiceOf(fails)(a_target())
     assert caught.value.__cause__ is error
-    assert caught.value.detail == "the strip_mount callable raised"
+    assert caught.value.detail == "the services callable raised"
     assert "secret" not in caught.value.message + caught.value.hint
 
 
-def test_what_stops_a_worker_is_not_swallowed() -> None:
-    def stops(target: Target) -> bool:
-        raise SystemExit
+# --- Callables -----------------------------------------------------------------------------------
 
-    with pytest.raises(SystemExit):
-        strip_mount(stops).of(a_target())
+
+class Callable:
+    def __call__(self, request: object, target: object) -> bool:
+        return True
+
+
+class Later:
+    async def __call__(self, request: object, target: object) -> bool:
+        return True
+
+
+async def later(request: object, target: object) -> bool:
+    return True
+
+
+def of_three(request: object, target: object, more: object) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(Callable(), Callable().__call__, lambda *given: True, partial(of_three, more=1)),
+        *(lambda request, target, more=None: True, max, dict),
+    ],
+)
+def test_what_can_be_called_so_is_taken(given: Any) -> None:
+    check_callable("authorizer", given, "authorizer(request, target)", 2)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, True, "yes", Callable, Later(), later, of_three, lambda request: True, lambda: True],
+)
+def test_what_cannot_is_refused_at_once(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"^authorizer .*authorizer\(request, target\)"):
+        check_callable("authorizer", given, "authorizer(request, target)", 2)

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from webob import Request
 
-from ..locate.mount import Mount
 from ..locate.target import Target
 from ..names import COOKIE_PREFIX, LINKS_KEY
 from ..rewrite.cookies import without_own
@@ -99,61 +98,46 @@ _OF_THE_CONNECTION_PREFIXES = (
 
 
 class AskApp:
-    """An authorizer that asks the wrapped app itself, in any framework.
+    """An authorizer that asks an app itself, in any framework: whoever may see a page of it may use
+    the ports.
 
-    The question is an internal GET of the mount's page (`/alice/vision/`) with the visitor's
-    cookies and all else that identifies them, without a body. 2xx lets the visitor through; 401,
-    403, 404 or a redirect (to the login page) is sent to the visitor as it is; anything else counts
-    as no answer (503). The body of a 2xx is not read.
+    The question is an internal GET of the page with the visitor's cookies and all else that
+    identifies them, without a body. 2xx lets the visitor through; 401, 403, 404 or a redirect (to
+    the login page) is sent to the visitor as it is; anything else counts as no answer (503). The
+    body of a 2xx is not read.
 
-    page: the path of another page to ask, with the mount's parameters:
-        `"/api/projects/{username}/{project}"`.
-    seconds: how long a yes is remembered, per visitor, mount and port; 0 to ask each time. A page
-        of a service is many requests, and the app should not render its own page for each; what
+    app: the app to ask, which `PortProxy` wraps.
+    page: the path of the page, with the mount's parameters: `"/{username}/{project}/"`.
+    seconds: how long a yes is remembered, per visitor, page and port; 0 to ask each time. A page of
+        a service is many requests, and the app should not render its own page for each; what
         somebody may no longer see stays open for this long.
     entries: how many are remembered per process.
+
+    Raises `TypeError` or `ValueError` for settings that could never work.
     """
 
     def __init__(
-        self, *, page: str | None = None, seconds: float = 5.0, entries: int = 1024
+        self, app: WSGIApplication, page: str, *, seconds: float = 5.0, entries: int = 1024
     ) -> None:
-        if page is not None and (not page.startswith("/") or "?" in page or "#" in page):
-            raise ValueError(f"page must be a path that starts with '/': {page!r}")
+        if not callable(app):
+            raise TypeError(f"AskApp takes the app to ask first, a WSGI application, not {app!r}")
+        if not page.startswith("/") or "?" in page or "#" in page:
+            raise ValueError(f"page takes a path that starts with '/', not {page!r}")
         if entries < 0:
-            raise ValueError(f"entries must not be negative: {entries}")
+            raise ValueError(f"entries takes a number from 0 on, not {entries!r}")
+        self._app = app
         self._page = page
         self._seconds = seconds
         self._entries = entries
-        self._app: WSGIApplication | None = None
-        self._mount = ""
+        #: What `PortProxy` has to find in the URL, see `AuthorizerFacts`.
+        self.parameters = frozenset(
+            name for _, name, _, _ in Formatter().parse(page) if name is not None
+        )
         self._until: OrderedDict[bytes, float] = OrderedDict()
         self._lock = threading.Lock()
 
-    def bind(
-        self, app: WSGIApplication, mount: str, host_names: frozenset[str] | None = None
-    ) -> None:
-        """Called by `PortProxy` with the app it wraps, and the parameters that its host form has.
-
-        Raises `ValueError` on a second app or mount, and if the mount, or the host form, lacks a
-        parameter of `page`.
-        """
-        if self._app is not None and (self._app != app or self._mount != mount):
-            raise ValueError("an AskApp belongs to one app and mount; make another")
-        page = self._page or mount.rstrip("/") + "/"
-        names = {name for _, name, _, _ in Formatter().parse(page) if name is not None}
-        if not names <= Mount(mount).names:
-            raise ValueError(f"page names a parameter that the mount does not have: {page!r}")
-        if host_names is not None and not names <= host_names:
-            raise ValueError(
-                f"AskApp asks for {page!r}, whose parameters the host form has to carry, as in "
-                "host='{port}--{project}--{username}.ports.example.com'"
-            )
-        self._app, self._mount, self._page = app, mount, page
-
     def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
         """The verdict. Raises RuntimeError for an answer that says neither yes nor no."""
-        assert self._app is not None, "AskApp works as the authorizer of a PortProxy only"
-        assert self._page is not None
         path = self._page.format_map(target.params)
         key = _key(request.environ, path, target.port)
         if key is not None and self._is_known(key):
@@ -166,7 +150,7 @@ class AskApp:
         if 300 <= answer.status < 400 or answer.status in (401, 403, 404):
             return answer
         answer.close()
-        raise RuntimeError(f"the wrapped app answered {answer.status} when asked")
+        raise RuntimeError(f"the app answered {answer.status} when asked")
 
     def _is_known(self, key: bytes) -> bool:
         with self._lock:

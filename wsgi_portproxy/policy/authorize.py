@@ -8,12 +8,14 @@ from __future__ import annotations
 import inspect
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, Union
 from urllib.parse import urljoin, urlsplit
 
 from webob import Request
 
 from ..errors import AuthorizerFailed, AuthorizerMisused, Refused
+from ..locate.locator import Locator
 from ..locate.origin import own_origin
 from ..locate.target import Target
 from ..rewrite.cookies import CookiePolicy
@@ -28,6 +30,45 @@ if TYPE_CHECKING:
 #: exception is logged; anything else returned is 500 and logged. `request` is a `webob.Request`
 #: without a body (that belongs to the service) over a copy of the environ.
 Authorizer: TypeAlias = Callable[[Request, Target], Union[bool, "WSGIApplication"]]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizerFacts:
+    """What an authorizer says of itself, in attributes of these names. It need not say anything.
+
+    withhold_cookies: names of the app's own cookies. hosts: the names that the app answers to.
+    parameters: those of the mount that it needs in `Target.params`, in the host form too.
+    """
+
+    withhold_cookies: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    parameters: frozenset[str] = frozenset()
+
+    def check_parameters(self, locator: Locator) -> None:
+        """Raises `ValueError` where a form of URL would not carry a parameter that is needed."""
+        lacking = sorted(self.parameters - locator.mount.names)
+        if lacking:
+            raise ValueError(f"the authorizer needs {lacking}, which mount does not have")
+        if locator.host is not None and not self.parameters <= locator.host.names:
+            raise ValueError(
+                f"the authorizer needs {sorted(self.parameters)}, which host has to carry too, as "
+                "in host='{port}--{project}--{username}.ports.example.com'"
+            )
+
+
+def facts_of(authorizer: Authorizer) -> AuthorizerFacts:
+    """Of attributes that are no collections of names nothing is said."""
+
+    def names(attribute: str) -> tuple[str, ...]:
+        given = getattr(authorizer, attribute, ())
+        if not isinstance(given, (set, frozenset, list, tuple)):
+            return ()
+        return tuple(one for one in given if isinstance(one, str))
+
+    return AuthorizerFacts(
+        names("withhold_cookies"), names("hosts"), frozenset(names("parameters"))
+    )
+
 
 _REFUSED = "You do not have access to port {port} here."
 #: Hints where a refusal at a port's own host name would say nothing of the reason.

@@ -50,8 +50,6 @@ class Caps:
     """
 
     def __init__(self, limit: int | None) -> None:
-        if limit is not None and limit < 1:
-            raise ValueError("max_requests_per_port must be at least 1, or None")
         self._limit = limit
         self._of_thread = threading.local()  # its `limit`, once known: it stays in its pool
         self._lock = threading.Lock()

@@ -12,6 +12,7 @@ from ..errors import AuthorizerFailed, FieldTooLarge, Loop, MethodNotAllowed, Po
 from ..locate.target import Target
 from ..locate.visit import Visit
 from ..servers import VisitorSocket
+from ..settings import check_callable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -39,7 +40,16 @@ class PortPolicy:
     def __init__(self, allowed: AllowedPorts) -> None:
         no_ports = isinstance(allowed, (str, bytes, type))  # "10000-20000", `range` without a call
         if no_ports or not (callable(allowed) or hasattr(allowed, "__contains__")):
-            raise TypeError("ports must be a container of ints, or a callable that returns one")
+            raise TypeError(
+                f"ports takes a container of ints such as range(10000, 20001), or a callable, "
+                f"ports(target), that returns one, not {allowed!r}"
+            )
+        if isinstance(allowed, (list, tuple, set, frozenset)):
+            for port in allowed:
+                if type(port) is not int or not 0 < port <= _LAST_PORT:
+                    raise TypeError(f"ports takes ints from 1 to 65535, not {port!r}")
+        elif not hasattr(allowed, "__contains__"):
+            check_callable("ports", allowed, "ports(target)", 1)
         self._allowed = allowed
         # A container that is also callable is a container: its meaning is the plainer one.
         self._container = allowed if hasattr(allowed, "__contains__") else None

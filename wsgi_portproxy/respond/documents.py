@@ -7,7 +7,7 @@ true answer. What is corrected is `adapters`'s and `attributes`'s.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from urllib3.exceptions import ProtocolError
@@ -15,7 +15,7 @@ from urllib3.exceptions import ProtocolError
 from ..locate.visit import Visit
 from ..names import log
 from ..rewrite.header_tables import Headers
-from ..rewrite.pages import PageAdapter
+from ..rewrite.pages import Page, PageAdapter, page_of
 from ..rewrite.urls import View
 
 if TYPE_CHECKING:
@@ -34,35 +34,37 @@ _OF_THE_BYTES = ("ETag", "Last-Modified", "Accept-Ranges", "Content-MD5", "Diges
                  "Content-Digest", "Repr-Digest", "Transfer-Encoding")  # fmt: skip
 
 
-class Pages:
-    """Applies adapters to the documents that a browser navigates to."""
+def may_adapt(service_adapters: Collection[PageAdapter], view: View, visit: Visit) -> bool:
+    """Whether the response may be corrected, and so has to come unencoded."""
+    target = view.target
+    is_at_home = target.form.keeps_pages and not target.is_astray
+    return bool(service_adapters) and is_at_home and visit.shows_page
 
-    def __init__(self, adapters: Iterable[PageAdapter]) -> None:
-        self._adapters = tuple(adapters)
-        if not all(isinstance(adapter, PageAdapter) for adapter in self._adapters):
-            raise TypeError("page_adapters must be a collection of PageAdapter")
 
-    def may_adapt(self, view: View, visit: Visit) -> bool:
-        """Whether the answer may be corrected, and so has to come unencoded."""
-        target = view.target
-        is_at_home = target.form.keeps_pages and not target.is_astray
-        return bool(self._adapters) and is_at_home and visit.shows_page
+def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, view: View) -> None:
+    """Correct the body of a response, and its headers with it, if an adapter knows it."""
+    came = _document(response)
+    if came is None:
+        return
+    adapted, page = came.data, page_of(view)
+    for adapter in adapters:
+        if adapter.marker in adapted:
+            adapted = _applied(adapter, adapted, page)
+    response.unread(adapted, came.broke)
+    if adapted is not came.data:
+        for name in _OF_THE_BYTES:
+            response.headers.discard(name)
+        if came.is_whole:
+            response.headers["Content-Length"] = str(len(adapted))
 
-    def adapt(self, response: UpstreamResponse, view: View) -> None:
-        """Correct the body of an answer, and its fields with it, if an adapter knows it."""
-        came = _document(response)
-        if came is None:
-            return
-        adapted = came.data
-        for adapter in self._adapters:
-            if adapter.marker in adapted:
-                adapted = _applied(adapter, adapted, view)
-        response.unread(adapted, came.broke)
-        if adapted is not came.data:
-            for name in _OF_THE_BYTES:
-                response.headers.discard(name)
-            if came.is_whole:
-                response.headers["Content-Length"] = str(len(adapted))
+
+def headers_of_adapters(adapters: Collection[PageAdapter], view: View, visit: Visit) -> Headers:
+    """What the adapters have the service told, with each request of a browser."""
+    target = view.target
+    if not (target.form.keeps_pages and visit.is_browser) or target.is_astray:
+        return []
+    page = page_of(view)
+    return [(name, value(page)) for one in adapters for name, value in one.request_headers.items()]
 
 
 def asking_for_plain_text(headers: Headers) -> Headers:
@@ -71,14 +73,13 @@ def asking_for_plain_text(headers: Headers) -> Headers:
     return [*others, ("Accept-Encoding", "identity")]
 
 
-def _applied(adapter: PageAdapter, document: bytes, view: View) -> bytes:
+def _applied(adapter: PageAdapter, document: bytes, page: Page) -> bytes:
     try:
-        adapted = adapter.adapt(document, view)
+        adapted = adapter.adapt(document, page)
         if not isinstance(adapted, bytes):
             raise TypeError(f"it returned {type(adapted).__name__}, not bytes")
     except Exception:
-        port = view.target.port
-        log.exception("port %d: the page adapter %r failed", port, adapter.name)
+        log.exception("port %d: the page adapter %r failed", page.port, adapter.name)
         return document
     return document if adapted == document else adapted
 

@@ -11,7 +11,6 @@ from functools import lru_cache
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from ..locate.browser import is_browser
 from .cookie_copies import copied
 from .cookies import CookiePolicy
 from .header_tables import (
@@ -100,10 +99,6 @@ def _forwarded(environ: WSGIEnvironment, view: View) -> Headers:
     headers.append(("X-Forwarded-Proto", view.told.scheme))
     if view.external:
         headers.append(("X-Forwarded-Host", view.told.authority))
-    elif view.target.form.keeps_pages and not view.target.is_astray and is_browser(environ):
-        # The one way to tell Gradio where its visitors are: the addresses of files that it makes
-        # for them, in pages and event streams, begin with this (its route_utils).
-        headers.append(("X-Gradio-Server", view.origin + view.target.prefix))
     if view.target.prefix and not view.base:  # who was told its full path would add it twice
         headers.append(("X-Forwarded-Prefix", view.target.prefix))
     return headers

@@ -44,9 +44,9 @@ _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
 class ResponseFields:
     """Makes the visitor's headers of the responses that come through one `PortProxy`."""
 
-    def __init__(self, cookies: CookiePolicy, *, drop_response_headers: Iterable[str] = ()) -> None:
+    def __init__(self, cookies: CookiePolicy, withheld: Iterable[str] = ()) -> None:
         self._cookies = cookies
-        self._dropped = HeaderNames("drop_response_headers", drop_response_headers)
+        self._dropped = HeaderNames("response_headers", withheld)
 
     def of(self, fields: Headers, view: View, environ: WSGIEnvironment) -> Headers:
         """The headers for the visitor, of any response, a 101 included."""

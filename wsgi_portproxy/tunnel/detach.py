@@ -145,7 +145,7 @@ def departure(
     """
     environ = visit.environ
     gunicorn_response = getattr(start_response, "__self__", None)
-    if tunnels.handover_after is None or response.framing.complete:
+    if tunnels.detach_after is None or response.framing.complete:
         return None  # most answers are complete with what came with their head
     if type(gunicorn_response).__module__ != "gunicorn.http.wsgi":
         return None
@@ -166,7 +166,7 @@ def departure(
         visit,
         gunicorn_response,
         tunnels,
-        after=tunnels.handover_after,
+        after=tunnels.detach_after,
         is_event_stream=content_type == "text/event-stream",
     )
 

@@ -17,6 +17,7 @@ from ..rewrite.header_tables import Headers
 from ..rewrite.response_headers import ResponseFields
 from ..rewrite.urls import View
 from ..servers import Adapter, is_tls
+from ..settings import Limits, Timeouts
 from ..upstream import descriptors
 from ..upstream.pool import idle
 from ..upstream.request import UPGRADE_FIELDS
@@ -40,28 +41,19 @@ class Tunnels:
 
     def __init__(
         self,
+        limits: Limits,
+        timeouts: Timeouts,
         *,
-        max_tunnels: int | None,
-        max_tunnels_per_port: int | None,
-        idle_timeout: float,
+        detach_after: float | None,
         require_origin: bool,
-        handover_after: float | None,
-        stream_idle_timeout: float | None,
     ) -> None:
-        for name, value in (
-            ("max_tunnels", max_tunnels),
-            ("max_tunnels_per_port", max_tunnels_per_port),
-            ("handover_after", handover_after),
-        ):
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must not be negative")
-        if not idle_timeout > 0:
-            raise ValueError("tunnel_idle_timeout must be more than 0 seconds")
-        self.handover_after = handover_after
-        self.stream_idle_timeout = stream_idle_timeout
-        self._max_tunnels = max_tunnels
-        self._max_tunnels_per_port = max_tunnels_per_port
-        self._idle_timeout = idle_timeout
+        if detach_after is not None and not detach_after >= 0:
+            raise ValueError(f"detach_after takes seconds from 0 on, or None, not {detach_after!r}")
+        self.detach_after = detach_after
+        self.stream_idle_timeout = timeouts.stream_idle
+        self._max_tunnels = limits.tunnels
+        self._max_tunnels_per_port = limits.tunnels_per_port
+        self._idle_timeout = timeouts.tunnel_idle
         self._require_origin = require_origin
 
     def check(self, visit: Visit) -> None:

@@ -13,6 +13,7 @@ import weakref
 
 from ..errors import NoResponse
 from ..servers import VisitorSocket
+from ..settings import Timeouts
 from .channel import Limits
 from .connection import EarlyHints, UpstreamConnection
 from .pool import idle
@@ -23,36 +24,16 @@ from .reuse import may_share
 
 
 class Upstream:
-    """The way to all services.
+    """The way to all services."""
 
-    connect_timeout, head_timeout: seconds, for a connection to open and for the head of a response
-    to come (counted from the last byte of an upload that the service took, else from the start).
-    idle_timeout: seconds that its body may pause; None: any number.
-    ipv6: whether [::1] is tried where nothing listens on 127.0.0.1.
-    """
-
-    def __init__(
-        self,
-        *,
-        connect_timeout: float,
-        head_timeout: float,
-        idle_timeout: float | None = None,
-        ipv6: bool = False,
-    ) -> None:
-        if not (connect_timeout > 0 and head_timeout > 0):
-            raise ValueError("connect_timeout and head_timeout must be more than 0 seconds")
-        if idle_timeout is not None and not idle_timeout > 0:
-            raise ValueError("stream_idle_timeout must be more than 0 seconds, or None")
-        self._connect_timeout = min(connect_timeout, head_timeout)
-        self._head_timeout = head_timeout
-        self._idle_timeout = idle_timeout
-        self._ipv6 = ipv6
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
         self._owner = idle.owner()
         self._disown = weakref.finalize(self, idle.disown, self._owner)
 
     def head_deadline(self) -> float:
         """When the head of a response must be there if it is asked for now, monotonic seconds."""
-        return time.monotonic() + self._head_timeout
+        return time.monotonic() + self._timeouts.head
 
     def send(
         self,
@@ -62,17 +43,20 @@ class Upstream:
         deadline: float,
         visitor: VisitorSocket | None = None,
         early_hints: EarlyHints | None = None,
+        ipv6: bool = False,
     ) -> UpstreamResponse:
         """Send a request and return its response as soon as the head is there.
 
         Repeated once, on a fresh connection, if one that was used before turned out to be closed,
-        before any byte of a response. `deadline`: for the head, from `head_deadline`. Raises as
+        before any byte of a response. `deadline`: for the head, from `head_deadline`. `ipv6`:
+        whether [::1] is tried where nothing listens on 127.0.0.1. Raises as
         `UpstreamRequest.head`, `UpstreamConnection` and its `exchange` do.
         """
         head = request.head()  # before anything is opened: it may raise
         owner = self._owner  # `close` changes it
         has_body = upload is not None
-        limits = Limits(deadline, self._head_timeout, self._idle_timeout)
+        timeouts = self._timeouts
+        limits = Limits(deadline, timeouts.head, timeouts.stream_idle)
 
         def exchange_on(connection: UpstreamConnection) -> UpstreamResponse:
             exchange = connection.exchange(
@@ -91,8 +75,8 @@ class Upstream:
         return exchange_on(
             UpstreamConnection(
                 request.port,
-                timeout=self._connect_timeout,
-                ipv6=self._ipv6,
+                timeout=min(timeouts.connect, timeouts.head),
+                ipv6=ipv6,
                 make_room=idle.close_all,
             )
         )

@@ -6,7 +6,6 @@ Nothing of a request is kept for the next one, which may be another visitor's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import BadRequest
@@ -15,6 +14,7 @@ from ..rewrite.header_tables import HeaderNames, Headers
 from ..rewrite.request_headers import request_headers
 from ..rewrite.urls import View
 from ..rewrite.via import via
+from ..settings import Withhold
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -51,16 +51,10 @@ class UpstreamRequest(NamedTuple):
 class RequestFields:
     """Makes the headers of the requests that one `PortProxy` sends to services."""
 
-    def __init__(
-        self,
-        cookies: CookiePolicy,
-        *,
-        withhold_authorization: bool,
-        withhold_headers: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, cookies: CookiePolicy, withhold: Withhold) -> None:
         self._cookies = cookies
-        self._withhold_authorization = withhold_authorization
-        self._withheld = HeaderNames("withhold_headers", withhold_headers)
+        self._withhold_authorization = withhold.authorization
+        self._withheld = HeaderNames("headers", withhold.headers)
 
     def of(self, environ: WSGIEnvironment, view: View) -> Headers:
         """The headers, without those that announce the body."""

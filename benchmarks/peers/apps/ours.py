@@ -37,4 +37,4 @@ def count(metrics: RequestMetrics) -> None:
         _totals[key] = _totals.get(key, 0) + 1
 
 
-application = PortProxy(app, authorizer=may_view, mount="/{username}/{project}", on_request=count)
+application = PortProxy(app, authorizer=may_view, mount="/{username}/{project}", on_finished=count)

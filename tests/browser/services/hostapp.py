@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from webob import Request, Response
 from webob.exc import HTTPNotFound, HTTPUnauthorized
 
-from wsgi_portproxy import PortProxy, Target
+from wsgi_portproxy import PortProxy, Target, UrlForms
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -76,4 +76,6 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     return answer(Request(environ))(environ, start_response)
 
 
-application = PortProxy(app, authorizer=may_open, mount=MOUNT, host="{port}.localhost")
+application = PortProxy(
+    app, authorizer=may_open, mount=MOUNT, urls=UrlForms(host="{port}.localhost")
+)

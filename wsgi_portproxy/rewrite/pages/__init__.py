@@ -3,23 +3,55 @@ attributes of any page (`attributes`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from ..urls import View
 
 
-class PageAdapter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A service's page, as an adapter is told of it.
+
+    port: of the service. prefix: the path of its root for the visitor, without a final slash;
+    nothing at a host name of its own. origin: the site's as the visitor sees it.
+    """
+
+    port: int
+    prefix: str
+    origin: str
+    mapping: View = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """The visitor's absolute URL of the service's root, without a final slash."""
+        return self.origin + self.prefix
+
+    def map(self, url: str) -> str:
+        """The visitor's URL for one that the service wrote; what is not the service's stays."""
+        return self.mapping.to_visitor(url)
+
+
+def page_of(view: View) -> Page:
+    """The page that is asked for in a view."""
+    return Page(view.target.port, view.target.prefix, view.origin, view)
+
+
+@dataclass(frozen=True, slots=True)
+class PageAdapter:
     """How the pages of one service are corrected.
 
     name: for the log.
     marker: bytes that stand in this service's pages, and hardly in others; they are looked for.
-    adapt: called with the document and the `View`, returns the document to send. Of a document
+    adapt: called with the document and the `Page`, returns the document to send. Of a document
         that appears piece by piece it gets what comes first. It must be quick in the size of the
         document, which may be hostile. If it raises, or returns anything but bytes, that is logged
         and the document is sent as it came.
+    request_headers: headers that the service is sent with what browsers ask for: by name a callable
+        that is given the `Page` and returns the value.
     """
 
     name: str
     marker: bytes
-    adapt: Callable[[bytes, View], bytes]
+    adapt: Callable[[bytes, Page], bytes]
+    request_headers: Mapping[str, Callable[[Page], str]] = field(default_factory=dict)

@@ -12,12 +12,11 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from ..urls import View
-from . import PageAdapter
+from . import Page, PageAdapter
 from .attributes import IMPORTED_FROM_THE_ROOT, urls_in_attributes
 
 
-def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, view: View) -> bytes:
+def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, page: Page) -> bytes:
     """The document with the URLs under `names` (a pattern) mapped, in the JSON from `begin` on."""
     start = document.find(begin)
     stop = document.find(end, start)
@@ -26,17 +25,17 @@ def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, view: View
     # A key holds a quote that would end the value before it: no byte is looked at twice. Bounded,
     # since the matcher's notes on each character of a value take a hundred times its memory.
     pattern = rb'("(?:%b)"\s*:\s*)("(?:[^"\\]|\\.){0,2000}")' % names
-    data = re.sub(pattern, lambda match: match[1] + _mapped(match[2], view), document[start:stop])
+    data = re.sub(pattern, lambda match: match[1] + _mapped(match[2], page), document[start:stop])
     return document[:start] + data + document[stop:]
 
 
-def _mapped(literal: bytes, view: View) -> bytes:
+def _mapped(literal: bytes, page: Page) -> bytes:
     """A JSON string with the URL in it as the visitor's; as it is if it is not the service's."""
     try:
         url = json.loads(literal)
     except ValueError:
         return literal
-    mapped = view.to_visitor(url)
+    mapped = page.map(url)
     if not url.startswith(("/", "http:", "https:")) or mapped == url:
         return literal
     if not url.endswith("/") and "://" in url:
@@ -45,59 +44,59 @@ def _mapped(literal: bytes, view: View) -> bytes:
     return json.dumps(mapped).replace("<", "\\u003c").encode("ascii")
 
 
-def jupyter(document: bytes, view: View) -> bytes:
+def jupyter(document: bytes, page: Page) -> bytes:
     """JupyterLab, Notebook 7, Voila: `baseUrl` and the `full...Url`s, from which all are made."""
     names = rb"baseUrl|full[A-Za-z]{1,40}Url"
-    return _in_json(names, document, b'id="jupyter-config-data"', b"</script>", view)
+    return _in_json(names, document, b'id="jupyter-config-data"', b"</script>", page)
 
 
-def jupyter_classic(document: bytes, view: View) -> bytes:
+def jupyter_classic(document: bytes, page: Page) -> bytes:
     """Jupyter's older pages, the login among them."""
 
     def mapped(match: re.Match[bytes]) -> bytes:
         url = html.unescape(match[1].decode("latin-1"))
-        return b'data-base-url="%b"' % html.escape(view.to_visitor(url)).encode("latin-1")
+        return b'data-base-url="%b"' % html.escape(page.map(url)).encode("latin-1")
 
     return re.sub(rb'data-base-url="(/[^"]{0,2000})"', mapped, document)
 
 
-def dash(document: bytes, view: View) -> bytes:
+def dash(document: bytes, page: Page) -> bytes:
     """Dash: the paths under which its scripts ask for their data."""
     names = rb"requests_pathname_prefix|url_base_pathname"
-    return _in_json(names, document, b'id="_dash-config"', b"</script>", view)
+    return _in_json(names, document, b'id="_dash-config"', b"</script>", page)
 
 
-def gradio(document: bytes, view: View) -> bytes:
+def gradio(document: bytes, page: Page) -> bytes:
     """Gradio: the address under which its scripts ask, made from the Host that it was sent."""
-    return _in_json(rb"root", document, b"window.gradio_config", b"</script>", view)
+    return _in_json(rb"root", document, b"window.gradio_config", b"</script>", page)
 
 
-def chainlit(document: bytes, view: View) -> bytes:
+def chainlit(document: bytes, page: Page) -> bytes:
     """Chainlit: the path under which its router, its API and its socket are."""
     empty = b'<meta property="og:root_path" content="'
-    place = html.escape(view.to_visitor("/").rstrip("/")).encode("latin-1")
+    place = html.escape(page.map("/").rstrip("/")).encode("latin-1")
     return document.replace(empty + b'"', empty + place + b'"', 1)
 
 
 # --- A root that stands in a script, or in what it reads -----------------------------------------
 
 
-def _root(view: View) -> str:
+def _root(page: Page) -> str:
     """The service's root as a path that has no final slash: nothing at a host name of its own."""
-    return view.to_visitor("/").rstrip("/")
+    return page.map("/").rstrip("/")
 
 
-def _root_and_slash(view: View) -> str:
-    return view.to_visitor("/")
+def _root_and_slash(page: Page) -> str:
+    return page.map("/")
 
 
-def _root_url(view: View) -> str:
+def _root_url(page: Page) -> str:
     """As an absolute URL; nothing where there is no prefix, and the page finds it by itself."""
-    return view.origin + view.target.prefix if view.target.prefix else ""
+    return page.url if page.prefix else ""
 
 
 def _in_script(
-    document: bytes, view: View, *, begin: bytes, value: bytes, written: Callable[[View], str]
+    document: bytes, page: Page, *, begin: bytes, value: bytes, written: Callable[[Page], str]
 ) -> bytes:
     """The document with the root as `written`, where `value` (a pattern, with a group before and a
     group behind what is replaced) stands first in the script from `begin` on."""
@@ -106,40 +105,40 @@ def _in_script(
     if start < 0 or stop < 0:
         return document
     # `<` as it is could end the script element (HTML standard, "script data state").
-    text = json.dumps(written(view))[1:-1].replace("<", "\\u003c").encode("ascii")
+    text = json.dumps(written(page))[1:-1].replace("<", "\\u003c").encode("ascii")
     data = re.sub(value, lambda match: match[1] + text + match[2], document[start:stop], count=1)
     return document[:start] + data + document[stop:]
 
 
-def superset(document: bytes, view: View) -> bytes:
+def superset(document: bytes, page: Page) -> bytes:
     """Superset: the root of its API and its router, in JSON that is an attribute's text."""
     quote = rb"(?:&#34;|&quot;)"
     value = rb"(%b%b%b:\s?%b)/(%b)" % (quote, b"application_root", quote, quote, quote)
-    root = html.escape(_root(view) or "/").encode("latin-1")
+    root = html.escape(_root(page) or "/").encode("latin-1")
     return re.sub(value, lambda match: match[1] + root + match[2], document, count=1)
 
 
 _REACT_ROUTES = b"window.__reactRouterManifest = {"
 
 
-def react_router(document: bytes, view: View) -> bytes:
+def react_router(document: bytes, page: Page) -> bytes:
     """React Router in framework mode: its root, and all routes at once, as its own setting
     `routeDiscovery: "initial"` has it. Else it asks for those behind a link by the visitor's path,
     and the service knows none there. What the page imports is what its modules import."""
     value = rb'("basename"\s?:\s?")/(")'
     context = b"__reactRouterContext"
-    document = _in_script(document, view, begin=context, value=value, written=_root_and_slash)
+    document = _in_script(document, page, begin=context, value=value, written=_root_and_slash)
     begin = document.find(_REACT_ROUTES)
     start = document.rfind(b"<script", 0, max(begin, 0))
     end = document.find(b"</script>", begin)
     url = re.compile(rb'"url":\s?("/[^"\\]{1,500}")').search(document, begin, end)
-    if min(begin, start, end) < 0 or url is None or not view.target.prefix:
+    if min(begin, start, end) < 0 or url is None or not page.prefix:
         return document
     script = document[start:begin] + b"import %b;\n" % url[1]
     script += _REACT_ROUTES.replace(b" =", b" ??=") + document[begin + len(_REACT_ROUTES) : end]
     imports = rb'(\b(?:import|from)\s?\(?)("/[^"\\]{1,500}")'
     if IMPORTED_FROM_THE_ROOT.search(document) is None:
-        script = re.sub(imports, lambda match: match[1] + _mapped(match[2], view), script)
+        script = re.sub(imports, lambda match: match[1] + _mapped(match[2], page), script)
     lazy = b'"routeDiscovery":{"mode":"lazy"'
     document = document[:start] + script + document[end:]
     return document.replace(lazy, lazy.replace(b"lazy", b"initial"), 1)
@@ -147,7 +146,7 @@ def react_router(document: bytes, view: View) -> bytes:
 
 #: By name: a marker of the service's pages, what is replaced, and by what. One says where the data
 #: begins as well.
-_ROOTS: dict[str, tuple[bytes, bytes, Callable[[View], str]]] = {
+_ROOTS: dict[str, tuple[bytes, bytes, Callable[[Page], str]]] = {
     "Dagster": (b'id="initialization-data"', rb'("pathPrefix"\s?:\s?")(")', _root),
     "Label Studio": (b"APP_SETTINGS", rb'(\bhostname\s?:\s?")(")', _root_url),
     "Nuxt": (b'app:{baseURL:"', rb'(\{baseURL:")/(")', _root_and_slash),
@@ -156,14 +155,24 @@ _ROOTS: dict[str, tuple[bytes, bytes, Callable[[View], str]]] = {
     "Taipy": (b"window.taipyConfig", rb'("baseURL"\s?:\s?")/(")', _root_and_slash),
 }
 
-#: Those that a `PortProxy` has unless told otherwise.
+# The one way to tell Gradio where its visitors are: the addresses of files that it makes for them,
+# in pages and event streams, begin with this (its route_utils).
+_OF_GRADIO: dict[str, Callable[[Page], str]] = {"X-Gradio-Server": lambda page: page.url}
+
+
+def corrected_attributes(document: bytes, page: Page) -> bytes:
+    """Any service: the URLs in attributes, see `attributes`."""
+    return urls_in_attributes(document, page.mapping)
+
+
+#: Those that a `Service` has unless told otherwise.
 DEFAULT_PAGE_ADAPTERS = (
-    PageAdapter("URLs in attributes", b"<", urls_in_attributes),
+    PageAdapter("URLs in attributes", b"<", corrected_attributes),
     PageAdapter("Jupyter", b'id="jupyter-config-data"', jupyter),
     PageAdapter("Jupyter, older pages", b'data-base-url="', jupyter_classic),
     PageAdapter("Dash", b'id="_dash-config"', dash),
     PageAdapter("Chainlit", b'property="og:root_path"', chainlit),
-    PageAdapter("Gradio", b"window.gradio_config", gradio),
+    PageAdapter("Gradio", b"window.gradio_config", gradio, _OF_GRADIO),
     PageAdapter("Superset", b"data-bootstrap=", superset),
     PageAdapter("React Router", b"__reactRouterContext", react_router),
     *(
