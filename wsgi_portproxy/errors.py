@@ -112,7 +112,7 @@ class BodyTooLarge(RequestError):
     status = 413
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The request's body is larger than the {limit} bytes allowed here.")
+        super().__init__(f"The request body exceeds the limit of {limit} bytes.")
 
 
 class Misdirected(RequestError):
@@ -141,7 +141,7 @@ class TooManyRequests(RequestError):
 
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"Too many requests to the service on port {port} are under way.",
+            f"Too many requests to the service on port {port} are in progress.",
             "It may be busy or stuck. Try again in a moment, or restart it.",
             detail=detail,
         )
@@ -189,7 +189,7 @@ class SettingFailed(PortProxyError):
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
             f"This application's settings for port {port} do not work.",
-            "Whoever runs it finds the reason in its log.",
+            "The administrator can find the reason in the application log.",
             detail=detail,
         )
 
@@ -215,15 +215,15 @@ class IPv6Only(ServiceUnreachable):
     """Somebody does, but not where we look: tools of Node listen on what `localhost` is first."""
 
     HINT = (
-        "A service listens on [::1]:{port} only, the IPv6 loopback. Start it on 127.0.0.1: "
-        "most take --host 127.0.0.1."
+        "A service is listening on [::1]:{port} only, the IPv6 loopback. Start it on 127.0.0.1; "
+        "most accept --host 127.0.0.1."
     )
 
 
 class BadResponse(UpstreamError):
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"The service on port {port} did not answer with valid HTTP.",
+            f"The service on port {port} did not send a valid HTTP response.",
             "Does it speak plain HTTP (not HTTPS, SSH or a database protocol) on this port?",
             detail=detail,
         )
@@ -233,11 +233,11 @@ class WantsHttps(UpstreamError):
     """What the service wants can be had where the visitor's own address is on https."""
 
     def __init__(self, port: int, *, on_https: bool) -> None:
-        hint = "Whoever runs this application can tell it the visitor's address: "
+        hint = "The administrator can tell it the visitor's address with "
         if not on_https:
-            hint = "This site is on http. Switch that off in the service, or on an https site use "
+            hint = "This site uses http. Turn the redirect off in the service, or use https and "
         super().__init__(
-            f"The service on port {port} answers on https only, and is asked on http.",
+            f"The service on port {port} redirects every request to https.",
             f'{hint}PortProxy(identity="external").',
         )
 
@@ -245,8 +245,8 @@ class WantsHttps(UpstreamError):
 class NoResponse(UpstreamError):
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"The service on port {port} closed the connection without an answer.",
-            "Its own output may say why; it may have crashed or be restarting.",
+            f"The service on port {port} closed the connection without a response.",
+            "It may have crashed or be restarting; its own output may say why.",
             detail=detail,
         )
 
@@ -257,7 +257,7 @@ class Overloaded(UpstreamError):
 
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"No connection to the service on port {port} could be opened just now.",
+            f"Unable to open a connection to the service on port {port} right now.",
             "Please try again in a moment.",
             detail=detail,
         )
@@ -268,7 +268,7 @@ class ServiceTimeout(UpstreamError):
 
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"The service on port {port} did not answer in time.",
+            f"The service on port {port} did not respond in time.",
             "It accepts connections but may be busy or stuck. Try again, or restart it.",
             detail=detail,
         )

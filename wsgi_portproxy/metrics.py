@@ -57,7 +57,7 @@ class RequestMetrics:
 OnRequest: TypeAlias = Callable[[RequestMetrics], object]
 
 
-_VERBS = {"complete": "ended", "cut": "was cut", "refused": "was ours,"}
+_VERBS = {"complete": "ended", "cut": "was cut", "refused": "was the proxy's own,"}
 
 
 def log_end(metrics: RequestMetrics, *, left: bool) -> None:
@@ -71,7 +71,7 @@ def log_end(metrics: RequestMetrics, *, left: bool) -> None:
         level,
         "port %d: the %s (%d) %s after %.3f s, %d bytes",
         metrics.port,
-        "WebSocket" if is_tunnel else "stream" if left else "answer",
+        "WebSocket" if is_tunnel else "stream" if left else "response",
         metrics.status,
         _VERBS[metrics.ended],
         metrics.seconds,

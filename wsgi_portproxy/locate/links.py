@@ -42,14 +42,14 @@ class Links:
         for all but a page that is opened: nothing else can be sent to another origin."""
         host = self._locator.host
         assert host is not None, "checked when the settings were"
-        message = "Services are opened at host names of their own here."
+        message = "On this site each service has its own host name."
         authority = host.authority(target.port, target.params, environ)
         if authority is None:
-            raise Refused(message, "This project's name cannot stand in a host name.")
+            raise Refused(message, "This project's name cannot be part of a host name.")
         path = target.path if target.path.startswith("/") else f"/{target.path}"
         url = f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or not is_navigation(environ):
-            raise Refused(message, f"This one's is {authority}.")
+            raise Refused(message, f"Open it at {authority}.")
         return url
 
     def base(self, target: Target, environ: WSGIEnvironment) -> str | None:

@@ -102,7 +102,7 @@ class Locator:
         if params is None:
             return None
         if len(values) > 1:
-            raise InvalidPort(", ".join(values), "It is given more than once.")
+            raise InvalidPort(", ".join(values), "The parameter appears more than once.")
         port = parse_port(values[0])
         path = "".join(["/" + segment for segment in segments[depth:]]) or "/"
         refuse_climbing(path)

@@ -32,9 +32,9 @@ Authorizer: TypeAlias = Callable[[Request, Target], Union[bool, "WSGIApplication
 _REFUSED = "You do not have access to port {port} here."
 #: Hints where a refusal at a port's own host name would say nothing of the reason.
 NO_SESSION = (
-    "No sign-in of the application reached this host name. Sign in to the application first. If "
-    "you have, its session cookie is for its own host name only: whoever runs it can set the "
-    "cookie's Domain to the part that both names share."
+    "You are not signed in on this host name. Sign in to the application first. If you already "
+    "have, its session cookie is limited to its own host name: the administrator can set the "
+    "cookie's Domain to the domain that both names share."
 )
 SIGN_IN_AGAIN = "Sign in to the application, then open this address again."
 

@@ -79,8 +79,8 @@ class Hosts:
         `Misdirected` (RFC 9110 section 15.5.20)."""
         if self._is_said and not self.knows(environ):
             raise Misdirected(
-                "This server does not answer to that host name.",
-                "Open it by its own name. Whoever runs it can add this one to hosts.",
+                "This site is not served under that host name.",
+                "Use the site's own name. The administrator can add this one to hosts.",
                 detail=f"Host is none of hosts: {loggable(host_name(environ))}",
             )
 
@@ -89,8 +89,8 @@ class Hosts:
         if not self._has_warned:
             self._has_warned = True
             log.warning(
-                "hosts does not name %s: services are told it as it is, not that it is localhost, "
-                "and some refuse it. Set PortProxy(hosts=[...]).",
+                "%s is not in hosts: services see this name instead of localhost, and some refuse "
+                "it. Set PortProxy(hosts=[...]).",
                 loggable(host_name(environ)),
             )
 

@@ -51,9 +51,9 @@ class PortPolicy:
         callable, or what it returned, raised.
         """
         if any(len(environ.get(key, "")) > _LONGEST_FIELD for key in _LOOKED_INTO):
-            raise FieldTooLarge("A header of the request is too long: 64 KiB are taken.")
+            raise FieldTooLarge("A request header is too long; the limit is 64 KiB.")
         if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
-            raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} is not forwarded to a service.")
+            raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} requests are not forwarded.")
         port = target.port
         allowed = self._allowed_for(target) if self._container is None else self._container
         if not (0 < port <= _LAST_PORT and _holds(allowed, port)):
@@ -74,7 +74,7 @@ class PortPolicy:
         to know who may use ports. `visitor`: its connection, if the server shows it."""
         if target.port in self._known_own_ports(environ, visitor):
             raise Loop(
-                f"Port {target.port} is the one that this application itself listens on.",
+                f"This application itself listens on port {target.port}.",
                 "Start your service on another port.",
             )
 

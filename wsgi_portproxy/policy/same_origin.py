@@ -38,14 +38,14 @@ def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
         foreign = not known and not _is_followed_link(environ)
     if foreign:
         raise ForeignOrigin(
-            "This request was made by a page of another site.",
-            "Open the page from this application instead. If this is the application itself, the "
-            "server in front does not pass on its scheme or host name.",
+            "This request came from a page on another site.",
+            "Open the page from this application instead. If you did, the server in front of it "
+            "does not pass on the scheme or host name.",
             detail="Origin or Sec-Fetch-Site is foreign",
         )
     if "HTTP_SERVICE_WORKER" in environ and target.form not in ("path", "host"):
         # Its scope would be the directory of the script's URL, which here is the app's.
-        raise Refused("A service worker can only be used at the port's own path.")
+        raise Refused("A service worker can only be used under the port's own path.")
 
 
 def _is_followed_link(environ: WSGIEnvironment) -> bool:

@@ -173,7 +173,7 @@ class StreamedBody:
             block = self._response.read1(size)
         except ProtocolError as error:
             text = loggable(str(error.args[0]))
-            log.warning("port %d: the answer broke off: %s", self._account.port, text)
+            log.warning("port %d: the response broke off: %s", self._account.port, text)
             self._end("cut")
             if not self._began:
                 self.send_head()  # else the server would answer 500, or nothing, on our behalf

@@ -81,13 +81,13 @@ _SCRIPT = """
     fetch(location.href, { method: "HEAD", cache: "no-store", redirect: "manual",
       headers: { "Accept": "text/plain" } }).then(function (answer) {
       if (answer.headers.get("X-Portproxy-Error") === "unreachable") {
-        wait("Waiting. This page opens the service as soon as it answers.");
+        wait("Waiting. This page will open the service as soon as it responds.");
       } else {
-        say("There is an answer. Opening it\\u2026");
+        say("The service is up. Opening it\\u2026");
         location.reload();
       }
     }, function () {
-      wait("This application does not answer at the moment. Still trying.");
+      wait("This application is not responding at the moment. Still trying.");
     });
   }
   document.addEventListener("visibilitychange", look);
@@ -158,8 +158,8 @@ def _waiting_page(error: PortProxyError, port: int) -> str:
         f"Waiting for port {port}",
         heading,
         f"""<p>{html.escape(error.message)}<br>{html.escape(error.hint)}</p>
-<p class="live" role="status"><span class="dot"></span><span id="live">Waiting. This page opens \
-the service as soon as it answers.</span></p>
+<p class="live" role="status"><span class="dot"></span><span id="live">Waiting. This page will \
+open the service as soon as it responds.</span></p>
 <p class="soft">{html.escape(todo)}</p>
 <dl>
 {rows}

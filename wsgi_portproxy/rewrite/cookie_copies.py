@@ -64,7 +64,7 @@ def set_copies(
             pairs = {**others, cookie.name: _value(cookie)}
         else:
             pairs = others  # what is old is of no use, and what is new has no room
-            log.info("port %d: a cookie is too long for a copy for WebSockets", target.port)
+            log.info("port %d: a cookie is too long to be copied for WebSockets", target.port)
     encoded = _encoded(pairs)
     if encoded == _quoted(before):
         return None

@@ -206,7 +206,7 @@ class View(NamedTuple):
         try:
             refuse_climbing(re.split(r"[?#]", path, maxsplit=1)[0])
         except NotFound as error:
-            raise BadRequest("A URL in a header leads out of the service.") from error
+            raise BadRequest("A URL in a request header points outside the service.") from error
         is_absolute = _ABSOLUTE.fullmatch(url) is not None
         return f"{self.told.origin if is_absolute else ''}{self.base}{path}"
 

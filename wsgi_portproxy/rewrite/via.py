@@ -24,8 +24,8 @@ def check_no_loop(environ: WSGIEnvironment) -> None:
     if "HTTP_VIA" in environ and pseudonym(environ) in environ["HTTP_VIA"]:
         raise Loop(
             "This address leads back to this application.",
-            "The port is the application's own, or the service forwards to the address that it "
-            "was asked through.",
+            "Either the port belongs to the application itself, or the service forwards requests "
+            "back here.",
         )
 
 

@@ -35,15 +35,15 @@ def check_request(environ: WSGIEnvironment, target: Target, *, require_origin: b
     if not target.websocket:
         return
     if environ["REQUEST_METHOD"] != "GET":
-        raise BadRequest("A WebSocket handshake is a GET request.")
+        raise BadRequest("A WebSocket handshake must be a GET request.")
     if "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") not in ("", "0"):
-        raise BadRequest("A WebSocket handshake has no body.")  # it would be taken for frames
+        raise BadRequest("A WebSocket handshake must not have a body.")  # to be read as frames
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION", "").strip() != _VERSION:
         raise UpgradeRequired("Only version 13 of the WebSocket protocol is supported.")
     if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
-        raise BadRequest("The Sec-WebSocket-Key is not 16 bytes in base64.")
+        raise BadRequest("The Sec-WebSocket-Key must be 16 bytes in base64.")
     if require_origin and "HTTP_ORIGIN" not in environ:
-        raise ForeignOrigin("A WebSocket handshake needs an Origin here.")
+        raise ForeignOrigin("This site requires an Origin header in WebSocket handshakes.")
 
 
 def check_response(headers: HTTPHeaderDict, environ: WSGIEnvironment, port: int) -> None:

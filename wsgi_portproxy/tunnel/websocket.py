@@ -73,13 +73,13 @@ class Tunnels:
         if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
             # Under HTTP/2 the socket is shared by all of the visitor's requests.
             raise NotImplementedHere(
-                "WebSockets need HTTP/1.1 here.",
-                "Switch HTTP/2 off in the server, or for this path.",
+                "WebSockets require HTTP/1.1 here.",
+                "Turn HTTP/2 off in the server, or for this path.",
             )
         adapter = adapter_of(environ)
         if not is_available() or adapter is None or not adapter.hands_over(environ):
             raise NotImplementedHere(
-                "This server cannot hand over a connection, so WebSockets do not work.",
+                "WebSockets do not work on this server, because it cannot hand over connections.",
                 "Run the application on gunicorn, waitress (without channel_request_lookahead), "
                 "cheroot, gevent or uWSGI (with --enable-threads), on Linux.",
             )
@@ -209,7 +209,7 @@ class Tunnels:
     def _too_many(self, port: int) -> TooManyTunnels:
         places, (limit, limit_of_port) = relay().places, self._limits()
         return TooManyTunnels(
-            f"There are too many open WebSockets to open another one to port {port}.",
+            f"Too many WebSockets are open to open another one to port {port}.",
             "Close some pages, or try again later.",
             detail=f"{places.taken} of {limit} tunnels are open, {places.taken_to(port)} of "
             f"{limit_of_port} to this port",

@@ -59,7 +59,7 @@ class UpstreamRequest(NamedTuple):
         """The bytes up to the empty line. Raises `BadRequest` rather than write two requests."""
         line = f"{self.method} {self.target} HTTP/1.1"
         if "\n" in line or "\r" in line or "\0" in line:
-            raise BadRequest("The request holds a character that no header may hold.")
+            raise BadRequest("The request contains a character that is not allowed in headers.")
         return f"{line}\r\n{self.fields.text}\r\n".encode("latin-1")
 
 

@@ -46,7 +46,7 @@ def fields_of(headers: Headers) -> Fields:
     lines = [f"{name}: {value}\r\n" for name, value in headers]
     text = "".join(lines)
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
-        raise BadRequest("The request holds a character that no header may hold.")
+        raise BadRequest("The request contains a character that is not allowed in headers.")
     return Fields(headers, text)
 
 
