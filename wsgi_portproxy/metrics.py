@@ -1,7 +1,7 @@
-"""What is told of each request when it ends: one line in the log, and one call of a hook.
+"""The report on each request when it ends: one line in the log, and one call of a hook.
 
-Owns the words of both, and that neither holds what is a visitor's: no cookies, no tokens, no path
-and no query. What a request is charged with while it goes on is `account`'s.
+Defines both, and keeps user data (cookies, tokens, paths, queries) out of them. The bookkeeping
+while the request is in flight is `inflight`'s.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from .locate.target import Form
 from .names import log
 
 Ending: TypeAlias = Literal["complete", "cut", "refused"]
-_LONGEST = 200  # characters of a text that is logged; ours are shorter
+_LONGEST = 200  # characters of a text in the log; our own texts are shorter
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _METHOD_SHOWN = 20  # characters; the longest registered one, UPDATEREDIRECTREF, has 17
 
 
 @dataclass(slots=True)
 class RequestMetrics:
-    """One request for a port, at its end.
+    """One request for a port that has ended.
 
     port, form, websocket: as in `Target`.
     method: as it was sent, escaped and cut to 20 characters.
-    status: what the visitor was answered; 101 for a WebSocket.
-    seconds: from its arrival here to its end, that of the stream or WebSocket too.
-    bytes_received, bytes_sent: of the body, from and to the visitor; of a WebSocket all bytes
-        behind the heads.
-    ended: `"complete"`: the service's answer was passed on to its end, or both sides closed the
-        WebSocket; `"cut"`: the service or the visitor broke off, or a limit of ours was reached;
-        `"refused"`: the answer was not the service's (an error page, the authorizer's refusal, a
+    status: of the response to the visitor; 101 for a WebSocket.
+    seconds: from arrival to end, which for a stream or WebSocket is when that ends.
+    bytes_received, bytes_sent: of the body, from and to the visitor; of a WebSocket, all bytes
+        after the heads.
+    ended: `"complete"`: the service's response was passed on to its end, or both sides closed the
+        WebSocket; `"cut"`: the service or the visitor broke off, or one of our limits was reached;
+        `"refused"`: the response was not the service's (an error page, the authorizer's refusal, a
         redirect of ours).
     """
 
@@ -49,10 +49,10 @@ class RequestMetrics:
     ended: Ending
 
 
-#: Called once for each request that names a port, when it has ended: in the thread that served it,
-#: in the relay's for streams and WebSockets that left theirs (under gevent in a greenlet), or in
-#: the one that ends the process. So it must be thread-safe, and quick: in the relay's thread all
-#: streams wait for it. What it returns is ignored; if it raises, that is logged and changes
+#: Called once for each request for a port, when it has ended: in the thread that served it; in the
+#: relay's thread for streams and WebSockets that were detached (under gevent in a greenlet); or in
+#: the thread that ends the process. It must be thread-safe and quick: all streams wait while the
+#: relay's thread is busy. Its return value is ignored; if it raises, that is logged and changes
 #: nothing. None: no hook.
 OnRequest: TypeAlias = Callable[[RequestMetrics], object]
 
@@ -61,11 +61,11 @@ _VERBS = {"complete": "ended", "cut": "was cut", "refused": "was the proxy's own
 
 
 def log_end(metrics: RequestMetrics, *, left: bool) -> None:
-    """The line of a request that has ended. `left`: it had left its thread, so that the server's
-    own access log told the hand-over, and nothing else tells the end."""
+    """Log a request that has ended. `left`: it was detached from its thread, so the server's access
+    log has the hand-over, and only this line has the end."""
     is_tunnel = metrics.status == 101
     level = logging.INFO if left or is_tunnel else logging.DEBUG
-    if not log.isEnabledFor(level):  # before its fields are made, of every request
+    if not log.isEnabledFor(level):  # `asdict` is expensive, and DEBUG is usually off
         return
     log.log(
         level,
@@ -81,7 +81,7 @@ def log_end(metrics: RequestMetrics, *, left: bool) -> None:
 
 
 def tell(on_request: OnRequest, metrics: RequestMetrics) -> None:
-    """Call the hook, which may fail as it likes."""
+    """Call the hook. Whatever it raises is logged."""
     try:
         on_request(metrics)
     except Exception:
@@ -89,7 +89,7 @@ def tell(on_request: OnRequest, metrics: RequestMetrics) -> None:
 
 
 def loggable(text: str, longest: int = _LONGEST) -> str:
-    """`text` in one line of visible ASCII, cut: nobody's bytes may write a line of their own."""
+    """`text` as one line of visible ASCII, cut: no input may forge a line of the log."""
     escaped = _UNPRINTABLE.sub(
         lambda found: found[0].encode("unicode_escape").decode("ascii"), text[:longest]
     )

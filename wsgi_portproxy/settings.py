@@ -1,6 +1,7 @@
-"""Settings that may differ from port to port: a value, or a callable that is given the target.
+"""Settings that may differ from port to port: a value, or a callable that takes the target.
 
-Owns that both work alike, and that a callable which fails is told, and nothing is sent.
+A value and a callable behave alike; if the callable fails, the error is logged and nothing is sent
+upstream.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from .locate.target import Target
 
 T = TypeVar("T")
 
-#: What a service is told of its own address: `"local"`, Host `localhost:{port}` and Origin to match
-#: it, or `"external"`, the visitor's own. A callable is asked once a request, after the authorizer;
-#: if it raises, or returns anything else, the answer is 500 and nothing is sent.
+#: Which address a service is told that it has: `"local"`, Host `localhost:{port}` and Origin to
+#: match, or `"external"`, the visitor's. A callable is called once per request, after the
+#: authorizer; if it raises or returns anything else, the response is 500 and nothing is sent.
 Identity: TypeAlias = "Literal['local', 'external'] | Callable[[Target], str]"
-#: Whether the service is asked for what follows the mount (True) or for the visitor's full path
-#: (False); a callable likewise.
+#: Whether the service is asked for the path after the prefix (True) or for the visitor's full path
+#: (False); a callable works as for `Identity`.
 StripMount: TypeAlias = "bool | Callable[[Target], bool]"
 
 
 class PerPort(Generic[T]):
-    """One such setting. Raises `ValueError` for a value that is none of `allowed`."""
+    """One such setting. Raises `ValueError` for a value that is not in `allowed`."""
 
     def __init__(self, name: str, value: T | Callable[[Target], T], allowed: Collection[T]) -> None:
         self._name = name

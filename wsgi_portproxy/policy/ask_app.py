@@ -1,6 +1,6 @@
 """`AskApp`: whoever may see the project's page in the wrapped app may use the project's ports.
 
-Owns the internal request that asks, and the cache of its yeses.
+Owns the internal request that asks the app, and the cache of positive verdicts.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ..subrequest import CapturedResponse
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-# What belongs to the request at hand and not to the visitor: left out of the question, and hence of
-# what a cached verdict depends on. All else that is text counts, so that no way in which an app or
-# a server in front knows its visitors (cookies, REMOTE_USER, certificates, addresses) is missed.
+# What belongs to the request at hand and not to the visitor: left out of the internal request, and
+# hence of the cache key. Everything else that is text counts, so that we miss no way in which an
+# app or a server in front identifies its visitors (cookies, REMOTE_USER, certificates, addresses).
 _OF_THE_REQUEST = frozenset(
     {
         "CONTENT_LENGTH",
@@ -75,20 +75,20 @@ _OF_THE_REQUEST_PREFIXES = (
     "HTTP_SEC_",
     "HTTP_X_CSRF",
     "HTTP_X_XSRF",
-    # By these some apps would act on, or show, another page than the one that is asked for: a
-    # visitor could have a page judged that is open to everybody, or cause a DELETE.
+    # These make some apps act on, or show, another page than the one that we ask for: a visitor
+    # could have us judge a page that is open to everybody, or cause a DELETE.
     "HTTP_X_HTTP_METHOD",
     "HTTP_X_METHOD_OVERRIDE",
     "HTTP_X_ORIGINAL_",
     "HTTP_X_REWRITE_",
     "HTTP_X_SCRIPT_NAME",
 )
-# Types whose values say the same about the visitor whenever they are equal.
+# Types whose equal values mean the same.
 _COMPARABLE = frozenset({str, bytes, int, float, bool, type(None)})
-# What PEP 3333 has in every environ and is no word about the visitor; ours, the same for all; and
-# the cookies, of which ours are none of the app's.
+# Not about the visitor: PEP 3333's own keys, and ours. Cookies are compared separately, without
+# ours.
 _APART = frozenset({"wsgi.errors", "wsgi.input", "wsgi.version", LINKS_KEY, "HTTP_COOKIE"})
-# The visitor's connection and what a server offers on it are not the wrapped app's to use here.
+# The visitor's connection, and what a server offers on it: the wrapped app may not use these here.
 _OF_THE_CONNECTION = frozenset({"wsgi.early_hints", "wsgi.file_wrapper", "wsgi.input_terminated"})
 _OF_THE_CONNECTION_PREFIXES = (
     "gunicorn.",
@@ -103,17 +103,17 @@ _OF_THE_CONNECTION_PREFIXES = (
 class AskApp:
     """An authorizer that asks the wrapped app itself, in any framework.
 
-    The question is an internal GET of the mount's page (`/alice/vision/`) with the visitor's
-    cookies and all else that identifies them, without a body. 2xx lets the visitor through; 401,
-    403, 404 or a redirect (to the login page) is sent to the visitor as it is; anything else counts
-    as no answer (503). The body of a 2xx is not read.
+    It makes an internal GET request for the mount's page (`/alice/vision/`) with the visitor's
+    cookies and everything else that identifies them, without a body. 2xx lets the visitor through;
+    401, 403, 404 or a redirect (to the login page) is sent to the visitor unchanged; anything else
+    counts as a failure (503). The body of a 2xx is not read.
 
-    page: the path of another page to ask, with the mount's parameters:
+    page: the path of another page to ask for, with the mount's parameters:
         `"/api/projects/{username}/{project}"`.
-    seconds: how long a yes is remembered, per visitor, mount and port; 0 to ask each time. A page
-        of a service is many requests, and the app should not render its own page for each; what
-        somebody may no longer see stays open for this long.
-    entries: how many are remembered per process.
+    seconds: how long a yes is remembered, per visitor, mount and port; 0 to ask each time. One page
+        of a service makes many requests, and the app should not render its own page for each. A
+        visitor who loses access keeps it for this long.
+    entries: how many verdicts are remembered per process.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class AskApp:
     def bind(
         self, app: WSGIApplication, mount: str, host_names: frozenset[str] | None = None
     ) -> None:
-        """Called by `PortProxy` with the app it wraps, and the parameters that its host form has.
+        """Called by `PortProxy` with the app it wraps, and the parameters in its host names.
 
         Raises `ValueError` on a second app or mount, and if the mount, or the host form, lacks a
         parameter of `page`.
@@ -153,7 +153,7 @@ class AskApp:
         self._app, self._mount, self._page = app, mount, page
 
     def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
-        """The verdict. Raises RuntimeError for an answer that says neither yes nor no."""
+        """The verdict. Raises RuntimeError for a response that means neither yes nor no."""
         assert self._app is not None, "AskApp works as the authorizer of a PortProxy only"
         assert self._page is not None
         path = self._page.format_map(target.params)
@@ -188,7 +188,7 @@ class AskApp:
 
 
 def _is_asked_with(key: str) -> bool:
-    """Whether a key of the visitor's environ is one of the question's too."""
+    """Whether the internal request has this key of the visitor's environ too."""
     return (
         key not in _OF_THE_REQUEST
         and key not in _OF_THE_CONNECTION
@@ -197,15 +197,15 @@ def _is_asked_with(key: str) -> bool:
     )
 
 
-@lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
+@lru_cache(maxsize=64)  # a browser's requests have only a few different sets of keys
 def _bearing_on_verdict(keys: tuple[str, ...]) -> list[bool]:
-    """Whether a verdict may depend on what is under each of the keys of an environ. Of the cookies
-    it does, on those that the app is shown: see `_shown_cookies`."""
+    """For each key of an environ, whether the verdict may depend on its value. Cookies are handled
+    by `_shown_cookies`."""
     return [_is_asked_with(key) and key not in _APART for key in keys]
 
 
 def _shown_cookies(environ: WSGIEnvironment) -> str | None:
-    """The visitor's cookies as the app is asked with them: without ours."""
+    """The visitor's cookies that the app is shown: all but ours."""
     cookies: str | None = environ.get("HTTP_COOKIE")
     return without_own(cookies) if cookies and COOKIE_PREFIX in cookies else cookies
 
@@ -226,18 +226,18 @@ def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
             "wsgi.input_terminated": True,
         }
     )
-    if LINKS_KEY in question:  # so that the page makes its links as the page that is asked for
+    if LINKS_KEY in question:  # so that the page's links are made for its own URL
         seen = dict(question)
         question[LINKS_KEY] = tuple((links, seen) for links, _ in question[LINKS_KEY])
     return question
 
 
 def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
-    """What a verdict depends on, as a digest, so that long cookies cost no memory: all that the
-    question would be made of, which a warm verdict never makes.
+    """The cache key: a digest of everything that the internal request would be made of, so that
+    long cookies cost no memory.
 
-    None if the verdict may depend on what cannot be compared, such as a session object that a
-    middleware around us put into the environ: then each request is asked for.
+    None if the verdict may depend on something that cannot be compared, such as a session object
+    that a middleware around us put into the environ: then the app is asked each time.
     """
     pairs = [*compress(environ.items(), _bearing_on_verdict(tuple(environ)))]
     if not _COMPARABLE.issuperset(map(type, map(itemgetter(1), pairs))):
@@ -245,6 +245,6 @@ def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
         if not all(key.startswith("wsgi.") for key in others):
             return None
         pairs = [pair for pair in pairs if pair[0] not in others]
-    # Version 2 has no references within: equal values give equal bytes.
+    # Version 2 has no internal references: equal values give equal bytes.
     text = marshal.dumps((port, path, _shown_cookies(environ), pairs), 2)
     return hashlib.blake2b(text, digest_size=24).digest()

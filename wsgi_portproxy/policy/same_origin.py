@@ -1,4 +1,9 @@
-"""TODO."""
+"""Step 2: refuses requests that a page on another site made in the visitor's name.
+
+Services guard themselves by comparing Origin with Host (MLflow, Jupyter, Streamlit, Vite). We send
+them a pair that agrees, so they can no longer tell, and we check before anything is sent. What the
+site's own origin is, `locate.origin` says.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +22,18 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
-    """Return if the request may have been meant by the visitor. Raises `ForeignOrigin`, `Refused`.
+    """Raise `ForeignOrigin` or `Refused` unless the visitor may have meant the request.
 
     Unsafe methods and WebSocket handshakes: neither Origin nor Sec-Fetch-Site may name another
-    origin, a sibling subdomain and `null` included. Everything else: nothing from another site but
-    a link that the visitor followed (Fetch Metadata: navigate, document). Clients that are no
-    browsers send none of these fields and pass.
+    origin; a sibling subdomain and `null` count as such. Everything else: nothing from another site
+    except a link that the visitor followed (Fetch Metadata: navigate, document). Programs that are
+    not browsers send none of these headers and pass.
     """
     origin = environ.get("HTTP_ORIGIN")
     site = environ.get("HTTP_SEC_FETCH_SITE", "none").strip().lower()
     if target.websocket or environ["REQUEST_METHOD"] not in _SAFE_METHODS:
-        # `null` beside `same-origin` is a form of a page that hides its Referer (Fetch standard,
-        # "append a request Origin header"); that of a sandboxed page is `cross-site`.
+        # `null` with `same-origin` comes from a form on a page that hides its Referer (Fetch
+        # standard, "append a request Origin header"); a sandboxed page sends `cross-site`.
         hidden = (origin, site) == ("null", "same-origin") and not target.websocket
         foreign = site not in ("same-origin", "none") or (
             origin is not None and not hidden and normal_origin(origin) != own_origin(environ)
@@ -44,7 +49,7 @@ def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
             detail="Origin or Sec-Fetch-Site is foreign",
         )
     if "HTTP_SERVICE_WORKER" in environ and target.form not in ("path", "host"):
-        # Its scope would be the directory of the script's URL, which here is the app's.
+        # Its scope would be the directory of the script's URL, which belongs to the app here.
         raise Refused("A service worker can only be used under the port's own path.")
 
 
