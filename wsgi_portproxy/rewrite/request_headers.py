@@ -1,4 +1,9 @@
-"""TODO."""
+"""Makes the headers that a service is sent from those that the visitor sent.
+
+Owns their order, what is filtered by value, and what is added (X-Forwarded-*). Which names pass is
+`header_tables`'s, and the mapping of values `url_fields`'s and `cookies`'s. Headers that announce
+the body are `upstream.request_body`'s.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +32,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-# What is filtered on the way, one by one. A visitor's `Connection` may name these two without
-# effect: a service that compares them would take what has none for its own.
+# A visitor's `Connection` has no effect on these two: a service that compares Origin with Host
+# takes a request without them for its own.
 _NEVER_HOP_BY_HOP = frozenset({"origin", "referer"})
+# Headers whose values are filtered or mapped.
 _FILTERED_TO_SERVICE = frozenset(
     {"cookie", "authorization", *(name.lower() for name, _ in URLS_TO_SERVICE.values())}
 )
@@ -43,12 +49,12 @@ def request_headers(
     withhold_authorization: bool,
     withheld: HeaderNames | None = None,
 ) -> Headers:
-    """The fields for the service but those that announce the body. Nothing is added for show.
+    """The headers for the service, except those that announce the body.
 
-    Host first, then the visitor's as they are, then those that are filtered, then X-Forwarded-* and
-    its like.
+    Host comes first, then the visitor's unchanged headers, then the filtered ones, then
+    X-Forwarded-* and the like.
     """
-    # Most of an environ is no field. Those that pass are picked out without a loop of our own: this
+    # Most of an environ is not headers. Those that pass are picked out without a Python loop: this
     # runs for every request, over some thirty keys.
     names = _names_to_service(tuple(environ), withheld)
     pairs = zip(names, environ.values(), strict=True)
@@ -85,23 +91,23 @@ def request_headers(
     if view.external:
         headers.append(("X-Forwarded-Host", view.told.authority))
     elif view.target.form in ("path", "host") and is_browser(environ):
-        # The one way to tell Gradio where its visitors are: the addresses of files that it makes
-        # for them, in pages and event streams, begin with this (its route_utils).
+        # The only way to tell Gradio its public address: it puts this in front of the URLs of files
+        # in pages and event streams (its route_utils).
         headers.append(("X-Gradio-Server", view.origin + view.target.prefix))
-    if view.target.prefix and not view.base:  # who was told its full path would add it twice
+    if view.target.prefix and not view.base:  # a service with its full path would add it twice
         headers.append(("X-Forwarded-Prefix", view.target.prefix))
     return headers
 
 
-@lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
+@lru_cache(maxsize=64)  # a browser's requests have only a few different sets of keys
 def _names_to_service(keys: tuple[str, ...], withheld: HeaderNames | None) -> list[str]:
     """`_name_to_service` of each key of an environ."""
     return [_name_to_service(key, withheld) for key in keys]
 
 
 def _name_to_service(key: str, withheld: HeaderNames | None) -> str:
-    """The field name for a WSGI key such as HTTP_ACCEPT; "" if it is none, or one that does not
-    pass as it is. Names are the usual spelling, since WSGI does not hand over the visitor's."""
+    """The header name for a WSGI key such as HTTP_ACCEPT; "" if it is not a header, or does not
+    pass unchanged. Names have the usual spelling, since WSGI does not keep the visitor's."""
     if not key.startswith("HTTP_"):
         return ""
     name = "-".join(part.capitalize() for part in key[5:].split("_"))

@@ -1,5 +1,5 @@
-"""What is corrected in pages: data that single services write (`adapters`), and URLs in the
-attributes of any page (`attributes`)."""
+"""Corrects pages: base URLs that single services write as data (`adapters`), and URLs in the
+attributes of any page (`attributes`). Which pages, `respond.documents` decides."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ class PageAdapter(NamedTuple):
     """How the pages of one service are corrected.
 
     name: for the log.
-    marker: bytes that stand in this service's pages, and hardly in others; they are looked for.
-    adapt: called with the document and the `View`, returns the document to send. Of a document
-        that appears piece by piece it gets what comes first. It must be quick in the size of the
-        document, which may be hostile. If it raises, or returns anything but bytes, that is logged
-        and the document is sent as it came.
+    marker: bytes that occur in this service's pages and hardly in others. Documents without them
+        are skipped.
+    adapt: called with the document and the `View`; returns the document to send. Of a document that
+        arrives piece by piece it gets only the beginning. It must run in linear time, since the
+        document may be hostile. If it raises, or returns anything but bytes, that is logged and the
+        document is sent unchanged.
     """
 
     name: str

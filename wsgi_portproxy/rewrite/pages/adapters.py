@@ -1,7 +1,7 @@
-"""The table of page adapters: the base URL that services write into their pages as data, corrected.
+"""The table of page adapters, which correct the base URL that services write into pages as data.
 
-A script that joins URLs from such a value, or takes it for its router's beginning, leaves the
-service's prefix, past all that can be mapped in headers: JupyterLab moves the address itself there.
+A script that builds URLs from such a value, or uses it as its router's base, leaves the service's
+prefix, and no header can prevent that: JupyterLab even moves the page's address there.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from .attributes import urls_in_attributes
 
 
 def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, view: View) -> bytes:
-    """The document with the URLs under `names` (a pattern) mapped, in the JSON from `begin` on."""
+    """The document with the values of the keys `names` (a pattern) mapped, in the JSON after
+    `begin`."""
     start = document.find(begin)
     stop = document.find(end, start)
     if start < 0 or stop < 0:
         return document
-    # A key holds a quote that would end the value before it: no byte is looked at twice. Bounded,
-    # since the matcher's notes on each character of a value take a hundred times its memory.
+    # A key contains a quote, which would end a value before it: no byte is read twice. Bounded,
+    # since the matcher needs a hundred times the memory of each character of a value.
     pattern = rb'("(?:%b)"\s*:\s*)("(?:[^"\\]|\\.){0,2000}")' % names
     data = re.sub(pattern, lambda match: match[1] + _mapped(match[2], view), document[start:stop])
     return document[:start] + data + document[stop:]
 
 
 def _mapped(literal: bytes, view: View) -> bytes:
-    """A JSON string with the URL in it as the visitor's; as it is if it is not the service's."""
+    """A JSON string with its URL mapped; unchanged if the URL is not the service's."""
     try:
         url = json.loads(literal)
     except ValueError:
@@ -41,12 +42,12 @@ def _mapped(literal: bytes, view: View) -> bytes:
         return literal
     if not url.endswith("/") and "://" in url:
         mapped = mapped.rstrip("/")
-    # `<` as it is could end the script element (HTML standard, "script data state").
+    # A bare `<` could end the script element (HTML standard, "script data state").
     return json.dumps(mapped).replace("<", "\\u003c").encode("ascii")
 
 
 def jupyter(document: bytes, view: View) -> bytes:
-    """JupyterLab, Notebook 7, Voila: `baseUrl` and the `full...Url`s, from which all are made."""
+    """JupyterLab, Notebook 7, Voila: `baseUrl` and the `full...Url`s, the base of all others."""
     names = rb"baseUrl|full[A-Za-z]{1,40}Url"
     return _in_json(names, document, b'id="jupyter-config-data"', b"</script>", view)
 
@@ -62,28 +63,28 @@ def jupyter_classic(document: bytes, view: View) -> bytes:
 
 
 def dash(document: bytes, view: View) -> bytes:
-    """Dash: the paths under which its scripts ask for their data."""
+    """Dash: the paths from which its scripts fetch their data."""
     names = rb"requests_pathname_prefix|url_base_pathname"
     return _in_json(names, document, b'id="_dash-config"', b"</script>", view)
 
 
 def gradio(document: bytes, view: View) -> bytes:
-    """Gradio: the address under which its scripts ask, made from the Host that it was sent."""
+    """Gradio: the address that its scripts use, made from the Host that it received."""
     return _in_json(rb"root", document, b"window.gradio_config", b"</script>", view)
 
 
 def chainlit(document: bytes, view: View) -> bytes:
-    """Chainlit: the path under which its router, its API and its socket are."""
+    """Chainlit: the base path of its router, its API and its socket."""
     empty = b'<meta property="og:root_path" content="'
     place = html.escape(view.to_visitor("/").rstrip("/")).encode("latin-1")
     return document.replace(empty + b'"', empty + place + b'"', 1)
 
 
-# --- A root that stands in a script, or in what it reads -----------------------------------------
+# --- A root in a script, or in data that a script reads ------------------------------------------
 
 
 def _root(view: View) -> str:
-    """The service's root as a path that has no final slash: nothing at a host name of its own."""
+    """The service's root as a path without a final slash: empty in the host form."""
     return view.to_visitor("/").rstrip("/")
 
 
@@ -92,35 +93,36 @@ def _root_and_slash(view: View) -> str:
 
 
 def _root_url(view: View) -> str:
-    """As an absolute URL; nothing where there is no prefix, and the page finds it by itself."""
+    """The root as an absolute URL; empty if there is no prefix: the page then finds it by
+    itself."""
     return view.origin + view.target.prefix if view.target.prefix else ""
 
 
 def _in_script(
     document: bytes, view: View, *, begin: bytes, value: bytes, written: Callable[[View], str]
 ) -> bytes:
-    """The document with the root as `written`, where `value` (a pattern, with a group before and a
-    group behind what is replaced) stands first in the script from `begin` on."""
+    """The document with the root, as `written`, at the first match of `value` in the script after
+    `begin`. `value` is a pattern with one group before and one after the text to replace."""
     start = document.find(begin)
     stop = document.find(b"</script>", start)
     if start < 0 or stop < 0:
         return document
-    # `<` as it is could end the script element (HTML standard, "script data state").
+    # A bare `<` could end the script element (HTML standard, "script data state").
     text = json.dumps(written(view))[1:-1].replace("<", "\\u003c").encode("ascii")
     data = re.sub(value, lambda match: match[1] + text + match[2], document[start:stop], count=1)
     return document[:start] + data + document[stop:]
 
 
 def superset(document: bytes, view: View) -> bytes:
-    """Superset: the root of its API and its router, in JSON that is an attribute's text."""
+    """Superset: the root of its API and its router, in JSON within an attribute."""
     quote = rb"(?:&#34;|&quot;)"
     value = rb"(%b%b%b:\s?%b)/(%b)" % (quote, b"application_root", quote, quote, quote)
     root = html.escape(_root(view) or "/").encode("latin-1")
     return re.sub(value, lambda match: match[1] + root + match[2], document, count=1)
 
 
-#: By name: a marker of the service's pages, what is replaced, and by what. One says where the data
-#: begins as well.
+#: By service: a marker of its pages, which is also where the data begins; the pattern of what is
+#: replaced; and by what.
 _ROOTS: dict[str, tuple[bytes, bytes, Callable[[View], str]]] = {
     "Dagster": (b'id="initialization-data"', rb'("pathPrefix"\s?:\s?")(")', _root),
     "Label Studio": (b"APP_SETTINGS", rb'(\bhostname\s?:\s?")(")', _root_url),
@@ -130,7 +132,7 @@ _ROOTS: dict[str, tuple[bytes, bytes, Callable[[View], str]]] = {
     "Taipy": (b"window.taipyConfig", rb'("baseURL"\s?:\s?")/(")', _root_and_slash),
 }
 
-#: Those that a `PortProxy` has unless told otherwise.
+#: The adapters of a `PortProxy` by default.
 DEFAULT_PAGE_ADAPTERS = (
     PageAdapter("URLs in attributes", b"<", urls_in_attributes),
     PageAdapter("Jupyter", b'id="jupyter-config-data"', jupyter),
