@@ -19,7 +19,8 @@ from wsgi_portproxy.locate.address import Address
 from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.strays import Strays
-from wsgi_portproxy.locate.target import Target, cut_port
+from wsgi_portproxy.locate.target import Form, Target, cut_port
+from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.rewrite.cookie_copies import copied, set_copies
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
@@ -38,7 +39,7 @@ LOCATOR = Locator(Mount("/{username}/{project}"))
 STRAYS = Strays(LOCATOR, promote=True)
 STRAYS_IN_QUERY = Strays(LOCATOR, promote=False)
 PREFIX = "/alice/vision/proxy/16006"
-TARGET = Target(16006, "/", PREFIX, {"username": "alice", "project": "vision"}, "path", False)
+TARGET = Target(16006, "/", PREFIX, {"username": "alice", "project": "vision"}, Form.PATH, False)
 VIEW = View(TARGET, Address("http", "localhost", "16006"), Address("http", "app.test"))
 _VISIBLE = re.compile(r"[\x21\x22\x24-\x7e]*")
 _COPY = re.compile(r"portproxy\.copy1=16006\.[!#-+\--:<-\[\]-~]*; Path=/; HttpOnly; SameSite=Lax")
@@ -158,7 +159,7 @@ def port(data: bytes) -> None:
     values, others = cut_port(query)
     assert "port" not in [unquote_plus(pair.partition("=")[0]) for pair in others.split("&")]
     with suppress(PortProxyError):
-        target = LOCATOR.locate(environ)
+        target = LOCATOR.locate(Visit(environ))
         if target is None:
             return
         assert 0 <= target.port <= 99999
@@ -195,8 +196,8 @@ def strays(data: bytes) -> None:
         for strays in (STRAYS, STRAYS_IN_QUERY):
             with suppress(PortProxyError):
                 for target in [
-                    strays.by_referer(environ),
-                    *strays.by_hint(environ, websocket=True),
+                    strays.by_referer(Visit(environ)),
+                    *strays.by_hint(Visit(environ), websocket=True),
                 ]:
                     _check_stray(target)
 
@@ -204,7 +205,7 @@ def strays(data: bytes) -> None:
 def _check_stray(target: Target | None) -> None:
     if target is None:
         return
-    assert target.form == "stray"
+    assert target.is_astray
     assert 0 <= target.port <= 99999
     assert target.path.startswith("/")
     assert _VISIBLE.fullmatch(target.path + target.prefix)

@@ -97,7 +97,16 @@ def ask(proxy: PortProxy, made: WSGIEnvironment) -> int:
 
 
 def bytecodes(call: Callable[[], int], expected: int) -> int:
-    """How many Python executes in this thread for `call`, whose result has to be `expected`."""
+    """How many Python executes in this thread for `call`, whose result has to be `expected`: the
+    fewest of some calls, since one that had to wait for its answer takes more."""
+    for _ in range(WARM):
+        assert call() == expected
+    counts = min((_counted(call, expected) for _ in range(WARM)), key=Counter.total)
+    print("\n".join(f"{n:6} {code.co_filename}:{code.co_name}" for code, n in counts.most_common()))
+    return counts.total()
+
+
+def _counted(call: Callable[[], int], expected: int) -> Counter[CodeType]:
     counts: Counter[CodeType] = Counter()
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -106,8 +115,6 @@ def bytecodes(call: Callable[[], int], expected: int) -> int:
             counts[frame.f_code] += 1
         return trace
 
-    for _ in range(WARM):
-        assert call() == expected
     before = sys.gettrace()
     gc.collect()  # what other tests left behind is not to end in the midst, and be counted
     gc.disable()
@@ -118,8 +125,7 @@ def bytecodes(call: Callable[[], int], expected: int) -> int:
         sys.settrace(before)
         gc.enable()
     assert result == expected
-    print("\n".join(f"{n:6} {code.co_filename}:{code.co_name}" for code, n in counts.most_common()))
-    return counts.total()
+    return counts
 
 
 def within(counted: int, budget: int) -> bool:
@@ -138,7 +144,7 @@ def test_a_request_for_a_small_answer() -> None:
 def test_a_request_that_is_not_for_us() -> None:
     proxy = proxy_with(may_view)
     made = environ("/alice/vision/settings?tab=2", **BROWSER)
-    assert within(bytecodes(lambda: ask(proxy, made), 4), 240)
+    assert within(bytecodes(lambda: ask(proxy, made), 4), 300)
 
 
 def test_what_askapp_adds_once_it_knows_the_verdict() -> None:

@@ -39,6 +39,7 @@ from tests.support.service import Exchange, Script, answers
 from tests.support.visitor import Visitor
 from tests.support.waiting import PATIENCE, until
 from wsgi_portproxy import AskApp, PortProxy, PortProxyError, Target
+from wsgi_portproxy.locate.target import Form
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -268,9 +269,9 @@ def test_the_page_adapter_the_settings_by_port_and_the_metrics_work(
         get(application, "/?port=80")
     assert answer == (200, f'<html data-root="{path}"></html>')
     assert b"\r\nHost: localhost:" in upstream.heads[0]
-    target = Target(15888, "/", "/proxy/15888", {}, "path", False)
+    target = Target(15888, "/", "/proxy/15888", {}, Form.PATH, False)
     assert (by_port["strip_mount"](target), by_port["identity"](target)) == (False, "local")
-    assert by_port["identity"](Target(15100, "/", "", {}, "path", False)) == "external"
+    assert by_port["identity"](Target(15100, "/", "", {}, Form.PATH, False)) == "external"
     assert metrics["totals"] == {("path", 200, "complete"): 1, ("query", 403, "refused"): 1}
 
 

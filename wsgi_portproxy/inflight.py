@@ -1,4 +1,4 @@
-"""What a request for a port is charged with while it goes on, from its arrival to its end.
+"""A request for a port, from its arrival to its end, and what it is charged with meanwhile.
 
 Owns that its place under the cap is given back once, and its end told once, whichever way it ends:
 in its own thread, or in the relay's, where a stream or a WebSocket goes on without it.
@@ -15,13 +15,14 @@ from .metrics import Ending, OnRequest, RequestMetrics, log_end, shown_method, t
 from .policy.concurrency import Caps
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication
 
     from .locate.target import Target
+    from .locate.visit import Visit
     from .upstream.request_body import Upload
 
 
-class Accounts:
+class InFlightRequests:
     """Those of one `PortProxy`. Settings as there."""
 
     def __init__(self, *, max_requests_per_port: int | None, on_request: OnRequest | None) -> None:
@@ -30,8 +31,12 @@ class Accounts:
         self.caps = Caps(max_requests_per_port)
         self.on_request = on_request
 
+    def begin(self, visit: Visit, target: Target) -> InFlight:
+        """A request for a port has arrived."""
+        return InFlight(self, visit, target)
 
-class Account:
+
+class InFlight:
     """That of one request. Used by one thread at a time.
 
     As a context manager: whoever gives out an answer is to end it. If the block raises instead, it
@@ -40,18 +45,18 @@ class Account:
 
     # What most requests never change.
     _holds_thread = False
-    _left = False
+    _is_detached = False
     _ended = False
     _received = 0
     upload: Upload | None = None  # counts what was read of the visitor's body
 
-    def __init__(self, accounts: Accounts, target: Target, environ: WSGIEnvironment) -> None:
-        self._accounts = accounts
-        self._target = target
-        self._method = shown_method(environ["REQUEST_METHOD"])
+    def __init__(self, requests: InFlightRequests, visit: Visit, target: Target) -> None:
+        self._requests = requests
+        self.visit = visit
+        self.target = target
         self._started = time.monotonic()
 
-    def __enter__(self) -> Account:
+    def __enter__(self) -> InFlight:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -62,16 +67,22 @@ class Account:
 
     @property
     def port(self) -> int:
-        return self._target.port
+        return self.target.port
 
-    def hold_thread(self, environ: WSGIEnvironment) -> None:
-        """Take a place under the cap of the port. Raises `TooManyRequests`."""
-        self._accounts.caps.enter(self._target.port, environ)
-        self._holds_thread = True
+    def hold_thread(self) -> None:
+        """Take a place under the cap of the port, once. Raises `TooManyRequests`."""
+        if not self._holds_thread:
+            self._requests.caps.enter(self.port, self.visit.environ)
+            self._holds_thread = True
 
-    def leave_thread(self) -> None:
+    def refused(self, status: int, answer: WSGIApplication) -> WSGIApplication:
+        """`answer`, which is not the service's; with it the request is over."""
+        self.end(status, "refused")
+        return answer
+
+    def detach(self) -> None:
         """The request goes on without a thread of the server: its place is free for another."""
-        self._left = True
+        self._is_detached = True
         self._give_back()
         if self.upload is not None:  # with which the server's objects would be kept
             self._received, self.upload = self.upload.taken, None
@@ -79,7 +90,7 @@ class Account:
     def _give_back(self) -> None:
         if self._holds_thread:
             self._holds_thread = False
-            self._accounts.caps.leave(self._target.port)
+            self._requests.caps.leave(self.target.port)
 
     def end(self, status: int, ended: Ending, *, received: int = 0, sent: int = 0) -> None:
         """The request is over. Further calls do nothing.
@@ -89,12 +100,12 @@ class Account:
         if self._ended:
             return
         metrics = self._close(status, ended, received, sent)
-        log_end(metrics, left=self._left)
+        log_end(metrics, left=self._is_detached)
         self._tell(metrics)
 
     def refuse(self, error: PortProxyError) -> None:
         """The request is over with an error page of ours, whose line in the log has the reason."""
-        error.port = self._target.port
+        error.port = self.target.port
         if not self._ended:
             metrics = self._close(error.status, "refused", 0, 0)
             error.fields = asdict(metrics)
@@ -103,13 +114,13 @@ class Account:
     def _close(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics:
         self._ended = True
         self._give_back()
-        target = self._target
+        target = self.target
         received += self._received + (self.upload.taken if self.upload is not None else 0)
         seconds = time.monotonic() - self._started
         return RequestMetrics(
             target.port,
-            target.form,
-            self._method,
+            "stray" if target.is_astray else target.form.value,
+            shown_method(self.visit.method),
             target.websocket,
             status,
             seconds,
@@ -119,5 +130,5 @@ class Account:
         )
 
     def _tell(self, metrics: RequestMetrics) -> None:
-        if self._accounts.on_request is not None:
-            tell(self._accounts.on_request, metrics)
+        if self._requests.on_request is not None:
+            tell(self._requests.on_request, metrics)

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from .locate.target import Form
 from .names import log
 
 Ending: TypeAlias = Literal["complete", "cut", "refused"]
@@ -26,7 +25,9 @@ _METHOD_SHOWN = 20  # characters; the longest registered one, UPDATEREDIRECTREF,
 class RequestMetrics:
     """One request for a port that has ended.
 
-    port, form, websocket: as in `Target`.
+    port, websocket: as in `Target`.
+    form: how the URL named the port: query, path or host; stray if it did not, see
+        `locate.strays`.
     method: as it was sent, escaped and cut to 20 characters.
     status: of the response to the visitor; 101 for a WebSocket.
     seconds: from arrival to end, which for a stream or WebSocket is when that ends.
@@ -39,7 +40,7 @@ class RequestMetrics:
     """
 
     port: int
-    form: Form
+    form: str
     method: str
     websocket: bool
     status: int

@@ -8,29 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .astray import Astray
 from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
-from .inflight import Account, Accounts
-from .locate.address import Address, address_of
-from .locate.browser import is_websocket
+from .inflight import InFlight, InFlightRequests
+from .locate.address import Address
 from .locate.links import Links
 from .locate.locator import Locator
 from .locate.mount import Mount
-from .locate.origin import own_origin
-from .locate.request_target import quoted_script
-from .locate.strays import (
-    Strays,
-    as_question,
-    asks_app_first,
-    at_location,
-    is_offered,
-    is_start_page,
-    keep_from_straying,
-)
+from .locate.strays import Strays, as_question, at_location, keep_from_straying
 from .locate.target import Target
+from .locate.visit import Visit
 from .metrics import OnRequest, loggable
 from .names import log
 from .policy.ask_app import AskApp
@@ -43,14 +34,14 @@ from .respond.documents import Pages, asking_for_plain_text
 from .respond.error_page import error_response
 from .respond.headers import ResponseFields
 from .rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
+from .rewrite.header_tables import Headers
 from .rewrite.pages import PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from .rewrite.urls import View
 from .rewrite.via import check_no_loop
-from .servers import VisitorSocket, client_socket
 from .settings import Identity, PerPort, StripMount
 from .stats import Stats, stats_of
-from .subrequest import CapturedResponse, CountedInput
+from .subrequest import CapturedResponse
 from .tunnel.websocket import Tunnels
 from .upstream.client import Upstream
 from .upstream.connection import UpstreamRequest
@@ -169,6 +160,7 @@ class PortProxy:
         self._promote = promote
         # Where no page of a service is on the app's origin, none can stray there.
         self._strays = Strays(self._locator, promote=promote) if strays and not isolate else None
+        self._astray = Astray(app, self._strays, self._serve) if self._strays else None
         self._strip_mount = PerPort("strip_mount", strip_mount, (True, False))
         self._identity = PerPort("identity", identity, ("local", "external"))
         self._hosts = Hosts(hosts, _names(getattr(authorizer, "hosts", ())))
@@ -196,7 +188,7 @@ class PortProxy:
         if max_request_body is not None and max_request_body < 0:
             raise ValueError("max_request_body must not be negative")
         self._max_request_body = max_request_body
-        self._accounts = Accounts(
+        self._requests = InFlightRequests(
             max_requests_per_port=max_requests_per_port, on_request=on_request
         )
         self._upstream = Upstream(
@@ -207,231 +199,160 @@ class PortProxy:
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ = self._links.added_to(environ)
+        visit = Visit(self._links.added_to(environ))
         try:
-            check_no_loop(environ)
-            target = self._locate(environ)  # 1
-            answer = self._astray(environ) if target is None else self._serve(target, environ)
+            check_no_loop(visit.environ)
+            target = self._locate(visit)  # 1
+            if target is not None:
+                answer = self._serve(visit, target)
+            else:
+                answer = self._astray.answer(visit) if self._astray else self.app
         except PortProxyError as error:
             _log(error)
-            answer = error_response(error, environ, error.port)
-        return answer(environ, start_response)
+            answer = error_response(error, visit.environ, error.port)
+        return answer(visit.environ, start_response)
 
-    def _locate(self, environ: WSGIEnvironment) -> Target | None:
+    def _locate(self, visit: Visit) -> Target | None:
         """The target that the URL names, unless a service's page asked for it, which knows no such
         URLs. Raises `PortProxyError`."""
-        if self._locator.host is not None and (target := self._locator.by_host(environ)):
+        if self._locator.host is not None and (target := self._locator.by_host(visit)):
             return target
-        if "HTTP_REFERER" in environ and self._strays and self._strays.claims(environ):
+        if self._strays and "HTTP_REFERER" in visit.environ and self._strays.claims(visit):
             return None
-        return self._locator.by_url(environ)
+        return self._locator.by_url(visit)
 
-    def _serve(
-        self, target: Target, environ: WSGIEnvironment, *, only_if_there: bool = False
-    ) -> WSGIApplication:
-        """The answer to a request for a port, whose end is told once. `only_if_there`: the service
-        is asked first whether it has the page. Raises `PortProxyError`, with that port in it."""
-        visitor = client_socket(environ)
-        with Account(self._accounts, target, environ) as account:
-            if target.form != "host":  # whose names are the deployment's
-                self._hosts.check(environ)  # 2
-            self._ports.check(target, environ)
-            check_same_origin(environ, target)
-            if target.websocket:
-                self._tunnels.check(environ, target)
-            location = self._locator.canonical_location(target, environ, promote=self._promote)
-            judged = environ
-            if target.form == "stray" and location is not None:
-                judged = at_location(location[1], environ)  # where a login is to lead back to
-            refusal = authorize(self._authorizer, judged, target, self._cookies)  # 3
+    def _serve(self, visit: Visit, target: Target) -> WSGIApplication:
+        """The answer to a request for a port, whose end is told once. Raises `PortProxyError`, with
+        that port in it."""
+        with self._requests.begin(visit, target) as request:
+            self._check(visit, target)  # 2
+            refusal = self._authorize(visit, target)  # 3
             if refusal is not None:
-                account.end(refusal.status, "refused")
-                if only_if_there:
-                    _close(refusal)
-                    raise NotFound("There is no such page.", detail="not offered to this visitor")
-                return keep_from_straying(refusal) if self._strays else refusal
-            self._ports.check_not_own(target, environ, visitor)
-            if target.websocket:
-                self._tunnels.check_room(target.port)
-            if self._isolate and target.form != "host":
-                return moved(307, self._links.at_host(target, environ), [], account)
-            if only_if_there:
-                self._check_there(target, environ, visitor, account)
-            hints = self._strays.remember(target, environ) if self._strays else []
-            if location is not None:
-                return moved(*location, hints, account)
-            account.hold_thread(environ)
-            view = self._view(target, environ)
-            response, view = self._forward(view, environ, visitor, account)  # 4
-            if response.status == 101:
-                return self._tunnels.carry(  # 5
-                    response, view, self._response_fields, environ, account
-                )
-            if target.form == "stray":  # a handshake: all else was sent elsewhere
-                response.close()
-                raise NotFound("There is no such page.", detail="not switched to a WebSocket")
-            return respond(  # 5
-                response, view, self._response_fields, self._tunnels, hints, account
-            )
+                return request.refused(refusal.status, refusal)
+            self._check_of_the_authorized(visit, target)
+            elsewhere = self._elsewhere(request)
+            hints = self._strays.remember(target, visit) if self._strays else []
+            if elsewhere is not None:
+                status, location = elsewhere
+                return request.refused(status, moved(status, location, hints))
+            request.hold_thread()
+            response, view = self._forward(request, visit)  # 4
+            return self._stream_back(request, response, view, hints)  # 5
 
-    def _astray(self, environ: WSGIEnvironment) -> WSGIApplication:
-        """The answer to a request that names no port: the wrapped app's, or that of the service
-        whose page made it. Raises `PortProxyError`."""
-        if self._strays is None:
-            return self.app
-        if "HTTP_UPGRADE" in environ and is_websocket(environ):
-            return self._handshake_astray(environ)
-        target = self._strays.by_referer(environ)
-        if target is None:
-            return self._offered(environ) if is_offered(environ) else self.app
-        if asks_app_first(environ):
-            own = CapturedResponse(self.app, dict(environ))  # apps keep notes in it
-            if own.status != 404:
-                return own
-            own.close()
-        return self._serve(target, environ)
+    def _check(self, visit: Visit, target: Target) -> None:
+        """Step 2: return if the request may go on to be judged. Raises `RequestError`."""
+        if not target.form.has_own_origin:  # those names are the deployment's
+            self._hosts.check(visit.environ)
+        self._ports.check(target, visit.environ)
+        check_same_origin(visit, target)
+        if target.websocket:
+            self._tunnels.check(visit)
 
-    def _offered(self, environ: WSGIEnvironment) -> WSGIApplication:
-        """The way to the newest service that has what the wrapped app has not, for a request that
-        does not say where it comes from."""
-        assert self._strays is not None, "else nothing is offered"
-        candidates = self._strays.by_hint(environ, websocket=False)
-        if not candidates:
-            return self.app
-        given = dict(environ)  # apps keep notes in it
-        body = CountedInput.in_place(given)
-        own = CapturedResponse(self.app, given)
-        with ExitStack() as unless_given:
-            unless_given.callback(_close, own)
-            if own.status == 404:
-                if body is not None:  # some servers' input goes on behind its end
-                    environ["CONTENT_LENGTH"] = str(body.rest)
-                answer = self._of_first(candidates, environ, only_if_there=True)
-                if answer is not None:
-                    return answer
-            unless_given.pop_all()
-        return own
+    def _authorize(self, visit: Visit, target: Target) -> CapturedResponse | None:
+        """Step 3: None if the visitor may use the port, else the answer to give. Raises
+        `PortProxyError`."""
+        environ = visit.environ
+        location = self._locator.canonical_location(target, visit, promote=self._promote)
+        if target.is_astray and location is not None:
+            environ = at_location(location[1], visit)  # where a login is to lead back to
+        refusal = authorize(self._authorizer, environ, target, self._cookies)
+        return keep_from_straying(refusal) if refusal and self._strays else refusal
 
-    def _of_first(
-        self, candidates: list[Target], environ: WSGIEnvironment, *, only_if_there: bool
-    ) -> WSGIApplication | None:
-        """The answer of the first of these services that has one; None if none has."""
-        for target in candidates:
-            try:
-                return self._serve(target, environ, only_if_there=only_if_there)
-            except PortProxyError as error:
-                text = loggable(error.detail or error.message)
-                log.debug("port %d: not its own: %s", target.port, text, extra=error.fields)
-        return None
+    def _check_of_the_authorized(self, visit: Visit, target: Target) -> None:
+        """What is for those to know who may use the port. Raises `RequestError`."""
+        self._ports.check_not_own(target, visit)
+        if target.websocket:
+            self._tunnels.check_room(target.port)
 
-    def _check_there(
-        self,
-        target: Target,
-        environ: WSGIEnvironment,
-        visitor: VisitorSocket | None,
-        account: Account,
-    ) -> None:
-        """Return if the service has the page. Raises `PortProxyError`."""
-        account.hold_thread(environ)
-        asked = as_question(environ)
-        response, _ = self._forward(self._view(target, asked), asked, visitor, account)
+    def _elsewhere(self, request: InFlight) -> tuple[int, str] | None:
+        """Status and Location, if the visitor's browser should ask at another URL. Raises
+        `PortProxyError`."""
+        visit, target = request.visit, request.target
+        if self._isolate and not target.form.has_own_origin:
+            return 307, self._links.at_host(target, visit)
+        location = self._locator.canonical_location(target, visit, promote=self._promote)
+        if location is not None and target.evidence == "hint":
+            self._check_there(request)
+        return location
+
+    def _check_there(self, request: InFlight) -> None:
+        """Return if the service has what nothing but a hint tells to be its own. Raises
+        `PortProxyError`."""
+        request.hold_thread()
+        question = Visit(as_question(request.visit))
+        response, _ = self._forward(request, question)
         response.close()
         if response.status == 404:
             raise NotFound("There is no such page.", detail="the service has none either")
 
-    def _handshake_astray(self, environ: WSGIEnvironment) -> WSGIApplication:
-        """The tunnel to the first service that takes the handshake, unless it is the wrapped app's
-        own."""
-        assert self._strays is not None, "else nothing is offered"
-        candidates = self._strays.by_hint(environ, websocket=True)
-        if not candidates or "wsgi.websocket" in environ:  # gevent-websocket has accepted it
-            return self.app
-        own = CapturedResponse(self.app, dict(environ))  # apps keep notes in it
-        with ExitStack() as unless_given:
-            unless_given.callback(_close, own)
-            if own.status == 404 or is_start_page(own, environ):
-                answer = self._of_first(candidates, environ, only_if_there=False)
-                if answer is not None:
-                    return answer
-            unless_given.pop_all()
-        return own
-
-    def _view(self, target: Target, environ: WSGIEnvironment) -> View:
-        """How the URLs of this request look to the service. Raises `SettingFailed`."""
-        external = self._identity.of(target) == "external"
-        if not external and target.form != "host" and not self._hosts.knows(environ):
-            self._hosts.warn_of_unknown(environ)
-            external = True
-        visited = address_of(own_origin(environ))
-        return View(
-            target,
-            told=visited if external else Address("http", "localhost", str(target.port)),
-            visited=visited,
-            base="" if self._strip_mount.of(target) else target.prefix,
-            strays=self._strays is not None and target.form != "host",
-            root=quoted_script(environ),
-            others=partial(self._other, target, environ),
-        )
-
-    def _other(self, target: Target, environ: WSGIEnvironment, port: int) -> str | None:
-        """The visitor's absolute URL of another port's root, in the form of this target."""
-        other = target._replace(port=port, path="/")
-        return self._links.base(other, environ) if self._ports.allows(other) else None
-
-    def _forward(
-        self,
-        view: View,
-        environ: WSGIEnvironment,
-        visitor: VisitorSocket | None,
-        account: Account,
-    ) -> tuple[UpstreamResponse, View]:
-        """Send the request to the service; its answer, and the view in which its URLs are."""
-        target = view.target
-        upload = account.upload = upload_of(environ, self._max_request_body)
-        fields = self._request_fields.of(environ, view)
-        adapts = self._pages.may_adapt(view, environ)
+    def _forward(self, request: InFlight, visit: Visit) -> tuple[UpstreamResponse, View]:
+        """Step 4: send `visit` to the service; its answer, and the view in which its URLs are.
+        Raises `PortProxyError`."""
+        target = request.target
+        view = self._view(visit, target)
+        upload = request.upload = upload_of(visit.environ, self._max_request_body)
+        fields = self._request_fields.of(visit.environ, view)
+        adapts = self._pages.may_adapt(view, visit)
         if adapts:
             fields = fields_of(asking_for_plain_text(fields.headers))
         if upload is not None:
             fields = fields.adding(upload.header)
-        hints = self._response_fields.early_hints(environ, view) if self._early_hints else None
-        request = UpstreamRequest(
-            target.port, environ["REQUEST_METHOD"], view.request_target, fields, target.websocket
+        early_hints = (
+            self._response_fields.early_hints(visit.environ, view) if self._early_hints else None
+        )
+        sent = UpstreamRequest(
+            target.port, visit.method, view.request_target, fields, target.websocket
         )
         deadline = self._upstream.head_deadline()
-        response = self._upstream.send(
-            request,
-            upload,
-            deadline=deadline,
-            visitor=visitor,
-            early_hints=hints,
-        )
-        check_no_way_to_https(response, request.method, view)
+        send = partial(self._upstream.send, deadline=deadline, visitor=visit.socket)
+        response = send(sent, upload, early_hints=early_hints)
+        check_no_way_to_https(response, sent.method, view)
         if adapts:
             self._pages.adapt(response, view)
-        if target.form != "query" or target.websocket:
+        if not target.form.has_port_in_query or target.websocket:
             return response, view
+        return follow_redirects(response, sent, view, self._cookies, send)
 
-        def send(again: UpstreamRequest) -> UpstreamResponse:
-            return self._upstream.send(again, deadline=deadline, visitor=visitor)
+    def _view(self, visit: Visit, target: Target) -> View:
+        """How the URLs of this request look to the service. Raises `SettingFailed`."""
+        external = self._identity.of(target) == "external"
+        if not (external or target.form.has_own_origin or self._hosts.knows(visit.environ)):
+            self._hosts.warn_of_unknown(visit.environ)
+            external = True
+        return View(
+            target,
+            told=visit.address if external else Address("http", "localhost", str(target.port)),
+            visited=visit.address,
+            base="" if self._strip_mount.of(target) else target.prefix,
+            strays=self._strays is not None and not target.form.has_own_origin,
+            root=visit.script,
+            others=partial(self._other, visit, target),
+        )
 
-        return follow_redirects(response, request, view, self._cookies, send)
+    def _other(self, visit: Visit, target: Target, port: int) -> str | None:
+        """The visitor's absolute URL of another port's root, in the form of this target."""
+        other = replace(target, port=port, path="/")
+        return self._links.base(other, visit) if self._ports.allows(other) else None
+
+    def _stream_back(
+        self, request: InFlight, response: UpstreamResponse, view: View, hints: Headers
+    ) -> WSGIApplication:
+        """Step 5: the service's answer as an application, which ends the request. Raises
+        `PortProxyError`."""
+        if response.status == 101:
+            return self._tunnels.carry(response, view, self._response_fields, request)
+        if request.target.is_astray:  # a handshake: all else was sent elsewhere
+            response.close()
+            raise NotFound("There is no such page.", detail="not switched to a WebSocket")
+        return respond(response, view, self._response_fields, self._tunnels, hints, request)
 
     def stats(self) -> Stats:
         """What this process holds now, see `Stats`. Cheap: to be asked every second, if need be."""
-        return stats_of(self._accounts.caps)
+        return stats_of(self._requests.caps)
 
     def close(self) -> None:
         """Close the idle connections to services, at the end of tests for instance."""
         self._upstream.close()
-
-
-def _close(own: CapturedResponse) -> None:
-    """Close an answer of the app's that is not given out; what it raises concerns nobody else."""
-    try:
-        own.close()
-    except Exception:
-        log.exception("closing the answer of the wrapped app failed")
 
 
 def _names(given: object) -> list[str]:

@@ -140,8 +140,8 @@ def test_a_handshake_with_a_body_is_400(
     body = b"5\r\nhello\r\n0\r\n\r\n" if fields[0][1] == "chunked" else b"hello"
     target = path_form(upstream.port, "/ws")
     reply = ask(host.port, "GET", target, headers=[*STANDARD.items(), *fields], body=body)
+    # That no traceback is in its log is looked at where the server ends.
     assert (reply.status, upstream.connections) == (400, 0)
-    assert "Traceback" not in host.output()
 
 
 @pytest.mark.case("many interim answers; spaces behind a chunk's size")

@@ -16,6 +16,7 @@ from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.strays import Strays
 from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.locate.visit import Visit
 
 from . import made
 
@@ -42,7 +43,7 @@ asked = st.one_of(
 
 
 def stays_below_the_mount(target: Target, script: str) -> None:
-    assert target.form == "stray"
+    assert target.is_astray
     assert target.path.startswith("/")
     assert set(target.path + target.prefix) <= set(made.VISIBLE)
     assert not {"", ".", ".."} & set(target.params.values())
@@ -51,9 +52,9 @@ def stays_below_the_mount(target: Target, script: str) -> None:
     assert target.prefix.startswith(url_script + "/")
     below = target.prefix.removeprefix(url_script)
     if below.endswith(f"/proxy/{target.port}"):
-        found = LOCATOR.locate(environ(below + "/"))
+        found = LOCATOR.locate(Visit(environ(below + "/")))
     else:
-        found = LOCATOR.locate(environ(f"{below}/?port={target.port}"))
+        found = LOCATOR.locate(Visit(environ(f"{below}/?port={target.port}")))
     assert found is not None
     assert (found.port, found.params) == (target.port, target.params)
 
@@ -71,7 +72,7 @@ def test_a_referer_names_a_service_below_the_mount_or_none(
     referer = origin + quote(script, safe="/", encoding="latin-1") + page
     made_environ = environ(asked, SCRIPT_NAME=script, HTTP_REFERER=referer)
     with suppress(PortProxyError):
-        target = STRAYS[promote].by_referer(made_environ)
+        target = STRAYS[promote].by_referer(Visit(made_environ))
         if target is not None:
             assert origin == "http://app.test"  # another site's page is none of ours
             stays_below_the_mount(target, script)
@@ -87,7 +88,7 @@ def test_hints_name_services_below_the_mount_or_none(
         asked, SCRIPT_NAME=script, HTTP_COOKIE=cookies, HTTP_REFERER=page, **HANDSHAKE
     )
     with suppress(PortProxyError):
-        targets = STRAYS[True].by_hint(made_environ, websocket=True)
+        targets = STRAYS[True].by_hint(Visit(made_environ), websocket=True)
         assert len(targets) <= 7
         for target in targets:
             assert target.websocket
@@ -100,6 +101,6 @@ def test_what_a_page_asks_for_astray_is_asked_of_its_service(
 ) -> None:
     referer = f"http://app.test{quote(script, safe='/', encoding='latin-1')}"
     referer += f"/alice/vision/proxy/{port}/a"
-    target = STRAYS[True].by_referer(environ(rest, SCRIPT_NAME=script, HTTP_REFERER=referer))
+    target = STRAYS[True].by_referer(Visit(environ(rest, SCRIPT_NAME=script, HTTP_REFERER=referer)))
     assert target is not None
     assert (target.port, target.path) == (port, rest)

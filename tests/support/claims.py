@@ -90,6 +90,7 @@ CASES = {
         "a service's cookies on an https site",
         "a service that wants https",
         "own addresses in attributes of pages",
+        "modules that import one another run once",
         "text, values, scripts and comments of pages stay byte for byte",
         "own sources of a Content-Security-Policy",
         "a service's own port and proxy in its URLs",

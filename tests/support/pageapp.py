@@ -76,7 +76,8 @@ def _login(request: Request) -> WSGIApplication:
 def noting(request: Request, target: Target) -> bool | WSGIApplication:
     """By the cookie `user`: alice may use alice's ports, nobody is sent to the login page, for eve
     it fails, others may not. In the host form without parameters, all ports are alice's."""
-    note(request.environ, f"authorizer {target.form} {target.port} {target.path}")
+    form = "stray" if target.is_astray else target.form.value
+    note(request.environ, f"authorizer {form} {target.port} {target.path}")
     user = request.cookies.get("user")
     if user is None:
         return _login(request)

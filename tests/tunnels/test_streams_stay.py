@@ -143,9 +143,11 @@ def dripping(framing: Framing, content_type: bytes = b"text/event-stream") -> Sc
 
     def script(exchange: Exchange) -> None:
         while exchange.read_head():
-            exchange.send(framing.head(8 * len(EVENT), content_type))
+            # With its head: a response of which nothing was passed on may leave anywhere.
+            begin = framing.head(8 * len(EVENT), content_type)
             for _ in range(8):
-                exchange.send(framing.encode(EVENT))
+                exchange.send(begin + framing.encode(EVENT))
+                begin = b""
                 time.sleep(AFTER / 4)  # the drip is the case
             exchange.send(framing.end)
             if framing.close:

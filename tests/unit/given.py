@@ -12,7 +12,8 @@ from urllib.parse import unquote
 import pytest
 
 from wsgi_portproxy.locate.address import Address, address_of
-from wsgi_portproxy.locate.target import Form, Target
+from wsgi_portproxy.locate.target import Evidence, Form, Target
+from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.rewrite.urls import View
 
@@ -55,16 +56,25 @@ def environ(
     return {**made, **fields}
 
 
+def a_visit(target: str = "/alice/vision/?port=16006", **given: Any) -> Visit:
+    """The same as the package sees it."""
+    return Visit(environ(target, **given))
+
+
 def a_target(
     path: str = "/",
     *,
     prefix: str = "/alice/vision/proxy/16006",
-    form: Form = "path",
+    form: Form | str = Form.PATH,
     port: int = 16006,
     websocket: bool = False,
+    evidence: Evidence = "url",
 ) -> Target:
+    """`form`: also "stray", of a page in the path form."""
+    if form == "stray":
+        form, evidence = Form.PATH, "referer"
     params = {"username": "alice", "project": "vision"}
-    return Target(port, path, prefix, params, form, websocket)
+    return Target(port, path, prefix, params, Form(form), websocket, evidence)
 
 
 def a_view(path: str = "/", **kwargs: Any) -> View:

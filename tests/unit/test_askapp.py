@@ -11,7 +11,7 @@ from webob import Request
 
 from wsgi_portproxy import PortProxy, url_for_port
 from wsgi_portproxy.errors import AuthorizerFailed, Refused
-from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.locate.target import Form, Target
 from wsgi_portproxy.policy.ask_app import AskApp
 from wsgi_portproxy.policy.authorize import authorize
 
@@ -72,7 +72,7 @@ def test_the_page_that_is_asked(
     app = App()
     ask = AskApp(page=page)
     ask.bind(app, mount)
-    assert judge(ask, Target(16006, "/", "/x", params, "query", False)) is None
+    assert judge(ask, Target(16006, "/", "/x", params, Form.QUERY, False)) is None
     assert app.asked[0]["PATH_INFO"] == path
 
 

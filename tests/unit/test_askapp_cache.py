@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ OTHER = {"username": "alice", "project": "other"}
 
 @pytest.mark.parametrize(
     "target",
-    [a_target(port=16007), a_target()._replace(params=BOB), a_target()._replace(params=OTHER)],
+    [a_target(port=16007), replace(a_target(), params=BOB), replace(a_target(), params=OTHER)],
     ids=["port", "user", "project"],
 )
 def test_each_mount_and_port_is_asked_for(target: Target) -> None:

@@ -70,6 +70,46 @@ def test_what_is_loaded_is_not(where: str) -> None:
     assert corrected(page) == page
 
 
+MODULE = [
+    '<script type="module" crossorigin src="{}/assets/index.js"></script>',
+    "<script src='{}/x.js' TYPE=Module crossorigin=''></script>",
+    '<link rel="modulepreload" as="script" crossorigin href="{}/_nuxt/x.js">',
+]
+
+
+@pytest.mark.case("modules that import one another run once")
+@pytest.mark.parametrize("page", MODULE)
+def test_a_module_is_corrected_from_the_root_too(page: str) -> None:
+    assert corrected(page.format("")) == page.format(P)
+    assert corrected(page.format(LOCAL)) == page.format(f"{A}{P}")
+    assert corrected(page.format(""), HOST) == page.format("")
+    assert corrected(page.format("https://example.com")) == page.format("https://example.com")
+
+
+@pytest.mark.parametrize("imported", ["/@vite/client", "/_nuxt/@vite/client", "/@fs/x", "/@id/x"])
+def test_but_not_of_a_server_whose_modules_are_imported_from_the_root(imported: str) -> None:
+    modules = "".join(MODULE)
+    page = f'<script type="module">import "{imported}"</script>' + modules.replace("{}", "")
+    assert corrected(page) == page
+    absolute = modules.replace("{}", LOCAL)
+    assert corrected(page + absolute) == page + absolute.replace(LOCAL, f"{A}{P}")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        '<script type="text/javascript" src="/x.js"></script>',
+        '<script type="importmap" src="/x.js"></script>',
+        '<script nomodule src="/x.js"></script>',
+        '<script type="module" src="/x.js"></script>',
+        '<link rel="preload" href="/x.js">',
+        '<link rel="stylesheet" href="/x.css">',
+    ],
+)
+def test_other_scripts_and_links_are_not(page: str) -> None:
+    assert corrected(page) == page
+
+
 @table(
     "before, after",
     {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from wsgi_portproxy.errors import BadRequest
 from wsgi_portproxy.locate.address import address_of
-from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.locate.target import Form, Target
 from wsgi_portproxy.respond.headers import ResponseFields
 from wsgi_portproxy.upstream.request import Fields, RequestFields, fields_of
 
@@ -36,10 +37,10 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 VIEWS = {
     "same": VIEW,
-    "port": VIEW._replace(told=told_at(16007), target=VIEW.target._replace(port=16007)),
-    "project": VIEW._replace(target=VIEW.target._replace(prefix="/bob/vision/proxy/16006")),
-    "form": VIEW._replace(target=VIEW.target._replace(form="host", prefix="")),
-    "websocket": VIEW._replace(target=VIEW.target._replace(websocket=True)),
+    "port": VIEW._replace(told=told_at(16007), target=replace(VIEW.target, port=16007)),
+    "project": VIEW._replace(target=replace(VIEW.target, prefix="/bob/vision/proxy/16006")),
+    "form": VIEW._replace(target=replace(VIEW.target, form=Form.HOST, prefix="")),
+    "websocket": VIEW._replace(target=replace(VIEW.target, websocket=True)),
     "origin": VIEW._replace(visited=address_of("http://other.test")),
     "external": VIEW._replace(told=VIEW.visited),
     "scheme": VIEW._replace(told=address_of("https://localhost:16006")),
@@ -160,7 +161,7 @@ def test_a_wrong_name_is_told_with_its_setting() -> None:
         ("/alice/vision/proxy/16006", a_target(), True),  # a handshake: all else is redirected
         ("/alice/vision/proxy/16006/x16006", a_target("/x16006"), False),
         ("/a/b/c/d/e/ws", a_target("/a/b/c/d/e/ws", form="stray"), True),
-        ("/x", a_target("/x", prefix="", form="host"), False),
+        ("/x", a_target("/x", prefix="", form=Form.HOST), False),
     ],
 )
 def test_a_cookie_without_a_path_is_kept_to_the_prefix(

@@ -6,6 +6,8 @@ that a row cannot get lost.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from wsgi_portproxy.locate.address import address_of
@@ -233,7 +235,7 @@ def test_many_answers_set_no_more_than_a_few_would() -> None:
 def test_in_the_query_form_they_are_as_long_as_the_apps_server_takes() -> None:
     """There the app's own pages get them, whose server refuses what is too long."""
     policy, alice, view = CookiePolicy(DEFAULT_WITHHELD), "sessionid=alice", a_query_view()
-    other = view._replace(target=view.target._replace(port=16007))
+    other = view._replace(target=replace(view.target, port=16007))
     passed = [names_set(policy, alice, first=10 * number, view=view) for number in range(4)]
     assert (passed[0], sum(passed)) == (10, 2048 // len("c10=" + "x" * 200))
     assert names_set(policy, alice, first=50, view=other) == 0  # the same pages, another service

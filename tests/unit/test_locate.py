@@ -10,7 +10,8 @@ from wsgi_portproxy.errors import BadRequest, InvalidPort, NotFound
 from wsgi_portproxy.locate.browser import is_websocket
 from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
-from wsgi_portproxy.locate.target import Target, cut_port, parse_port
+from wsgi_portproxy.locate.target import Form, Target, cut_port, parse_port
+from wsgi_portproxy.locate.visit import Visit
 
 from .given import costs_little, environ, table, words
 
@@ -21,7 +22,7 @@ PARAMS = {"username": "alice", "project": "vision"}
 
 
 def locate(target: str, locator: Locator = LOCATOR, **fields: Any) -> Target | None:
-    return locator.locate(environ(target, **fields))
+    return locator.locate(Visit(environ(target, **fields)))
 
 
 @table(
@@ -46,7 +47,7 @@ def locate(target: str, locator: Locator = LOCATOR, **fields: Any) -> Target | N
     },
 )
 def test_query_form(url: str, path: str) -> None:
-    assert locate(M + url) == Target(16006, path, M, PARAMS, "query", False)
+    assert locate(M + url) == Target(16006, path, M, PARAMS, Form.QUERY, False)
 
 
 @table(
@@ -65,7 +66,7 @@ def test_query_form(url: str, path: str) -> None:
 )
 @pytest.mark.parametrize("word", ["proxy", "%70roxy"])
 def test_path_form(word: str, rest: str, path: str) -> None:
-    expected = Target(16006, path, f"{M}/proxy/16006", PARAMS, "path", False)
+    expected = Target(16006, path, f"{M}/proxy/16006", PARAMS, Form.PATH, False)
     assert locate(f"{M}/{word}/16006{rest}") == expected
 
 
@@ -94,7 +95,7 @@ def test_a_port_in_the_body_is_the_apps_own_and_the_body_not_touched() -> None:
     form = "application/x-www-form-urlencoded"
     for url in ("/alice/vision/", "/alice/vision/?port=16006"):
         made = environ(url, method="POST", body=b"port=1", CONTENT_TYPE=form)
-        found = LOCATOR.locate(made)
+        found = LOCATOR.locate(Visit(made))
         assert (found and found.port) == (16006 if "port" in url else None)
         assert made["wsgi.input"].tell() == 0
 
@@ -212,9 +213,9 @@ def test_a_target_that_is_no_path_is_bad_if_it_has_a_port() -> None:
 
 def test_the_whole_app_as_the_mount() -> None:
     for url, target in {
-        "/?port=16006": Target(16006, "/", "", {}, "query", False),
-        "/a/b?port=16006&x": Target(16006, "/a/b?x", "", {}, "query", False),
-        "/proxy/16006/a": Target(16006, "/a", "/proxy/16006", {}, "path", False),
+        "/?port=16006": Target(16006, "/", "", {}, Form.QUERY, False),
+        "/a/b?port=16006&x": Target(16006, "/a/b?x", "", {}, Form.QUERY, False),
+        "/proxy/16006/a": Target(16006, "/a", "/proxy/16006", {}, Form.PATH, False),
         "/a/proxy/16006/": None,
     }.items():
         assert locate(url, WHOLE_APP) == target

@@ -9,6 +9,7 @@ import pytest
 from wsgi_portproxy.locate.browser import is_navigation, preferred_type
 from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
+from wsgi_portproxy.locate.visit import Visit
 
 from .given import costs_little, environ, table
 
@@ -94,9 +95,9 @@ def moved(
     url: str, *, promote: bool = True, locator: Locator = LOCATOR, **fields: Any
 ) -> tuple[int, str] | None:
     made = environ(url, **fields)
-    target = locator.locate(made)
+    target = locator.locate(Visit(made))
     assert target is not None
-    return locator.canonical_location(target, made, promote=promote)
+    return locator.canonical_location(target, Visit(made), promote=promote)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from wsgi_portproxy.errors import BadRequest, InvalidPort, NotFound
 from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
-from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.locate.target import Form, Target
+from wsgi_portproxy.locate.visit import Visit
 
 from .given import environ, words
 
@@ -23,7 +24,7 @@ CARRYING = Locator(
 def locate(
     url: str, label: str = "16006", locator: Locator = LOCATOR, **fields: Any
 ) -> Target | None:
-    return locator.locate(environ(url, **{"HTTP_HOST": f"{label}.{BELOW}", **fields}))
+    return locator.locate(Visit(environ(url, **{"HTTP_HOST": f"{label}.{BELOW}", **fields})))
 
 
 # The second line is of what elsewhere is the query form, and the path form.
@@ -37,17 +38,17 @@ URLS = words(r"""
 @pytest.mark.parametrize("url", URLS)
 def test_all_of_the_url_is_the_services(url: str) -> None:
     """It has no mount to leave: what climbs there ends at the service's own root."""
-    target = Target(16006, url, "", {}, "host", False)
+    target = Target(16006, url, "", {}, Form.HOST, False)
     assert locate(url) == target
     for promote in (True, False):  # and nothing is moved
         made = environ(url, HTTP_SEC_FETCH_MODE="navigate")
-        assert LOCATOR.canonical_location(target, made, promote=promote) is None
+        assert LOCATOR.canonical_location(target, Visit(made), promote=promote) is None
 
 
 def test_an_empty_path_is_the_root() -> None:
     for raw, query, path in (("", "", "/"), ("?x", "x", "/?x")):
         target = locate("/", PATH_INFO="", RAW_URI=raw, QUERY_STRING=query)
-        assert target == Target(16006, path, "", {}, "host", False)
+        assert target == Target(16006, path, "", {}, Form.HOST, False)
 
 
 def test_the_apps_own_host_has_the_other_forms() -> None:
@@ -60,20 +61,20 @@ def test_the_apps_own_host_has_the_other_forms() -> None:
 
 def test_a_handshake() -> None:
     fields: dict[str, Any] = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade"}
-    assert locate("/ws", **fields) == Target(16006, "/ws", "", {}, "host", True)
+    assert locate("/ws", **fields) == Target(16006, "/ws", "", {}, Form.HOST, True)
 
 
 def test_parameters_are_those_of_the_name_and_never_of_the_path() -> None:
     host = f"16006--Vision--alice.{BELOW}:8000"
     target = locate("/bob/secret/?x", locator=CARRYING, HTTP_HOST=host)
     params = {"project": "vision", "username": "alice"}
-    assert target == Target(16006, "/bob/secret/?x", "", params, "host", False)
+    assert target == Target(16006, "/bob/secret/?x", "", params, Form.HOST, False)
 
 
 def test_below_a_script_name() -> None:
     for server in ("gunicorn", "gevent"):
         target = locate("/apps/one/x%20y?z", script_name="/apps/one", server=server)
-        assert target == Target(16006, "/x%20y?z", "/apps/one", {}, "host", False)
+        assert target == Target(16006, "/x%20y?z", "/apps/one", {}, Form.HOST, False)
     target = locate("/x", SCRIPT_NAME="/a;b\\c")
     assert target is not None
     assert target.prefix == "/a%3Bb%5Cc"

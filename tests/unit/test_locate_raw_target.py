@@ -13,6 +13,7 @@ from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.request_target import RawTarget, raw_target
 from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.locate.visit import Visit
 
 from .asking import App
 from .given import environ, table
@@ -123,7 +124,7 @@ def test_environs_without_the_optional_keys() -> None:
 
 
 def located(url: str, raw_uri: str, **fields: Any) -> Target:
-    found = LOCATOR.locate({**environ(url, **fields), "RAW_URI": raw_uri})
+    found = LOCATOR.locate(Visit({**environ(url, **fields), "RAW_URI": raw_uri}))
     assert found is not None
     return found
 
@@ -154,6 +155,6 @@ def test_the_prefix_that_a_front_end_removed_is_the_visitors() -> None:
     app = App()
     made = environ("/alice/vision/a%2Fb?port=16006", HTTP_X_FORWARDED_PREFIX="/apps/one")
     ProxyFix(app, x_prefix=1)(made, lambda *args: lambda data: None)
-    target = LOCATOR.locate(app.asked[-1])
+    target = LOCATOR.locate(Visit(app.asked[-1]))
     assert target is not None
     assert (target.prefix, target.path) == ("/apps/one/alice/vision", "/a%2Fb")

@@ -9,6 +9,7 @@ import pytest
 from wsgi_portproxy.errors import ForeignOrigin, Refused
 from wsgi_portproxy.locate.origin import own_origin
 from wsgi_portproxy.locate.target import Form
+from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.policy.same_origin import check_same_origin
 
 from .given import a_target, environ, table, words
@@ -17,8 +18,8 @@ UNSAFE = ["POST", "PUT", "PATCH", "DELETE", "PROPFIND"]
 SAFE = ["GET", "HEAD", "OPTIONS"]
 
 
-def check(*, websocket: bool = False, form: Form = "path", **fields: Any) -> None:
-    check_same_origin(environ(**fields), a_target(websocket=websocket, form=form))
+def check(*, websocket: bool = False, form: Form = Form.PATH, **fields: Any) -> None:
+    check_same_origin(Visit(environ(**fields)), a_target(websocket=websocket, form=form))
 
 
 def is_foreign(**fields: Any) -> bool:
@@ -150,9 +151,9 @@ def test_a_service_worker_has_its_place_in_the_path_form_only() -> None:
     """In the query form its scope would be the app's own pages."""
     for value in ("script", ""):
         with pytest.raises(Refused):
-            check(form="query", HTTP_SERVICE_WORKER=value)
-        check(form="path", HTTP_SERVICE_WORKER=value)
-        check(form="host", HTTP_SERVICE_WORKER=value)
+            check(form=Form.QUERY, HTTP_SERVICE_WORKER=value)
+        check(form=Form.PATH, HTTP_SERVICE_WORKER=value)
+        check(form=Form.HOST, HTTP_SERVICE_WORKER=value)
 
 
 # --- What our own origin is ----------------------------------------------------------------------
@@ -184,4 +185,4 @@ def test_an_odd_host_is_no_origin_of_anybody(host: str) -> None:
 def test_without_a_host_the_servers_name_is_ours() -> None:
     made = environ(method="POST", HTTP_ORIGIN="http://127.0.0.1:8000")
     del made["HTTP_HOST"]
-    check_same_origin(made, a_target())
+    check_same_origin(Visit(made), a_target())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.respond.documents import MAX_DOCUMENT, Pages, asking_for_plain_text
 from wsgi_portproxy.rewrite.pages.adapters import (
     DEFAULT_PAGE_ADAPTERS,
@@ -21,6 +22,7 @@ from wsgi_portproxy.rewrite.pages.adapters import (
     gradio,
     jupyter,
     jupyter_classic,
+    react_router,
 )
 from wsgi_portproxy.rewrite.pages.attributes import urls_in_attributes
 from wsgi_portproxy.rewrite.urls import View
@@ -253,8 +255,14 @@ BEGINS = {
     dash: b'<script id="_dash-config">',
     gradio: b"<script>window.gradio_config",
     jupyter_classic: b"",
+    react_router: b'<script>__reactRouterContext"url":"/x"window.__reactRouterManifest = {',
 }
-KEYS = {jupyter: b'"baseUrl"', dash: b'"url_base_pathname"', gradio: b'"root"'}
+KEYS = {
+    jupyter: b'"baseUrl"',
+    dash: b'"url_base_pathname"',
+    gradio: b'"root"',
+    react_router: b'"url"',
+}
 PIECES = {
     "long-value": (b'K: "', b"a"),
     "long-url": (b'K: "/', b"a"),
@@ -272,6 +280,8 @@ PIECES = {
     "long-attributes": (b"", b'data-base-url="/' + b"a" * 1999),
     "urls": (b"", b'K:"/",'),
     "numbers": (b"K: ", b"[" * 1000),
+    "imports": (b"", b'import "/'),
+    "manifests": (b"", b'<script>window.__reactRouterManifest = {"url":"/'),
 }
 
 
@@ -307,21 +317,32 @@ BY_FUNCTION = {
 # A value of a page that is the service's root, as it stands there and as it is to be.
 ROOT_VALUES = {
     "Dagster": (
-        b'<script id="initialization-data" type="application/json">{"pathPrefix": "", "x": ""}',
+        b'<script type="application/json" id="initialization-data" nonce="74a7">{\n'
+        b'  "pathPrefix": "",\n  "telemetryEnabled": true,\n  "instanceId": ""\n}',
         b'"pathPrefix": ""',
         f'"pathPrefix": "{P}"',
     ),
     "Label Studio": (
-        b'<script>window.APP_SETTINGS = {user: {}, hostname: "", title: ""}',
+        b"<script>function look(x) { return window.APP_SETTINGS?.user?.customHotkeys[x] }\n"
+        b'  window.APP_SETTINGS = Object.assign({\n    user: {\n      username: "",\n    },\n'
+        b'    debug: false,\n    hostname: "",\n    version: {},\n  }, {})',
         b'hostname: ""',
         f'hostname: "http://app.test{P}"',
     ),
     "Nuxt": (
-        b'<script>window.__NUXT__={};window.__NUXT__.config={public:{},app:{baseURL:"/",a:"/"}}',
+        b'<script>window.__NUXT__={};window.__NUXT__.config={public:{},app:{baseURL:"/",'
+        b'buildId:"f8bc4170-e116",buildAssetsDir:"/_nuxt/",cdnURL:""}}',
         b'baseURL:"/"',
         f'baseURL:"{P}/"',
     ),
     "Phoenix": (
+        b'<script>(function() {\n      Object.defineProperty(window, "Config", {\n'
+        b'          value: Object.freeze({\n              basename: "",\n'
+        b'              platformVersion: "20.26.1",\n',
+        b'basename: ""',
+        f'basename: "{P}"',
+    ),
+    "Phoenix, older pages": (
         b'<script>window.Config = {basename: "", authenticationEnabled: ""}',
         b'basename: ""',
         f'basename: "{P}"',
@@ -332,16 +353,28 @@ ROOT_VALUES = {
         f'"basename":"{P}/"',
     ),
     "Taipy": (
-        b'<script>window.taipyConfig={"baseURL": "/", "darkMode": true}',
+        b'<base href="/"/><script>window.taipyConfig={"baseURL": "/", "darkMode": true, "e": "/"};'
+        b'window.taipyVersion="4.1.2";\n    ',
         b'"baseURL": "/"',
         f'"baseURL": "{P}/"',
     ),
     "Superset": (
-        b'<div data-bootstrap="{&#34;application_root&#34;: &#34;/&#34;, &#34;a&#34;: 1}">',
+        b'<div id="app" data-bootstrap="{&#34;user&#34;: {}, &#34;common&#34;: {'
+        b"&#34;application_root&#34;: &#34;/&#34;, &#34;static_assets_prefix&#34;: &#34;&#34;"
+        b'}}">',
         b"application_root&#34;: &#34;/&#34;",
         f"application_root&#34;: &#34;{P}&#34;",
     ),
 }
+REACT_ROUTES = (
+    b'<script>window.__reactRouterContext = {"basename":"/","future":{},"routeDiscovery":'
+    b'{"mode":"lazy","manifestPath":"/__manifest"},"ssr":true,"isSpaMode":false};</script>'
+    b'<script type="module" async="">;\nimport * as route0 from "/assets/root-AZ.js";\n'
+    b'  window.__reactRouterManifest = {\n  "entry": {\n    "module": "/assets/entry-CE.js"\n  },\n'
+    b'  "url": "/assets/manifest-dd.js",\n  "version": "dd"\n};\n'
+    b'  window.__reactRouterRouteModules = {"root":route0};\n\nimport("/assets/entry-CE.js");'
+    b'</script><p>import("/assets/entry-CE.js")</p>'
+)
 ROOTS = {name: page + b"</script></div>" for name, (page, _, _) in ROOT_VALUES.items()}
 PAGES = {
     jupyter: lab(**LAB),
@@ -360,6 +393,39 @@ def test_chainlits_root_is_the_prefix() -> None:
     told = page.replace(b'""', b'"/own"')  # by --root-path
     assert chainlit(told, VIEW) == told
     assert chainlit(page, a_view(prefix="", form="host")) == page
+
+
+def test_react_router_gets_all_its_routes() -> None:
+    adapted = react_router(REACT_ROUTES, VIEW)
+    script = REACT_ROUTES.partition(b"<script type")[2].partition(b"</script>")[0]
+    prefix = P.encode()
+    expected = (
+        script.replace(b'from "/assets', b'from "%b/assets' % prefix)
+        .replace(b'import("/assets', b'import("%b/assets' % prefix)
+        .replace(
+            b"window.__reactRouterManifest = {",
+            b'import "%b/assets/manifest-dd.js";\nwindow.__reactRouterManifest ??= {' % prefix,
+        )
+    )
+    page = REACT_ROUTES.replace(script, expected).replace(b'"lazy"', b'"initial"')
+    page = page.replace(b'"basename":"/"', b'"basename":"%b/"' % prefix)
+    assert adapted == page
+    assert react_router(adapted, VIEW) == adapted
+    assert react_router(REACT_ROUTES, HOST) == REACT_ROUTES
+
+
+def test_its_development_server_imports_all_from_the_root() -> None:
+    page = REACT_ROUTES.replace(b"/assets/manifest-dd.js", b"/@id/virtual:manifest")
+    adapted = react_router(page, VIEW)
+    assert b'import "/@id/virtual:manifest";\nwindow.__reactRouterManifest ??= {' in adapted
+    assert adapted.count(b'"/assets/') == page.count(b'"/assets/')
+    assert react_router(adapted, VIEW) == adapted
+
+
+@pytest.mark.parametrize("part", [b'"url"', b"<script", b"</script>", b"Manifest = {"])
+def test_a_page_of_react_router_that_is_not_understood_stays(part: bytes) -> None:
+    page = REACT_ROUTES.replace(b'"basename":"/"', b"").replace(part, b"x")
+    assert react_router(page, VIEW) == page
 
 
 def test_each_default_adapter_knows_its_own_pages_and_no_others() -> None:
@@ -408,8 +474,8 @@ def test_what_is_no_adapter_is_refused() -> None:
 )
 def test_which_answers_are_looked_at(view: View, method: str, mode: str, looks: bool) -> None:
     made = environ(method=method, HTTP_SEC_FETCH_MODE=mode)
-    assert Pages(DEFAULT_PAGE_ADAPTERS).may_adapt(view, made) is looks
-    assert not Pages(()).may_adapt(view, made)
+    assert Pages(DEFAULT_PAGE_ADAPTERS).may_adapt(view, Visit(made)) is looks
+    assert not Pages(()).may_adapt(view, Visit(made))
 
 
 def test_a_page_is_asked_for_unencoded_and_all_else_as_it_came() -> None:

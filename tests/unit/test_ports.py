@@ -18,6 +18,7 @@ from wsgi_portproxy.errors import (
     PortNotAllowed,
 )
 from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, own_ports
 from wsgi_portproxy.rewrite.via import check_no_loop, pseudonym, via
 from wsgi_portproxy.servers import client_socket
@@ -30,9 +31,8 @@ def check(port: int, allowed: AllowedPorts = DEFAULT_PORTS, **fields: Any) -> No
 
 
 def check_not_own(port: int, policy: PortPolicy | None = None, **fields: Any) -> None:
-    made = environ(**fields)
     policy = policy or PortPolicy(DEFAULT_PORTS)
-    policy.check_not_own(a_target(port=port), made, client_socket(made))
+    policy.check_not_own(a_target(port=port), Visit(environ(**fields)))
 
 
 def test_the_default_range_includes_both_ends() -> None:
@@ -220,9 +220,10 @@ def test_the_system_is_asked_once_for_what_it_listens_on() -> None:
     sock = Mock(FakeSocket(), **{"fileno.return_value": 7, "getsockname.return_value": ("", 16006)})
     policy = PortPolicy(DEFAULT_PORTS)
     for _ in range(3):
-        policy.check_not_own(a_target(port=16007), environ(), sock)
+        visit = Visit(environ(**{"gunicorn.socket": sock}))
+        policy.check_not_own(a_target(port=16007), visit)
         with pytest.raises(Loop):
-            policy.check_not_own(a_target(port=16006), environ(), sock)
+            policy.check_not_own(a_target(port=16006), visit)
     assert sock.getsockname.call_count == 1
 
 

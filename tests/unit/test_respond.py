@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from wsgi_portproxy.inflight import Account
+from wsgi_portproxy.inflight import InFlight
 from wsgi_portproxy.respond.body import StreamedBody
 from wsgi_portproxy.tunnel.detach import Departure
 from wsgi_portproxy.upstream.response import UpstreamResponse
@@ -47,7 +47,7 @@ def asked(available: int, leaving: Room | None, blocks: int) -> list[int]:
     response = Endless(available)
     body = StreamedBody(
         cast("UpstreamResponse", response),
-        cast("Account", None),
+        cast("InFlight", None),
         lambda data: None,
         cast("Departure | None", leaving),
     )

@@ -10,9 +10,10 @@ from wsgi_portproxy.errors import NotFound
 from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.strays import Strays, asks_app_first
-from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.locate.target import Form, Target
+from wsgi_portproxy.locate.visit import Visit
 
-from .given import costs_little, environ, table, words
+from .given import a_visit, costs_little, environ, table, words
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
 STRAYS = Strays(LOCATOR, promote=True)
@@ -27,12 +28,12 @@ PARAMS = {"username": "alice", "project": "vision"}
 def by_referer(
     url: str = "/static/app.js", referer: str = PAGE, strays: Strays = STRAYS, **fields: Any
 ) -> Target | None:
-    return strays.by_referer(environ(url, HTTP_REFERER=referer, **fields))
+    return strays.by_referer(Visit(environ(url, HTTP_REFERER=referer, **fields)))
 
 
 def location(target: Target | None, locator: Locator = LOCATOR, **fields: Any) -> str:
     assert target is not None
-    moved = locator.canonical_location(target, environ("/", **fields), promote=True)
+    moved = locator.canonical_location(target, Visit(environ("/", **fields)), promote=True)
     assert moved is not None
     assert moved[0] == 307
     return moved[1]
@@ -51,7 +52,7 @@ URLS = words(r"""
 def test_what_a_page_asks_for_is_its_services_byte_for_byte(url: str) -> None:
     for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS"):
         target = by_referer(url, method=method)
-        assert target == Target(16006, url, P, PARAMS, "stray", False)
+        assert target == Target(16006, url, P, PARAMS, Form.PATH, False, "referer")
         assert location(target) == P + url
 
 
@@ -90,11 +91,11 @@ NO_PAGES = words(f"""
 )
 def test_what_is_no_page_of_a_service_leaves_the_request_to_the_app(referer: str) -> None:
     assert by_referer("/static/app.js", referer) is None
-    assert STRAYS.by_hint(environ("/static/app.js", HTTP_REFERER=referer), websocket=True) == []
+    assert STRAYS.by_hint(a_visit("/static/app.js", HTTP_REFERER=referer), websocket=True) == []
 
 
 def test_without_a_referer_it_is_the_apps() -> None:
-    assert STRAYS.by_referer(environ("/static/app.js")) is None
+    assert STRAYS.by_referer(Visit(environ("/static/app.js"))) is None
 
 
 def test_a_browser_that_says_where_a_request_comes_from_is_believed() -> None:
@@ -134,14 +135,14 @@ def test_a_request_target_that_is_no_path_never_changes_the_port(target: str) ->
     found = by_referer(target, method="OPTIONS")
     assert found is None or location(found).startswith(P + "/")
     hints = f"portproxy.16006=1764000000000{P}"
-    for one in STRAYS.by_hint(environ(target, HTTP_COOKIE=hints), websocket=True):
+    for one in STRAYS.by_hint(Visit(environ(target, HTTP_COOKIE=hints)), websocket=True):
         assert one.path.startswith("/")
 
 
 def test_with_the_whole_app_as_the_mount() -> None:
     strays = Strays(WHOLE_APP, promote=True)
     target = by_referer("//evil.com/x", "http://app.test/proxy/16006/", strays)
-    assert target == Target(16006, "//evil.com/x", "/proxy/16006", {}, "stray", False)
+    assert target == Target(16006, "//evil.com/x", "/proxy/16006", {}, Form.PATH, False, "referer")
     assert location(target, WHOLE_APP) == "/proxy/16006//evil.com/x"
 
 
@@ -162,7 +163,7 @@ def below(url: str, referer: str, strays: Strays = STRAYS) -> Target | None:
 def test_below_a_script_name(server: str) -> None:
     page = f"http://app.test/apps{P}/lab"
     target = by_referer("/apps/static/x?y", page, script_name="/apps", server=server)
-    assert target == Target(16006, "/static/x?y", f"/apps{P}", PARAMS, "stray", False)
+    assert target == Target(16006, "/static/x?y", f"/apps{P}", PARAMS, Form.PATH, False, "referer")
     assert location(target) == f"/apps{P}/static/x?y"
 
 
@@ -207,9 +208,9 @@ QUERY_PAGE = "http://app.test/alice/vision/a/?x=1&port=16006"
 def test_what_a_page_in_the_query_form_asks_for_gets_its_port(url: str, moved: str) -> None:
     target = by_referer(url, QUERY_PAGE, IN_PLACE)
     assert target is not None
-    assert (target.form, target.prefix) == ("stray", "/alice/vision")
+    assert (target.is_astray, target.prefix) == (True, "/alice/vision")
     assert location(target) == moved
-    again = LOCATOR.locate(environ(moved))
+    again = LOCATOR.locate(Visit(environ(moved)))
     assert again is not None
     assert (again.port, again.path) == (16006, target.path)
 
@@ -277,4 +278,4 @@ def test_only_a_link_that_is_followed_asks_the_app_first() -> None:
         ("DELETE", "cors", False),
     ]:
         made = environ("/x", method=method, HTTP_SEC_FETCH_MODE=mode)
-        assert asks_app_first(made) is app_first, (method, mode)
+        assert asks_app_first(Visit(made)) is app_first, (method, mode)

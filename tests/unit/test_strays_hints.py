@@ -14,7 +14,8 @@ from wsgi_portproxy.errors import NotFound
 from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.strays import Strays, keep_from_straying
-from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.locate.target import Form, Target
+from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy, without_own
 from wsgi_portproxy.subrequest import CapturedResponse
 
@@ -43,14 +44,14 @@ def hints(*ports: int, prefix: str = "/alice/vision/proxy/{}") -> str:
 
 def by_hint(cookie: str, url: str = "/ws?a=1", **fields: Any) -> list[Target]:
     return STRAYS.by_hint(
-        environ(url, HTTP_COOKIE=cookie, **{**HANDSHAKE, **fields}), websocket=True
+        Visit(environ(url, HTTP_COOKIE=cookie, **{**HANDSHAKE, **fields})), websocket=True
     )
 
 
 def test_a_handshake_may_be_for_what_was_opened_last() -> None:
     targets = by_hint(f"user=alice; {hints(16006, 15888, 15000)}; x=1")
     assert targets == [
-        Target(port, "/ws?a=1", f"/alice/vision/proxy/{port}", PARAMS, "stray", True)
+        Target(port, "/ws?a=1", f"/alice/vision/proxy/{port}", PARAMS, Form.PATH, True, "hint")
         for port in (16006, 15888, 15000)
     ]
 
@@ -111,7 +112,13 @@ def test_a_forged_hint_leads_no_further_than_a_url_would() -> None:
     """It is the visitor's: whatever it says is judged as if it stood in the URL."""
     [target] = by_hint(f"portproxy.hint0={T}/bob/x/proxy/22/evil%0d%0a%3Bx")
     assert target == Target(
-        22, "/ws?a=1", "/bob/x/proxy/22", {"username": "bob", "project": "x"}, "stray", True
+        22,
+        "/ws?a=1",
+        "/bob/x/proxy/22",
+        {"username": "bob", "project": "x"},
+        Form.PATH,
+        True,
+        "hint",
     )
 
 
@@ -122,7 +129,7 @@ def test_cookies_that_a_server_joined_with_a_comma() -> None:
 
 def test_the_prefix_in_a_hint_is_below_the_script_name() -> None:
     made = environ("/apps/ws", script_name="/apps", HTTP_COOKIE=hints(16006), **HANDSHAKE)
-    [target] = STRAYS.by_hint(made, websocket=True)
+    [target] = STRAYS.by_hint(Visit(made), websocket=True)
     assert (target.path, target.prefix) == ("/ws", f"/apps{P}")
 
 
@@ -155,7 +162,7 @@ def test_a_huge_cookie_costs_little(cookie: str) -> None:
 def remember(
     target: Target | None = None, strays: Strays = STRAYS, **fields: Any
 ) -> list[tuple[str, str]]:
-    return strays.remember(target or a_target("/lab"), environ(f"{P}/lab", **fields))
+    return strays.remember(target or a_target("/lab"), Visit(environ(f"{P}/lab", **fields)))
 
 
 def test_a_page_that_is_opened_is_remembered() -> None:
@@ -174,7 +181,7 @@ def test_on_https_the_cookie_is_for_https_only() -> None:
 
 def test_below_a_script_name_the_cookie_is_for_this_app() -> None:
     [(_, value)] = STRAYS.remember(
-        a_target(prefix=f"/apps{P}"), environ(f"/apps{P}/", script_name="/apps", **NAVIGATES)
+        a_target(prefix=f"/apps{P}"), Visit(environ(f"/apps{P}/", script_name="/apps", **NAVIGATES))
     )
     assert f"{P}; Path=/apps/; " in value
     assert "/apps/alice" not in value
@@ -196,14 +203,18 @@ def test_what_a_page_asks_for_astray_is_remembered_too() -> None:
 )
 def test_nothing_else_is(target: Target) -> None:
     assert remember(target) == []
-    if target.form != "path":  # nor a page that is opened in another form
+    if target.form is not Form.PATH:  # nor a page that is opened in another form
         assert remember(target, **NAVIGATES) == []
 
 
 def test_without_promotion_a_page_in_the_query_form_is_remembered_by_its_path_form() -> None:
     """Handshakes do not mind which form it is."""
-    for prefix, form in [("/alice/vision", "query"), ("/alice/vision", "stray"), (P, "path")]:
-        target = a_target("/x", prefix=prefix, form=form)  # type: ignore[arg-type]
+    for prefix, form, evidence in [
+        ("/alice/vision", Form.QUERY, "url"),
+        ("/alice/vision", Form.QUERY, "referer"),
+        (P, Form.PATH, "url"),
+    ]:
+        target = a_target("/x", prefix=prefix, form=form, evidence=evidence)  # type: ignore[arg-type]
         [(_, value)] = remember(target, IN_PLACE, **NAVIGATES)
         assert f"{P}; Path=/;" in value
 

@@ -12,12 +12,11 @@ from urllib.parse import unquote
 
 from ..errors import PortProxyError, Refused
 from ..names import LINKS_KEY
-from .browser import is_navigation
 from .locator import Locator, refuse_climbing
 from .mount import Mount
-from .origin import own_origin
 from .request_target import quoted_script, raw_target
-from .target import Target, with_port
+from .target import Form, Target, with_port
+from .visit import Visit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -37,35 +36,33 @@ class Links:
         """A copy of `environ` that knows these links."""
         return {**environ, LINKS_KEY: (*environ.get(LINKS_KEY, ()), (self, environ))}
 
-    def at_host(self, target: Target, environ: WSGIEnvironment) -> str:
+    def at_host(self, target: Target, visit: Visit) -> str:
         """Where a browser finds a target in the host form, which has to be there. Raises `Refused`
         for all but a page that is opened: nothing else can be sent to another origin."""
         host = self._locator.host
         assert host is not None, "checked when the settings were"
         message = "On this site each service has its own host name."
-        authority = host.authority(target.port, target.params, environ)
+        authority = host.authority(target.port, target.params, visit.environ)
         if authority is None:
             raise Refused(message, "This project's name cannot be part of a host name.")
         path = target.path if target.path.startswith("/") else f"/{target.path}"
-        url = f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or not is_navigation(environ):
+        url = f"{visit.address.scheme}://{authority}{visit.script}{path}"
+        if visit.method not in ("GET", "HEAD") or not visit.is_navigation:
             raise Refused(message, f"Open it at {authority}.")
         return url
 
-    def base(self, target: Target, environ: WSGIEnvironment) -> str | None:
+    def base(self, target: Target, visit: Visit) -> str | None:
         """The absolute URL of a port's root, in the form of `target`, without a final slash; None
         if no host name can stand for it."""
-        origin = own_origin(environ)
-        if target.form != "host":
+        if not target.form.has_own_origin:
             # In the query form too: its pages move to the path form.
-            mount = target.prefix if target.form == "query" else target.prefix.rsplit("/", 2)[0]
-            return f"{origin}{mount}/{self._locator.proxy}/{target.port}"
+            is_above = target.form.has_port_in_query
+            mount = target.prefix if is_above else target.prefix.rsplit("/", 2)[0]
+            return f"{visit.origin}{mount}/{self._locator.proxy}/{target.port}"
         host = self._locator.host
         assert host is not None, "else there is no such form"
-        authority = host.authority(target.port, target.params, environ)
-        if authority is None:
-            return None
-        return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}"
+        authority = host.authority(target.port, target.params, visit.environ)
+        return None if authority is None else f"{visit.address.scheme}://{authority}{visit.script}"
 
     def url(
         self, environ: WSGIEnvironment, port: int, path: str, given: Mapping[str, str]
@@ -82,7 +79,7 @@ class Links:
         base = quoted_script(environ) + "".join(f"/{part}" for part in mount.filled(params))
         if self._promote:
             return f"{base}/{self._locator.proxy}/{port}{path}"
-        return with_port(Target(port, path, base, params, "query", False))
+        return with_port(Target(port, path, base, params, Form.QUERY, False))
 
     def _params_of(self, environ: WSGIEnvironment) -> Mapping[str, str]:
         """The mount's parameters in the URL that is being answered, as far as it has them."""

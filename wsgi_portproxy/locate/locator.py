@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ..errors import BadRequest, InvalidPort, NotFound
-from .browser import is_navigation, is_websocket
 from .host_template import HostForm
 from .mount import Mount
-from .request_target import RawTarget, escape_octets, raw_target
-from .target import Target, cut_port, parse_port, with_port
+from .request_target import RawTarget, escape_octets
+from .target import Form, Target, cut_port, parse_port, with_port
+from .visit import Visit
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    pass
 
 
 # Characters to be escaped in a URL that goes into a header: `;` would end a cookie's Path, and
@@ -43,28 +43,28 @@ class Locator:
         self.path_mark = f"/{proxy}/"
         self._depth = 1 + len(mount.segments) + 2  # of a path up to the port; its root counts
 
-    def locate(self, environ: WSGIEnvironment) -> Target | None:
+    def locate(self, visit: Visit) -> Target | None:
         """The target of a request, or None if the request is the wrapped app's own.
 
         Raises `InvalidPort` for a port that is not exactly one plain number, `NotFound` for a path
         that other readers could take out of the mount, and `BadRequest` for what is no path.
         """
-        return self.by_host(environ) or self.by_url(environ)
+        return self.by_host(visit) or self.by_url(visit)
 
-    def by_host(self, environ: WSGIEnvironment) -> Target | None:
+    def by_host(self, visit: Visit) -> Target | None:
         """The target that the request's host name means, if it is a port's. Raises likewise."""
-        if self.host is None or (named := self.host.match(environ)) is None:
+        if self.host is None or (named := self.host.match(visit.environ)) is None:
             return None
-        return _at_root(raw_target(environ), parse_port(named.port), named.params, environ)
+        return _at_root(visit, parse_port(named.port), named.params)
 
-    def by_url(self, environ: WSGIEnvironment) -> Target | None:
+    def by_url(self, visit: Visit) -> Target | None:
         """The target that the path or the query means. Raises likewise."""
+        environ = visit.environ
         query = environ.get("QUERY_STRING", "")
         by_path = self.path_mark in environ.get("PATH_INFO", "")
         if not by_path and "port" not in (unquote(query) if "%" in query else query):
             return None  # nearly every request of the wrapped app leaves here
-        websocket = "HTTP_UPGRADE" in environ and is_websocket(environ)
-        return self.within_mount(raw_target(environ), websocket=websocket)
+        return self.within_mount(visit.raw, websocket=visit.is_websocket)
 
     def within_mount(self, raw: RawTarget, *, websocket: bool = False) -> Target | None:
         """The target of a URL of this site, by its path form or its query form. Raises likewise."""
@@ -89,7 +89,7 @@ class Locator:
             path += "?" + raw.query
         if websocket and not path.startswith("/"):
             path = "/" + path  # no WebSocket client follows the redirect that adds the slash
-        return Target(port, path, prefix, params, "path", websocket)
+        return Target(port, path, prefix, params, Form.PATH, websocket)
 
     def _by_query(self, raw: RawTarget, websocket: bool) -> Target | None:
         values, query = cut_port(raw.query or "", most=2)
@@ -109,10 +109,10 @@ class Locator:
         if query:
             path += "?" + query
         prefix = "/".join([raw.script, *segments[:depth]])
-        return Target(port, path, _header_safe(prefix), params, "query", websocket)
+        return Target(port, path, _header_safe(prefix), params, Form.QUERY, websocket)
 
     def canonical_location(
-        self, target: Target, environ: WSGIEnvironment, *, promote: bool
+        self, target: Target, visit: Visit, *, promote: bool
     ) -> tuple[int, str] | None:
         """Status and Location, if the visitor's browser should ask at another URL; else None.
 
@@ -120,14 +120,17 @@ class Locator:
         bookmarks keep the port: by 307, so that a form's POST stays one. `.../proxy/16006` gets the
         slash without which relative URLs lose their last segment: by 308, it will not change.
         """
-        if target.form == "path" and not target.path.startswith("/"):
+        if target.is_astray:
+            return None if target.websocket else (307, self._at_home(target))
+        if not target.path.startswith("/"):
             return 308, f"{target.prefix}/{target.path}"
-        if promote and target.form == "query" and is_navigation(environ):
+        if promote and not target.form.keeps_pages and visit.is_navigation:
             return 307, f"{target.prefix}/{self.proxy}/{target.port}{target.path}"
-        if target.form == "stray" and not target.websocket:
-            by_path = target.prefix.endswith(f"{self.path_mark}{target.port}")
-            return 307, target.prefix + target.path if by_path else with_port(target)
         return None
+
+    def _at_home(self, target: Target) -> str:
+        """The URL that names the port, for a request that is astray."""
+        return with_port(target) if target.form.has_port_in_query else target.prefix + target.path
 
 
 def _place_of(
@@ -159,15 +162,14 @@ def _place(
     return port, _header_safe(prefix), params
 
 
-def _at_root(
-    raw: RawTarget, port: int, params: Mapping[str, str], environ: WSGIEnvironment
-) -> Target:
+def _at_root(visit: Visit, port: int, params: Mapping[str, str]) -> Target:
     """The target of a request in the host form: all of the URL is the service's."""
+    raw = visit.raw
     _refuse_no_path(raw)
     path = raw.path or "/"
     if raw.query is not None:
         path += "?" + raw.query
-    return Target(port, path, _header_safe(raw.script), params, "host", is_websocket(environ))
+    return Target(port, path, _header_safe(raw.script), params, Form.HOST, visit.is_websocket)
 
 
 def _refuse_no_path(raw: RawTarget) -> None:

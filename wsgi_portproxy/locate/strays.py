@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from ..errors import PortProxyError
 from ..names import COOKIE_PREFIX
 from ..subrequest import CapturedResponse
-from .browser import is_navigation
 from .locator import Locator, refuse_climbing
-from .origin import own_origin
-from .request_target import RawTarget, quoted_script, raw_target
+from .request_target import RawTarget
 from .slots import SLOTS, slot_for
 from .target import Target, cut_port
+from .visit import Visit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -55,7 +55,7 @@ class Strays:
         self._locator = locator
         self._promote = promote
 
-    def claims(self, environ: WSGIEnvironment) -> bool:
+    def claims(self, visit: Visit) -> bool:
         """Whether a request is of a service's page and astray, whatever a `port` or a
         `proxy/<digits>` in its URL would otherwise say.
 
@@ -64,12 +64,12 @@ class Strays:
         mount where the path names a port, or the query the page's own: no service comes upon these
         by itself.
         """
-        page = self._page_that_asks(environ)
-        if page is None or is_navigation(environ):
+        page = self._page_that_asks(visit)
+        if page is None or visit.is_navigation:
             return False
-        raw = raw_target(environ)
+        raw = visit.raw
         here = raw.script + raw.path
-        if page.form == "query":
+        if page.form.has_port_in_query:
             mount = page.prefix
             return not (here + "/").startswith(mount + "/")
         if (here + "/").startswith(page.prefix + "/"):
@@ -81,47 +81,47 @@ class Strays:
         named = re.match(rf"/{re.escape(proxy)}/[0-9]+(?:/|$)", here[len(mount) :])
         return named is None and ports != [str(page.port)]
 
-    def by_referer(self, environ: WSGIEnvironment) -> Target | None:
+    def by_referer(self, visit: Visit) -> Target | None:
         """The target of a request from a service's page, or None. Raises `NotFound` if its path
         climbs out of the root."""
-        page = self._page_that_asks(environ)
-        return None if page is None else _at(page, raw_target(environ))
+        page = self._page_that_asks(visit)
+        return None if page is None else _at(page, visit.raw)
 
-    def _page_that_asks(self, environ: WSGIEnvironment) -> Target | None:
+    def _page_that_asks(self, visit: Visit) -> Target | None:
         """The service's page that a request comes from, or None."""
-        referer = environ.get("HTTP_REFERER")
+        referer = visit.environ.get("HTTP_REFERER")
         if referer is None or not self._could_be_page(referer):
             return None  # nearly every request of the wrapped app leaves here
-        if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") != "same-origin":
+        if visit.environ.get("HTTP_SEC_FETCH_SITE", "same-origin") != "same-origin":
             return None
-        return self._page(referer, environ)
+        return self._page(referer, visit)
 
-    def by_hint(self, environ: WSGIEnvironment, *, websocket: bool) -> list[Target]:
+    def by_hint(self, visit: Visit, *, websocket: bool) -> list[Target]:
         """The targets that a request without a Referer may be meant for, the likeliest first.
 
         Raises `NotFound` if its path climbs out of the root.
         """
-        raw = raw_target(environ)
-        pages = [self._page(environ.get("HTTP_REFERER", ""), environ)]  # some clients tell it
-        for _, _, prefix in _hints(environ)[:SLOTS]:
+        raw = visit.raw
+        pages = [self._page(visit.environ.get("HTTP_REFERER", ""), visit)]  # some clients tell it
+        for _, _, prefix in _hints(visit)[:SLOTS]:
             pages.append(self._located(RawTarget(raw.script, prefix + "/", None)))
         targets = {
-            page.prefix: target._replace(websocket=websocket)
+            page.prefix: replace(target, websocket=websocket, evidence="hint")
             for page in pages
-            if page is not None and page.form == "path"
+            if page is not None and page.form.has_own_path
             if (target := _at(page, raw)) is not None
         }
         return [*targets.values()]
 
-    def remember(self, target: Target, environ: WSGIEnvironment) -> list[tuple[str, str]]:
+    def remember(self, target: Target, visit: Visit) -> list[tuple[str, str]]:
         """The Set-Cookie fields after which this browser's handshakes are offered to `target`.
 
         For a page in the path form that is opened, and for what it asks for astray: its handshakes
         come next. One cookie for each service, since several pages may be opened at once.
         """
-        if target.form != "stray" and not is_navigation(environ):
+        if not target.is_astray and not visit.is_navigation:
             return []
-        script = quoted_script(environ)
+        script = visit.script
         prefix = target.prefix.removeprefix(script)
         by_path = f"{self._locator.path_mark}{target.port}"
         if not self._promote and not prefix.endswith(by_path):
@@ -129,14 +129,14 @@ class Strays:
         quoted = quote(prefix)
         if not prefix.endswith(by_path) or len(quoted) > _MAX_PREFIX:
             return []
-        hints = _hints(environ)
+        hints = _hints(visit)
         if hints and hints[0][2] == prefix:
             return []
         mark = self._locator.path_mark
         used = {slot: (_port_of(prefix, mark), opened) for opened, slot, prefix in hints}
         slot = slot_for(target.port, used)
         attributes = f"; Path={script}/; HttpOnly; SameSite=Lax"
-        if environ.get("wsgi.url_scheme") == "https":
+        if visit.environ.get("wsgi.url_scheme") == "https":
             attributes += "; Secure"
         value = f"{_HINT_NAME}{slot}={_now():013d}{quoted}{attributes}"
         return [("Set-Cookie", value)]
@@ -146,19 +146,19 @@ class Strays:
             return True
         return not self._promote and "port" in referer
 
-    def _page(self, referer: str, environ: WSGIEnvironment) -> Target | None:
+    def _page(self, referer: str, visit: Visit) -> Target | None:
         """The page that a Referer names, if it is a service's."""
-        origin = own_origin(environ)
+        origin = visit.origin
         path = referer[len(origin) :]
         if referer[: len(origin)].lower() != origin or not path.startswith("/"):
             return None
         path, mark, query = path.partition("#")[0].partition("?")
-        script = quoted_script(environ)
+        script = visit.script
         if script and not path.startswith(script + "/"):
             return None  # of another app, beside this one
         path = path[len(script) :]
         page = self._located(RawTarget(script, path, query if mark else None))
-        return None if page is None or (page.form == "query" and self._promote) else page
+        return None if page is None or (page.form.has_port_in_query and self._promote) else page
 
     def _located(self, url: RawTarget) -> Target | None:
         try:
@@ -175,7 +175,7 @@ def _at(page: Target, raw: RawTarget) -> Target | None:
     refuse_climbing(path)
     mount = page.prefix.removeprefix(raw.script)
     above = [mount]  # in the query form: a relative URL, which lost the port alone
-    if page.form == "path":
+    if page.form.has_own_path:
         # A relative URL that climbs above the service's root, where browsers would stop.
         mount, proxy, _ = mount.rsplit("/", 2)
         above = [f"{mount}/{proxy}"] if mount else []
@@ -187,59 +187,60 @@ def _at(page: Target, raw: RawTarget) -> Target | None:
             break
     if raw.query is not None:
         path += "?" + raw.query
-    return page._replace(path=path, form="stray")
+    return replace(page, path=path, evidence="referer")
 
 
-def asks_app_first(environ: WSGIEnvironment) -> bool:
+def asks_app_first(visit: Visit) -> bool:
     """Whether a stray is the wrapped app's unless it answers 404.
 
     A link back into the app looks like a link within the service. What a page loads, sends and
     posts does not: a form's fields are for who made the form, and a frame is for whose page it is
     in.
     """
-    if environ.get("HTTP_SEC_FETCH_DEST", "document") in _PARTS_OF_A_PAGE:
+    if visit.environ.get("HTTP_SEC_FETCH_DEST", "document") in _PARTS_OF_A_PAGE:
         return False
-    return environ["REQUEST_METHOD"] in _SAFE_METHODS and is_navigation(environ)
+    return visit.method in _SAFE_METHODS and visit.is_navigation
 
 
-def is_offered(environ: WSGIEnvironment) -> bool:
+def is_offered(visit: Visit) -> bool:
     """Whether a request that the wrapped app answers 404 may be a service's, though it does not say
     where it comes from: a page of this site made it, and browsers tell of that (Fetch Metadata).
 
     Such are links with `rel=noreferrer`, and what a worker from a `blob:` URL asks for.
     """
+    environ = visit.environ
     if "HTTP_REFERER" in environ or _HINT_NAME not in environ.get("HTTP_COOKIE", ""):
         return False  # nearly every request of the wrapped app leaves here
     is_of_this_site = environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
     return is_of_this_site and "HTTP_SERVICE_WORKER" not in environ
 
 
-def as_question(environ: WSGIEnvironment) -> WSGIEnvironment:
+def as_question(visit: Visit) -> WSGIEnvironment:
     """The request by which a service is asked whether it has a page: one that changes nothing."""
-    asked = {key: value for key, value in environ.items() if key not in _OF_THE_BODY}
+    asked = {key: value for key, value in visit.environ.items() if key not in _OF_THE_BODY}
     asked["REQUEST_METHOD"] = "GET"
     return asked
 
 
-def is_start_page(own: CapturedResponse, environ: WSGIEnvironment) -> bool:
+def is_start_page(own: CapturedResponse, visit: Visit) -> bool:
     """Whether the wrapped app answers a handshake at its root with the page that every app has.
 
     Vite's page opens its WebSocket there. An app that carries WebSockets itself, and returns when
     one is over, returns no page.
     """
-    at_root = environ.get("PATH_INFO", "") in ("", "/")
+    at_root = visit.environ.get("PATH_INFO", "") in ("", "/")
     return at_root and (300 <= own.status < 400 or own.begins())
 
 
-def at_location(location: str, environ: WSGIEnvironment) -> WSGIEnvironment:
+def at_location(location: str, visit: Visit) -> WSGIEnvironment:
     """A copy of `environ` as if the browser had followed the redirect to `location` already.
 
     So that an authorizer's login leads back to the service's page: back to the URL that is astray,
     the browser would come without the Referer.
     """
     path, _, query = location.partition("?")
-    script = quoted_script(environ)
-    moved = {**environ, "PATH_INFO": unquote(path.removeprefix(script), "latin-1")}
+    script = visit.script
+    moved = {**visit.environ, "PATH_INFO": unquote(path.removeprefix(script), "latin-1")}
     moved["QUERY_STRING"] = query
     for key in ("RAW_URI", "REQUEST_URI"):
         if key in moved:
@@ -260,9 +261,9 @@ def keep_from_straying(refusal: CapturedResponse) -> CapturedResponse:
     return refusal
 
 
-def _hints(environ: WSGIEnvironment) -> list[tuple[int, int, str]]:
+def _hints(visit: Visit) -> list[tuple[int, int, str]]:
     """Milliseconds, slot and prefix of what this browser remembers, the newest first."""
-    found = _HINT.findall(environ.get("HTTP_COOKIE", "")[:65536])
+    found = _HINT.findall(visit.environ.get("HTTP_COOKIE", "")[:65536])
     hints = [
         (int(opened), int(slot), unquote(prefix, "latin-1"))
         for slot, opened, prefix in found

@@ -1,24 +1,60 @@
-"""TODO."""
+"""What is asked for: a port, what of the URL is the service's, and how the URL names the port.
+
+Owns `Target`, and `port` in queries. Which requests have a target is `locator`'s and `strays`'s.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
 from urllib.parse import unquote_plus
 
 from ..errors import InvalidPort
 
-if TYPE_CHECKING:
-    pass
-
-
-Form = Literal["query", "path", "host", "stray"]
 # `0` is a well-formed number outside every range, hence allowed here and refused by the range.
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 
 
-class Target(NamedTuple):
+class Form(str, Enum):
+    """How a URL names a port. The rest of the package asks for what a form is like, not which."""
+
+    QUERY = "query"
+    PATH = "path"
+    HOST = "host"
+
+    __str__ = str.__str__
+
+    @property
+    def has_port_in_query(self) -> bool:
+        """Whether each URL carries the port in its query, and a page's relative URLs lose it."""
+        return self is Form.QUERY
+
+    @property
+    def has_own_origin(self) -> bool:
+        """Whether the service's pages share no origin with the wrapped app."""
+        return self is Form.HOST
+
+    @property
+    def has_own_path(self) -> bool:
+        """Whether the port stands in the path, below the wrapped app's own."""
+        return self is Form.PATH
+
+    @property
+    def keeps_pages(self) -> bool:
+        """Whether a page that is opened stays in this form, its relative URLs and its cookies."""
+        return self is not Form.QUERY
+
+
+#: What tells whose a request is: its own URL, the Referer of the page that asked, or a cookie of
+#: ours that remembers which services this browser opened.
+Evidence = Literal["url", "referer", "hint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
     """Where a request is to go.
 
     port: TCP port of the service on 127.0.0.1, 0 to 99999 until it was checked.
@@ -28,8 +64,9 @@ class Target(NamedTuple):
         nothing in the host form. Of a stray: that of the page that it belongs to.
     params: the mount's parameters, decoded: `{"username": "alice", "project": "vision"}`. In the
         host form only those that the host name carries, in lower case.
-    form: how the port was given: query, path, host, or stray (by the page that asked).
+    form: how the URL names the port; of a request that is astray, that of the page that made it.
     websocket: whether the request is a WebSocket handshake.
+    evidence: what tells that the request is for this service.
     """
 
     port: int
@@ -38,6 +75,12 @@ class Target(NamedTuple):
     params: Mapping[str, str]
     form: Form
     websocket: bool
+    evidence: Evidence = "url"
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether the URL names no port: it is one of the wrapped app's."""
+        return self.evidence != "url"
 
 
 def with_port(target: Target) -> str:

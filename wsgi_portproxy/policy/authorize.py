@@ -55,7 +55,7 @@ def authorize(
     if verdict is True:
         return None
     refusal = None if verdict is False else _as_response(verdict, environ)
-    hint = _host_hint(refusal, environ, cookies) if target.form == "host" else ""
+    hint = _host_hint(refusal, environ, cookies) if target.form.has_own_origin else ""
     # A WebSocket client cannot follow a login redirect or show a page: it only understands a 403.
     if refusal is None or hint or target.websocket:
         if refusal is not None:

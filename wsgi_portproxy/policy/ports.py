@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import AuthorizerFailed, FieldTooLarge, Loop, MethodNotAllowed, PortNotAllowed
 from ..locate.target import Target
+from ..locate.visit import Visit
 from ..servers import VisitorSocket
 
 if TYPE_CHECKING:
@@ -68,12 +69,10 @@ class PortPolicy:
         except AuthorizerFailed:
             return False
 
-    def check_not_own(
-        self, target: Target, environ: WSGIEnvironment, visitor: VisitorSocket | None
-    ) -> None:
+    def check_not_own(self, target: Target, visit: Visit) -> None:
         """Raise `Loop` if the server itself listens on the port. Only visitors who may use ports
-        should learn this. `visitor`: their connection, if the server shows it."""
-        if target.port in self._known_own_ports(environ, visitor):
+        should learn this."""
+        if target.port in self._known_own_ports(visit.environ, visit.socket):
             raise Loop(
                 f"This application itself listens on port {target.port}.",
                 "Start your service on another port.",

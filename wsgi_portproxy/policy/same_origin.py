@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ForeignOrigin, Refused
-from ..locate.origin import normal_origin, own_origin
+from ..locate.origin import normal_origin
 from ..locate.target import Target
+from ..locate.visit import Visit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
+def check_same_origin(visit: Visit, target: Target) -> None:
     """Raise `ForeignOrigin` or `Refused` unless the visitor may have meant the request.
 
     Unsafe methods and WebSocket handshakes: neither Origin nor Sec-Fetch-Site may name another
@@ -29,14 +30,15 @@ def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
     except a link that the visitor followed (Fetch Metadata: navigate, document). Programs that are
     not browsers send none of these headers and pass.
     """
+    environ = visit.environ
     origin = environ.get("HTTP_ORIGIN")
     site = environ.get("HTTP_SEC_FETCH_SITE", "none").strip().lower()
-    if target.websocket or environ["REQUEST_METHOD"] not in _SAFE_METHODS:
+    if target.websocket or visit.method not in _SAFE_METHODS:
         # `null` with `same-origin` comes from a form on a page that hides its Referer (Fetch
         # standard, "append a request Origin header"); a sandboxed page sends `cross-site`.
         hidden = (origin, site) == ("null", "same-origin") and not target.websocket
         foreign = site not in ("same-origin", "none") or (
-            origin is not None and not hidden and normal_origin(origin) != own_origin(environ)
+            origin is not None and not hidden and normal_origin(origin) != visit.origin
         )
     else:
         known = site in ("same-origin", "same-site", "none")
@@ -48,7 +50,8 @@ def check_same_origin(environ: WSGIEnvironment, target: Target) -> None:
             "does not pass on the scheme or host name.",
             detail="Origin or Sec-Fetch-Site is foreign",
         )
-    if "HTTP_SERVICE_WORKER" in environ and target.form not in ("path", "host"):
+    is_at_home = target.form.keeps_pages and not target.is_astray
+    if "HTTP_SERVICE_WORKER" in environ and not is_at_home:
         # Its scope would be the directory of the script's URL, which belongs to the app here.
         raise Refused("A service worker can only be used under the port's own path.")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import ProtocolError
 
 from ..errors import PortProxyError
-from ..inflight import Account
+from ..inflight import InFlight
 from ..metrics import Ending, loggable
 from ..names import log
 from ..rewrite.header_tables import Headers
@@ -43,39 +43,38 @@ def respond(
     fields: ResponseFields,
     tunnels: Tunnels,
     extra: Headers,
-    account: Account,
+    request: InFlight,
 ) -> WSGIApplication:
     """The service's answer as a WSGI application, to be called once. It closes `response`, and
-    ends `account`.
+    ends `request`.
 
     extra: fields of ours to add to it.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            headers = _headers(response, view, fields, environ) + extra
-            leaving = departure(environ, start_response, response, tunnels)
+            headers = _headers(response, view, fields, request.visit.environ) + extra
+            leaving = departure(request.visit, start_response, response, tunnels)
             write = start_response(f"{response.status} {response.reason or ''}", headers)
             if response.is_whole:
-                return WholeBody(response, account)
-            body = StreamedBody(response, account, write, leaving)
+                return WholeBody(response, request)
+            body = StreamedBody(response, request, write, leaving)
             if response.body_is_due():
                 body.send_head()  # it is news by itself: an event stream may stay silent for long
         except BaseException:
             response.close()
-            account.end(response.status, "cut")
+            request.end(response.status, "cut")
             raise
         return body
 
     return application
 
 
-def moved(status: int, location: str, extra: Headers, account: Account) -> WSGIApplication:
+def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
     """A redirect to another URL of the same service, for the visitor's browser to follow.
 
     extra: fields of ours to add to it.
     """
-    account.end(status, "refused")
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         read_out(environ)  # a 307 or 308 has the browser send the body again
@@ -110,10 +109,10 @@ class WholeBody:
     """The body of an answer that came with its head, as most do, in one block. No `__len__`, which
     servers would use."""
 
-    def __init__(self, response: UpstreamResponse, account: Account) -> None:
+    def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
         self._block = response.take()
         self._status = response.status
-        self._account = account
+        self._request = request
         self._sent = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -128,7 +127,7 @@ class WholeBody:
         return block
 
     def close(self) -> None:
-        self._account.end(self._status, "cut" if self._block else "complete", sent=self._sent)
+        self._request.end(self._status, "cut" if self._block else "complete", sent=self._sent)
 
 
 class StreamedBody:
@@ -141,12 +140,12 @@ class StreamedBody:
     def __init__(
         self,
         response: UpstreamResponse,
-        account: Account,
+        request: InFlight,
         write: Callable[[bytes], object],
         leaving: Departure | None,
     ) -> None:
         self._response = response
-        self._account = account
+        self._request = request
         self._write = write
         self._leaving = leaving
         self._began = False
@@ -173,14 +172,14 @@ class StreamedBody:
             block = self._response.read1(size)
         except ProtocolError as error:
             text = loggable(str(error.args[0]))
-            log.warning("port %d: the response broke off: %s", self._account.port, text)
+            log.warning("port %d: the response broke off: %s", self._request.port, text)
             self._end("cut")
             if not self._began:
                 self.send_head()  # else the server would answer 500, or nothing, on our behalf
             raise ConnectionResetError(errno.ECONNRESET, "the service broke off") from error
         except PortProxyError as error:  # of the visitor's side; it is too late for its page
             text = loggable(error.detail or error.message)
-            log.debug("port %d: the visitor left: %s", self._account.port, text)
+            log.debug("port %d: the visitor left: %s", self._request.port, text)
             self._end("cut")
             raise ConnectionResetError(errno.ECONNRESET, "the visitor left") from error
         if not block:
@@ -198,10 +197,10 @@ class StreamedBody:
         if not leaving.is_due(self._response, self._passed, size):
             return False
         self._leaving = None  # there is one chance: now
-        return leaving.leave(self._response, self._account, self._passed)
+        return leaving.leave(self._response, self._request, self._passed)
 
     def _end(self, ended: Ending) -> None:
-        self._account.end(self._response.status, ended, sent=self._passed)
+        self._request.end(self._response.status, ended, sent=self._passed)
 
     def close(self) -> None:
         if not self._left:

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from urllib3.exceptions import ProtocolError
 
-from ..locate.browser import shows_page
+from ..locate.visit import Visit
 from ..names import log
 from ..rewrite.header_tables import Headers
 from ..rewrite.pages import PageAdapter
 from ..rewrite.urls import View
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
     from ..upstream.response import UpstreamResponse
 
 MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; pages are kilobytes, and what is looked at is in memory
@@ -44,9 +42,11 @@ class Pages:
         if not all(isinstance(adapter, PageAdapter) for adapter in self._adapters):
             raise TypeError("page_adapters must be a collection of PageAdapter")
 
-    def may_adapt(self, view: View, environ: WSGIEnvironment) -> bool:
+    def may_adapt(self, view: View, visit: Visit) -> bool:
         """Whether the answer may be corrected, and so has to come unencoded."""
-        return bool(self._adapters) and view.target.form in ("path", "host") and shows_page(environ)
+        target = view.target
+        is_at_home = target.form.keeps_pages and not target.is_astray
+        return bool(self._adapters) and is_at_home and visit.shows_page
 
     def adapt(self, response: UpstreamResponse, view: View) -> None:
         """Correct the body of an answer, and its fields with it, if an adapter knows it."""

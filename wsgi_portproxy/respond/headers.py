@@ -21,7 +21,7 @@ def _is_above(target: Target, environ: WSGIEnvironment) -> bool:
     """Whether browsers would scope a cookie without a Path above the target's prefix: the visitor's
     URL is astray, or the prefix without a slash (RFC 6265 section 5.1.4)."""
     visited = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return target.form == "stray" or visited.count("/") <= target.prefix.count("/")
+    return target.is_astray or visited.count("/") <= target.prefix.count("/")
 
 
 class ResponseFields:

@@ -48,7 +48,7 @@ def set_copies(
     set_cookies: the service's. visitors_cookies: the Cookie header of the request.
     """
     target = view.target
-    if target.form != "path":
+    if not target.form.has_own_path or target.is_astray:
         return None
     before = copied(visitors_cookies, target.port)
     pairs = dict(pair.partition("=")[::2] for pair in before.split("; ") if pair)

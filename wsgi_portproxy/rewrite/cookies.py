@@ -169,7 +169,7 @@ class CookiePolicy:
             values = [";".join([renamed, *_without(kept, "path", "secure"), " Path=/; Secure"])]
         else:
             values = [";".join([renamed, *kept])]
-        if is_for_scripts and name in _READ_BY_SCRIPTS and target.form in ("path", "host"):
+        if is_for_scripts and name in _READ_BY_SCRIPTS and target.form.keeps_pages:
             # A page's scripts look for it by its own name, and find this one before the app's,
             # which has a shorter Path (RFC 6265 section 5.4) or belongs to another host. No page of
             # the app lies under this Path, and no service is ever sent the cookie.

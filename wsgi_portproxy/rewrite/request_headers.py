@@ -72,7 +72,7 @@ def request_headers(
     if (cookie := environ.get("HTTP_COOKIE")) and not is_withheld("cookie"):
         port = view.target.port
         kept = cookies.for_service(cookie, port, of_this_host=view.of_this_host)
-        if view.target.form == "stray" and (copies := copied(cookie, port)):
+        if view.target.is_astray and (copies := copied(cookie, port)):
             kept = f"{kept}; {copies}" if kept.strip() else copies
         if kept.strip():
             headers.append(("Cookie", kept))
@@ -90,7 +90,7 @@ def request_headers(
     headers.append(("X-Forwarded-Proto", view.told.scheme))
     if view.external:
         headers.append(("X-Forwarded-Host", view.told.authority))
-    elif view.target.form in ("path", "host") and is_browser(environ):
+    elif view.target.form.keeps_pages and not view.target.is_astray and is_browser(environ):
         # The only way to tell Gradio its public address: it puts this in front of the URLs of files
         # in pages and event streams (its route_utils).
         headers.append(("X-Gradio-Server", view.origin + view.target.prefix))

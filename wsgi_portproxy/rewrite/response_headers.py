@@ -99,7 +99,7 @@ def _set_cookies(
     target = view.target
     visitor = cookies.withheld_of(visitors_cookies) or visitor
     known = cookies.sent(visitors_cookies)
-    pages = target.prefix if target.form == "query" else None
+    pages = target.prefix if target.form.has_port_in_query else None
     headers: Headers = []
     passed = []
     for value in values:

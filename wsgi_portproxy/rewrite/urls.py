@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -78,7 +79,7 @@ class View(NamedTuple):
     def of_this_host(self) -> bool:
         """Whether a cookie's name can bind it to this port's host: see
         `CookiePolicy.for_visitor`."""
-        return self.target.form == "host" and self.is_https
+        return self.target.form.has_own_origin and self.is_https
 
     @property
     def request_target(self) -> str:
@@ -87,7 +88,7 @@ class View(NamedTuple):
 
     def at(self, path: str) -> View:
         """The same view of another path of the service."""
-        return self._replace(target=self.target._replace(path=path))
+        return self._replace(target=replace(self.target, path=path))
 
     # --- From the service to the visitor
 
@@ -103,16 +104,16 @@ class View(NamedTuple):
         if absolute is not None:
             scheme = "" if absolute[2] is None else f"{self.visited.scheme}:"
             # In the host form the path stays: `//x` after an authority is a path.
-            is_root = self.target.form == "host" and not self.target.prefix
+            is_root = self.target.form.has_own_origin and not self.target.prefix
             path = place.path if is_root else self._visitors_path(place.path)
             return f"{scheme}//{self.visited.authority}{path}"
-        if self.target.form == "query":  # every URL needs the port, relative ones too
+        if self.target.form.has_port_in_query:  # every URL needs the port, relative ones too
             return self._visitors_path(place.path)
         return url if _is_relative(url) else self._visitors_path(place.path)
 
     def _visitors_path(self, path: str) -> str:
-        if self.target.form == "query":
-            return with_port(self.target._replace(path=path))
+        if self.target.form.has_port_in_query:
+            return with_port(replace(self.target, path=path))
         if not self.target.prefix and path[1:2] in ("/", "\\"):
             path = "/." + path  # `//host` at the beginning would be another site
         return self.target.prefix + path
@@ -175,7 +176,7 @@ class View(NamedTuple):
         below = self._below_prefix(path)
         if below is None:
             return path
-        if self.target.form != "query":
+        if not self.target.form.has_port_in_query:
             return below
         resource, query, fragment = _split(below)
         ports, query = cut_port(query)
@@ -224,7 +225,7 @@ class View(NamedTuple):
         below = self._path_of_visitor(here)
         if below is None:
             return f"{self.told.origin}/"
-        if self.external and self.target.form != "query":
+        if self.external and not self.target.form.has_port_in_query:
             return url
         return f"{self.told.origin}{self.base}{below if below.startswith('/') else '/' + below}"
 
@@ -243,7 +244,7 @@ class View(NamedTuple):
         segments = re.split(r"[?#]", here, maxsplit=1)[0].split("/", len(prefix))[: len(prefix)]
         is_own = _decoded("/".join(segments)) == prefix
         below = here[len("/".join(segments)) :] if is_own else None
-        if below is None or self.target.form != "query":
+        if below is None or not self.target.form.has_port_in_query:
             return below
         resource, query, _ = _split(below)
         ports, query = cut_port(query)

@@ -12,17 +12,18 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..locate.visit import Visit
 from ..metrics import Ending
-from ..servers import adapter_of, is_tls
+from ..servers import is_tls
 from .records import NewTunnel
 from .reframe import Transcoder
 from .shared import is_available, relay
 from .websocket import Tunnels
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse
 
-    from ..inflight import Account
+    from ..inflight import InFlight
     from ..upstream.response import UpstreamResponse
 
 
@@ -34,14 +35,14 @@ class Departure:
 
     def __init__(
         self,
-        environ: WSGIEnvironment,
+        visit: Visit,
         gunicorn_response: Any,
         tunnels: Tunnels,
         *,
         after: float,
         is_event_stream: bool,
     ) -> None:
-        self._environ = environ
+        self._visit = visit
         self._gunicorn = gunicorn_response
         # It has to be said in the head, which is still to come: a front-end (nginx with
         # `keepalive`) or browser that learns of it by the connection's end alone may have sent the
@@ -50,7 +51,7 @@ class Departure:
         self._tunnels = tunnels
         self._due = time.monotonic() + after
         self._is_event_stream = is_event_stream
-        self._visitor = environ["gunicorn.socket"]
+        self._visitor = visit.environ["gunicorn.socket"]
         self._writable = select.poll()
         self._writable.register(self._visitor, select.POLLOUT)
 
@@ -82,22 +83,21 @@ class Departure:
         buffer: int = self._visitor.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         return max(1, buffer // 4)
 
-    def leave(self, response: UpstreamResponse, account: Account, passed: int) -> bool:
+    def leave(self, response: UpstreamResponse, request: InFlight, passed: int) -> bool:
         """Hand the rest of the body to the relay; False where there is no room for another.
 
         `passed`: bytes of the body that went out before. From then on the server's own connection
-        is a dummy, which takes the end of the response as the server frames it, and `account` ends
+        is a dummy, which takes the end of the response as the server frames it, and `request` ends
         with the stream.
         """
-        adapter = adapter_of(self._environ)
         if not self._gunicorn.headers_sent:
             self._gunicorn.write(b"")
         # A middleware that holds blocks back would write them behind the hand-over, where they are
         # lost: it collects the body, or sees to the last block.
-        if adapter is None or self._gunicorn.sent != passed:
+        if self._visit.server is None or self._gunicorn.sent != passed:
             return False
         try:
-            taken = self._tunnels.take(adapter, self._environ, account.port)
+            taken = self._tunnels.take(self._visit, request.port)
         except OSError:
             taken = None
         if taken is None:
@@ -110,15 +110,15 @@ class Departure:
             needs_reset=not chunked and self._gunicorn.response_length is None,
         )
         service, ready = response.detach()
-        account.leave_thread()
+        request.detach()
 
         def on_end(complete: bool, received: int, sent: int) -> None:
             ended: Ending = "complete" if complete else "cut"
-            account.end(status, ended, sent=passed + stream.passed)
+            request.end(status, ended, sent=passed + stream.passed)
 
         relay().add(
             NewTunnel(
-                port=account.port,
+                port=request.port,
                 client=taken.sock,
                 service=service,
                 to_client=b"".join(stream.encode([ready] if ready else [])),
@@ -133,7 +133,7 @@ class Departure:
 
 
 def departure(
-    environ: WSGIEnvironment,
+    visit: Visit,
     start_response: StartResponse,
     response: UpstreamResponse,
     tunnels: Tunnels,
@@ -143,6 +143,7 @@ def departure(
     A middleware that puts its own start_response between the server and us may change the body on
     its way, and is taken as if it did.
     """
+    environ = visit.environ
     gunicorn_response = getattr(start_response, "__self__", None)
     if tunnels.handover_after is None or response.framing.complete:
         return None  # most answers are complete with what came with their head
@@ -162,7 +163,7 @@ def departure(
         return None
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return Departure(
-        environ,
+        visit,
         gunicorn_response,
         tunnels,
         after=tunnels.handover_after,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from urllib3 import HTTPHeaderDict
 
 from ..errors import BadRequest, BadResponse, ForeignOrigin, UpgradeRequired
-from ..locate.target import Target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -26,14 +25,12 @@ _VERSION = "13"
 UPGRADE_FIELDS = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
 
 
-def check_request(environ: WSGIEnvironment, target: Target, *, require_origin: bool) -> None:
+def check_request(environ: WSGIEnvironment, *, require_origin: bool) -> None:
     """Return if the handshake is one (section 4.2.1).
 
     Raises `UpgradeRequired` for another version, `BadRequest` for a bad key or method, and
     `ForeignOrigin` for a missing Origin where the deployment wants one.
     """
-    if not target.websocket:
-        return
     if environ["REQUEST_METHOD"] != "GET":
         raise BadRequest("A WebSocket handshake must be a GET request.")
     if "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") not in ("", "0"):

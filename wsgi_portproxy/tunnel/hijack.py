@@ -14,12 +14,12 @@ import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..servers import Adapter
+from ..locate.visit import Visit
 from ..upstream import descriptors
 from ..upstream.pool import idle
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    pass
 
 # TCP keep-alive: a visitor whose machine vanished is noticed after about two minutes, in seconds.
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
@@ -34,13 +34,14 @@ class TakenOver(NamedTuple):
     dummy: _socket.socket
 
 
-def take_over(adapter: Adapter, environ: WSGIEnvironment) -> TakenOver:
+def take_over(visit: Visit) -> TakenOver:
     """Take the connection of this request out of its server.
 
     Raises OSError if no descriptor can be spared, or if the visitor is gone: the server keeps the
     connection.
     """
-    servers = adapter.socket(environ)
+    adapter, servers = visit.server, visit.socket
+    assert adapter is not None, "checked before"
     assert servers is not None
     number = servers.fileno()
     connection = os.fstat(number).st_ino
@@ -55,7 +56,7 @@ def take_over(adapter: Adapter, environ: WSGIEnvironment) -> TakenOver:
             raise OSError(errno.EMFILE, "the descriptors left are the server's")
         _keep_alive(sock)
         dummy.shutdown(_socket.SHUT_WR)
-        read_ahead = adapter.read_ahead(environ)
+        read_ahead = adapter.read_ahead(visit.environ)
         # A server that closed the connection meanwhile may have given the number to another
         # visitor's: whichever socket it names, it must be the one that was duplicated.
         if not os.fstat(number).st_ino == os.fstat(sock.fileno()).st_ino == connection:

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
-from ..inflight import Account
-from ..locate.target import Target
+from ..inflight import InFlight
+from ..locate.visit import Visit
 from ..metrics import Ending
 from ..respond.headers import ResponseFields
 from ..rewrite.header_tables import Headers
 from ..rewrite.urls import View
-from ..servers import Adapter, adapter_of, is_tls
+from ..servers import Adapter, is_tls
 from ..upstream import descriptors
 from ..upstream.pool import idle
 from ..upstream.response import UpstreamResponse
@@ -63,20 +63,20 @@ class Tunnels:
         self._idle_timeout = idle_timeout
         self._require_origin = require_origin
 
-    def check(self, environ: WSGIEnvironment, target: Target) -> None:
+    def check(self, visit: Visit) -> None:
         """Return if a handshake may go on.
 
         Raises `BadRequest`, `UpgradeRequired`, `ForeignOrigin`, and `NotImplementedHere` where this
         server cannot give away its connections.
         """
-        check_request(environ, target, require_origin=self._require_origin)
+        environ, adapter = visit.environ, visit.server
+        check_request(environ, require_origin=self._require_origin)
         if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
             # Under HTTP/2 the socket is shared by all of the visitor's requests.
             raise NotImplementedHere(
                 "WebSockets require HTTP/1.1 here.",
                 "Turn HTTP/2 off in the server, or for this path.",
             )
-        adapter = adapter_of(environ)
         if not is_available() or adapter is None or not adapter.hands_over(environ):
             raise NotImplementedHere(
                 "WebSockets do not work on this server, because it cannot hand over connections.",
@@ -96,27 +96,25 @@ class Tunnels:
         response: UpstreamResponse,
         view: View,
         fields: ResponseFields,
-        environ: WSGIEnvironment,
-        account: Account,
+        request: InFlight,
     ) -> WSGIApplication:
         """Make a tunnel of the service's 101. The application returned ends the server's part;
-        `account` ends with the tunnel.
+        `request` ends with the tunnel.
 
         Raises `BadResponse` for a 101 that does not accept the handshake, and `TooManyTunnels` or
         `Overloaded` where there is no room after all; `response` is closed then.
         """
-        port = view.target.port
+        port, environ, adapter = request.port, request.visit.environ, request.visit.server
         try:
             check_response(response.headers, environ, port)
-            adapter = adapter_of(environ)
             assert adapter is not None, "checked before the handshake went out"
             headers = _headers(response, view, fields, environ)
             head = _head(headers)  # before anything is taken: it may raise
             if is_tls(adapter.socket(environ)):
                 if not self._take_place(port):
                     raise self._too_many(port)
-                return self._in_this_thread(response, headers, adapter, account)
-            taken = self.take(adapter, environ, port)
+                return self._in_this_thread(response, headers, adapter, request)
+            taken = self.take(request.visit, port)
             if taken is None:
                 raise self._too_many(port)
         except OSError as error:
@@ -127,10 +125,10 @@ class Tunnels:
             response.close()
             raise
         service, ready = response.detach()
-        account.leave_thread()
+        request.detach()
 
         def on_end(complete: bool, received: int, sent: int) -> None:
-            account.end(101, "complete" if complete else "cut", received=received, sent=sent)
+            request.end(101, "complete" if complete else "cut", received=received, sent=sent)
 
         relay().add(
             NewTunnel(
@@ -148,7 +146,7 @@ class Tunnels:
         return _switched
 
     def _in_this_thread(
-        self, response: UpstreamResponse, headers: Headers, adapter: Adapter, account: Account
+        self, response: UpstreamResponse, headers: Headers, adapter: Adapter, request: InFlight
     ) -> WSGIApplication:
         def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             pumped = Pumped()
@@ -167,14 +165,14 @@ class Tunnels:
                 )
             finally:
                 response.close()
-                relay().places.give_back(account.port)
+                relay().places.give_back(request.port)
                 ended: Ending = "complete" if pumped.complete else "cut"
-                account.end(101, ended, received=pumped.to_service, sent=pumped.to_client)
+                request.end(101, ended, received=pumped.to_service, sent=pumped.to_client)
             return []
 
         return application
 
-    def take(self, adapter: Adapter, environ: WSGIEnvironment, port: int) -> TakenOver | None:
+    def take(self, visit: Visit, port: int) -> TakenOver | None:
         """Take the visitor's connection out of its server, for the relay to carry.
 
         None if all places are taken. Raises OSError where the process has no descriptor to spare,
@@ -184,11 +182,11 @@ class Tunnels:
             return None
         try:
             try:
-                return take_over(adapter, environ)
+                return take_over(visit)
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE) or not idle.close_all():
                     raise
-                return take_over(adapter, environ)
+                return take_over(visit)
         except BaseException:
             relay().places.give_back(port)
             raise

@@ -69,9 +69,19 @@ class RequestFields:
         """The fields but those that announce the body. Raises as `fields_of`."""
         names, are_read = _read(tuple(environ))
         values = tuple(compress(environ.values(), are_read))
-        port, _, prefix, _, form, websocket = view.target
+        target = view.target
+        websocket = target.websocket
         told = (view.told, view.visited, view.base, view.root)
-        key = (names, values, port, prefix, form, websocket, told)
+        key = (
+            names,
+            values,
+            target.port,
+            target.prefix,
+            target.form,
+            websocket,
+            target.evidence,
+            told,
+        )
         fields = self._kept.get(key)
         if fields is None:
             # Of nothing but what is in the key: none can be another visitor's, or another place's.

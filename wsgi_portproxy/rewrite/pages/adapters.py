@@ -14,7 +14,7 @@ from functools import partial
 
 from ..urls import View
 from . import PageAdapter
-from .attributes import urls_in_attributes
+from .attributes import IMPORTED_FROM_THE_ROOT, urls_in_attributes
 
 
 def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, view: View) -> bytes:
@@ -121,14 +121,41 @@ def superset(document: bytes, view: View) -> bytes:
     return re.sub(value, lambda match: match[1] + root + match[2], document, count=1)
 
 
+_REACT_ROUTES = b"window.__reactRouterManifest = {"
+
+
+def react_router(document: bytes, view: View) -> bytes:
+    """React Router in framework mode: its root, and all routes at once, as with its own setting
+    `routeDiscovery: "initial"`. Otherwise it asks for the routes behind a link by the visitor's
+    path, which the service does not know. The page's imports are mapped like those of its
+    modules."""
+    value = rb'("basename"\s?:\s?")/(")'
+    context = b"__reactRouterContext"
+    document = _in_script(document, view, begin=context, value=value, written=_root_and_slash)
+    begin = document.find(_REACT_ROUTES)
+    start = document.rfind(b"<script", 0, max(begin, 0))
+    end = document.find(b"</script>", begin)
+    url = re.compile(rb'"url":\s?("/[^"\\]{1,500}")').search(document, begin, end)
+    if min(begin, start, end) < 0 or url is None or not view.target.prefix:
+        return document
+    script = document[start:begin] + b"import %b;\n" % url[1]
+    script += _REACT_ROUTES.replace(b" =", b" ??=") + document[begin + len(_REACT_ROUTES) : end]
+    imports = rb'(\b(?:import|from)\s?\(?)("/[^"\\]{1,500}")'
+    if IMPORTED_FROM_THE_ROOT.search(document) is None:
+        script = re.sub(imports, lambda match: match[1] + _mapped(match[2], view), script)
+    lazy = b'"routeDiscovery":{"mode":"lazy"'
+    document = document[:start] + script + document[end:]
+    return document.replace(lazy, lazy.replace(b"lazy", b"initial"), 1)
+
+
 #: By service: a marker of its pages, which is also where the data begins; the pattern of what is
 #: replaced; and by what.
 _ROOTS: dict[str, tuple[bytes, bytes, Callable[[View], str]]] = {
     "Dagster": (b'id="initialization-data"', rb'("pathPrefix"\s?:\s?")(")', _root),
     "Label Studio": (b"APP_SETTINGS", rb'(\bhostname\s?:\s?")(")', _root_url),
     "Nuxt": (b'app:{baseURL:"', rb'(\{baseURL:")/(")', _root_and_slash),
-    "Phoenix": (b"window.Config", rb'(\bbasename\s?:\s?")(")', _root),
-    "React Router": (b"__reactRouterContext", rb'("basename"\s?:\s?")/(")', _root_and_slash),
+    "Phoenix": (b'(window, "Config"', rb'(\bbasename\s?:\s?")(")', _root),
+    "Phoenix, older pages": (b"window.Config", rb'(\bbasename\s?:\s?")(")', _root),
     "Taipy": (b"window.taipyConfig", rb'("baseURL"\s?:\s?")/(")', _root_and_slash),
 }
 
@@ -141,6 +168,7 @@ DEFAULT_PAGE_ADAPTERS = (
     PageAdapter("Chainlit", b'property="og:root_path"', chainlit),
     PageAdapter("Gradio", b"window.gradio_config", gradio),
     PageAdapter("Superset", b"data-bootstrap=", superset),
+    PageAdapter("React Router", b"__reactRouterContext", react_router),
     *(
         PageAdapter(name, marker, partial(_in_script, begin=marker, value=value, written=written))
         for name, (marker, value, written) in _ROOTS.items()

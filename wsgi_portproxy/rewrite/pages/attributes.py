@@ -4,7 +4,7 @@ Owns which are mapped, and how their text becomes a URL and text again. The serv
 URLs, made from the Host that it received (Django's `build_absolute_uri`, Starlette's `url_for`),
 name an address that the visitor's browser cannot reach. Root-absolute URLs are mapped only where
 they are followed: a link to `/` would show the app's start page. Where they load something they
-stay: a module would be loaded under two URLs, and strays are found anyway.
+stay, since strays are found anyway, except modules that would run twice: see `MODULES`.
 """
 
 from __future__ import annotations
@@ -121,6 +121,19 @@ ATTRIBUTES: dict[bytes, dict[bytes, Correction]] = {
     b"track": {b"src": _absolute},
     b"video": {b"src": _absolute, b"poster": _absolute},
 }
+#: By element: the attribute and the value by which it loads a module, and what is corrected if a
+#: build tool made it, which adds `crossorigin` (Vite, Nuxt). A browser identifies a module by the
+#: URL that it asked for, but resolves the module's imports against the URL that it was redirected
+#: to. Built modules import each other by relative URLs: a page loads `/assets/index.js`, which
+#: imports `./lazy.js`, which imports `./index.js`, and the first would run twice. Modules that
+#: people write import from the root as well; all of those stay strays.
+MODULES: dict[bytes, tuple[bytes, bytes, dict[bytes, Correction]]] = {
+    b"link": (b"rel", b"modulepreload", {b"href": _followed}),
+    b"script": (b"type", b"module", {b"src": _followed}),
+}
+#: Vite's development server: all its imports begin at the root, and the page's belong to the same
+#: modules. All of them stay strays.
+IMPORTED_FROM_THE_ROOT = re.compile(rb"/@(?:vite|id|fs)/")
 #: How the `content` of a `meta` is mapped, by its `http-equiv` (HTML standard, "pragma
 #: directives").
 PRAGMAS: dict[bytes, Correction] = {
@@ -134,10 +147,13 @@ def urls_in_attributes(document: bytes, view: View) -> bytes:
     else stays byte for byte: text, scripts, values, comments, templates."""
     parts = []
     copied = 0
+    with_modules = IMPORTED_FROM_THE_ROOT.search(document) is None
     for tag in start_tags(document):
         corrections = ATTRIBUTES.get(tag.name)
         if tag.name == b"meta":
             corrections = _of_meta(document, tag)
+        elif with_modules and tag.name in MODULES:
+            corrections = _of_module(document, tag) or corrections
         if not corrections:
             continue
         for attribute in tag.attributes:
@@ -158,6 +174,13 @@ def _of_meta(document: bytes, tag: StartTag) -> dict[bytes, Correction] | None:
         if name == b"http-equiv" and (pragma := PRAGMAS.get(document[start:end].lower())):
             return {b"content": pragma}
     return None
+
+
+def _of_module(document: bytes, tag: StartTag) -> dict[bytes, Correction] | None:
+    """What is corrected of an element that loads a module; None for one that does not."""
+    by, kind, corrections = MODULES[tag.name]
+    values = {name: document[start:end].lower() for name, start, end, _ in tag.attributes}
+    return corrections if values.get(by) == kind and b"crossorigin" in values else None
 
 
 def _reference(text: str) -> str:

@@ -29,6 +29,7 @@ _ATTRIBUTE = re.compile(
     rb"(?:%b*=%b*(?:\"([^\"]*)(\"?)|'([^']*)('?)|([^\t\n\f\r >\"'][^\t\n\f\r >]*))?)?"
     % (_SPACE, _SPACE)
 )
+_VALUES = ((2, b'"'), (4, b"'"), (6, b""))  # groups of these, and the quotes
 _TAG_END = re.compile(rb"[\t\n\f\r /]*>")
 _COMMENT_END = re.compile(rb"--!?>")
 _SCRIPT_PART = re.compile(rb"<!--(?!-*>)|-->|<(/?)script" + _NAME_END, re.IGNORECASE)
@@ -46,8 +47,8 @@ _SWITCHES_CHARACTERS = re.compile(rb"\x1b[$(]")
 
 
 class Attribute(NamedTuple):
-    """An attribute's name in lower case, and the position of its value in the document. `quote`:
-    the quote around it, b"" for none."""
+    """An attribute's name in lower case, and the position of its value in the document, which may
+    be empty. `quote`: the quote around it, b"" for none."""
 
     name: bytes
     start: int
@@ -56,7 +57,7 @@ class Attribute(NamedTuple):
 
 
 class StartTag(NamedTuple):
-    """A start tag: the element's name in lower case, and its attributes that have a value."""
+    """A start tag: the element's name in lower case, and its attributes."""
 
     name: bytes
     attributes: list[Attribute]
@@ -98,12 +99,13 @@ def _read_attributes(document: bytes, position: int, found: list[Attribute]) -> 
         if match is None:
             return -1
         position = match.end()
-        for group, quote in ((2, b'"'), (4, b"'"), (6, b"")):
-            if match[group] is None:
-                continue
-            if quote and not match[group + 1]:
-                return -1
-            found.append(Attribute(match[1].lower(), match.start(group), match.end(group), quote))
+        value, quote = next(
+            ((group, mark) for group, mark in _VALUES if match[group] is not None), (0, b"")
+        )
+        if quote and not match[value + 1]:
+            return -1
+        start, end_of_value = match.span(value) if value else (position, position)
+        found.append(Attribute(match[1].lower(), start, end_of_value, quote))
     return end.end()
 
 

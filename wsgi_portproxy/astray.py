@@ -1,0 +1,110 @@
+"""Requests that name no port: the wrapped app's, or those that a service's page made astray.
+
+Owns who is asked first, the app or a service. How a request is told to be astray is
+`locate.strays`'s; each one is judged and served as every request is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from .errors import PortProxyError
+from .locate.strays import Strays, asks_app_first, is_offered, is_start_page
+from .locate.target import Target
+from .locate.visit import Visit
+from .metrics import loggable
+from .names import log
+from .subrequest import CapturedResponse, CountedInput
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class Astray:
+    """Answers them. serve: answers a request for a target, and raises `PortProxyError`."""
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        strays: Strays,
+        serve: Callable[[Visit, Target], WSGIApplication],
+    ) -> None:
+        self._app = app
+        self._strays = strays
+        self._serve = serve
+
+    def answer(self, visit: Visit) -> WSGIApplication:
+        """The wrapped app's answer, or that of the service whose page made the request. Raises
+        `PortProxyError`."""
+        if visit.is_websocket:
+            return self._handshake(visit)
+        target = self._strays.by_referer(visit)
+        if target is None:
+            return self._offered(visit) if is_offered(visit) else self._app
+        if asks_app_first(visit):
+            own = CapturedResponse(self._app, dict(visit.environ))  # apps keep notes in it
+            if own.status != 404:
+                return own
+            own.close()
+        return self._serve(visit, target)
+
+    def _offered(self, visit: Visit) -> WSGIApplication:
+        """The way to the newest service that has what the wrapped app has not, for a request that
+        does not say where it comes from."""
+        candidates = self._strays.by_hint(visit, websocket=False)
+        if not candidates:
+            return self._app
+        given = dict(visit.environ)  # apps keep notes in it
+        body = CountedInput.in_place(given)
+        own = CapturedResponse(self._app, given)
+        with ExitStack() as unless_given:
+            unless_given.callback(_close, own)
+            if own.status == 404:
+                if body is not None:  # some servers' input goes on behind its end
+                    visit.environ["CONTENT_LENGTH"] = str(body.rest)
+                answer = self._of_first(candidates, visit)
+                if answer is not None:
+                    return answer
+            unless_given.pop_all()
+        return own
+
+    def _handshake(self, visit: Visit) -> WSGIApplication:
+        """The tunnel to the first service that takes the handshake, unless it is the wrapped app's
+        own."""
+        candidates = self._strays.by_hint(visit, websocket=True)
+        if not candidates or "wsgi.websocket" in visit.environ:  # gevent-websocket accepted it
+            return self._app
+        own = CapturedResponse(self._app, dict(visit.environ))  # apps keep notes in it
+        with ExitStack() as unless_given:
+            unless_given.callback(_close, own)
+            if own.status == 404 or is_start_page(own, visit):
+                answer = self._of_first(candidates, visit)
+                if answer is not None:
+                    return answer
+            unless_given.pop_all()
+        return own
+
+    def _of_first(self, candidates: list[Target], visit: Visit) -> WSGIApplication | None:
+        """The answer of the first of these services that has one; None if none has."""
+        for target in candidates:
+            try:
+                answer = self._serve(visit, target)
+            except PortProxyError as error:
+                text = loggable(error.detail or error.message)
+                log.debug("port %d: not its own: %s", target.port, text, extra=error.fields)
+                continue
+            if isinstance(answer, CapturedResponse) and not target.websocket:
+                _close(answer)  # the authorizer's no, which is about no page of the app's
+                continue
+            return answer
+        return None
+
+
+def _close(own: CapturedResponse) -> None:
+    """Close an answer that is not given out; what it raises concerns nobody else."""
+    try:
+        own.close()
+    except Exception:
+        log.exception("closing an answer that was not given out failed")

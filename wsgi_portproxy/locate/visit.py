@@ -1,0 +1,101 @@
+"""One request as it came, and the facts about it that every later step asks for.
+
+Each fact is established once, here; nobody else looks for it in the environ again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..servers import Adapter, VisitorSocket, adapter_of, client_socket
+from . import browser
+from .address import Address, address_of
+from .origin import own_origin
+from .request_target import RawTarget, quoted_script, raw_target
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+T = TypeVar("T")
+
+
+class fact(Generic[T]):  # lower case, as `property`
+    """As `functools.cached_property`, without the lock that it takes before Python 3.12."""
+
+    def __init__(self, find: Callable[[Any], T]) -> None:
+        self._find = find
+        self._name = find.__name__
+        self.__doc__ = find.__doc__
+
+    def __get__(self, visit: Any, owner: object = None) -> T:
+        value = visit.__dict__[self._name] = self._find(visit)
+        return value
+
+
+class Visit:
+    """A request. The facts are found when they are first asked for: nearly every request is the
+    wrapped app's own, and needs none of them.
+
+    environ: the WSGI environ, ours to change.
+    """
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self.environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+
+    def field(self, key: str) -> str | None:
+        """The value of a header field by its WSGI key, such as HTTP_ORIGIN."""
+        value: str | None = self.environ.get(key)
+        return value
+
+    @fact
+    def raw(self) -> RawTarget:
+        """The request target as it was sent."""
+        return raw_target(self.environ)
+
+    @fact
+    def script(self) -> str:
+        """SCRIPT_NAME as it stands in a URL, without a final slash."""
+        return quoted_script(self.environ)
+
+    @fact
+    def origin(self) -> str:
+        """The site's own origin as the visitor sees it: `https://app.example.com`."""
+        return own_origin(self.environ)
+
+    @fact
+    def address(self) -> Address:
+        """The same, taken apart."""
+        return address_of(self.origin)
+
+    @fact
+    def is_websocket(self) -> bool:
+        """Whether it is a WebSocket handshake."""
+        return "HTTP_UPGRADE" in self.environ and browser.is_websocket(self.environ)
+
+    @fact
+    def is_navigation(self) -> bool:
+        """Whether a browser is about to show the answer as a page."""
+        return browser.is_navigation(self.environ)
+
+    @fact
+    def shows_page(self) -> bool:
+        """Whether a browser will show the answer as a page, that to a form included."""
+        return browser.shows_page(self.environ)
+
+    @fact
+    def is_browser(self) -> bool:
+        """Whether a browser asks."""
+        return browser.is_browser(self.environ)
+
+    @fact
+    def server(self) -> Adapter | None:
+        """What the WSGI server adds to PEP 3333; None for one that is not known."""
+        return adapter_of(self.environ)
+
+    @fact
+    def socket(self) -> VisitorSocket | None:
+        """The visitor's connection, where the server shows it and it is open."""
+        return client_socket(self.environ)
