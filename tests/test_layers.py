@@ -14,7 +14,7 @@ LAYERS = """\
 __main__  contrib
 __init__
 middleware
-stats
+astray  stats
 respond
 tunnel
 inflight

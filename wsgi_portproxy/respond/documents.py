@@ -1,7 +1,7 @@
-"""Pages of services, looked at and corrected by page adapters. Every other body stays opaque.
+"""Applies page adapters to the pages of services. Every other body stays opaque.
 
-Owns which answers are looked at, how much of one and for how long, and that what was corrected is a
-true answer. What is corrected is `adapters`'s and `attributes`'s.
+Owns which responses are read, how much of each and for how long, and keeps the headers of a changed
+one true. What is corrected is left to `rewrite.pages`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ..rewrite.urls import View
 if TYPE_CHECKING:
     from ..upstream.response import UpstreamResponse
 
-MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; pages are kilobytes, and what is looked at is in memory
-# Seconds for which a document without a length may pause, and take in all, and still be looked at:
-# longer, and it is one that is meant to appear piece by piece. One with a length is not, but may
-# stall, and nothing of it is sent on meanwhile.
+MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; pages have kilobytes, and a document is kept in memory
+# Seconds. A document without Content-Length is read only while it pauses for at most 0.25 s and
+# takes at most 1 s; a slower one is meant to render progressively, and the rest of it passes
+# through. A document with a length is not, but may stall, and nothing of it is sent on meanwhile.
 _PAUSE, _IN_ALL = 0.25, 1.0
 _IN_ALL_WITH_LENGTH = 5.0
 _READ_SIZE = 65536
-# What speaks of the exact bytes of the answer (RFC 9110 section 8.8, RFC 9530): untrue once they
-# were changed. Without a validator the page is asked for anew each time.
+# Headers that describe the exact bytes (RFC 9110 section 8.8, RFC 9530); dropped when the body is
+# changed. Without a validator browsers fetch the page again each time.
 _OF_THE_BYTES = ("ETag", "Last-Modified", "Accept-Ranges", "Content-MD5", "Digest",
                  "Content-Digest", "Repr-Digest", "Transfer-Encoding")  # fmt: skip
 
@@ -43,13 +43,13 @@ class Pages:
             raise TypeError("page_adapters must be a collection of PageAdapter")
 
     def may_adapt(self, view: View, visit: Visit) -> bool:
-        """Whether the answer may be corrected, and so has to come unencoded."""
+        """Whether the response may be corrected, and so has to come unencoded."""
         target = view.target
         is_at_home = target.form.keeps_pages and not target.is_astray
         return bool(self._adapters) and is_at_home and visit.shows_page
 
     def adapt(self, response: UpstreamResponse, view: View) -> None:
-        """Correct the body of an answer, and its fields with it, if an adapter knows it."""
+        """Correct the body of a response, and its headers, if an adapter recognises it."""
         came = _document(response)
         if came is None:
             return
@@ -66,7 +66,7 @@ class Pages:
 
 
 def asking_for_plain_text(headers: Headers) -> Headers:
-    """The fields of a request whose answer may be corrected: encoded, it could not be read."""
+    """The headers of a request whose response may be corrected: it must not be compressed."""
     others = [field for field in headers if field[0].lower() != "accept-encoding"]
     return [*others, ("Accept-Encoding", "identity")]
 
@@ -84,7 +84,7 @@ def _applied(adapter: PageAdapter, document: bytes, view: View) -> bytes:
 
 
 class _Document(NamedTuple):
-    """An HTML document as far as it came. `broke`: why there is no more of it, if it should be."""
+    """An HTML document as far as it has come. `broke`: why the rest is missing."""
 
     data: bytes
     is_whole: bool
@@ -92,10 +92,10 @@ class _Document(NamedTuple):
 
 
 def _document(response: UpstreamResponse) -> _Document | None:
-    """What an answer has of an HTML document; None if it is none, or none that can be changed.
+    """The HTML document in a response; None if it is something else, or cannot be changed.
 
-    Of one that appears piece by piece (Voila's, as the notebook runs) it is the beginning, where
-    the data is that adapters correct. What was read is to be put back.
+    Of a document that arrives piece by piece (Voila's, as the notebook runs) it is the beginning,
+    where the data is that adapters correct. The caller puts back what was read.
     """
     headers = response.headers
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()

@@ -1,8 +1,8 @@
-"""Responses that go on streaming leave their thread in mid-body, as tunnels leave theirs.
+"""Detaches long responses from their thread in mid-body and gives them to the relay.
 
-Owns when and whether. Only where the framing that the server began is known for sure: gunicorn's
-own response object, reached by nothing between it and us, on a plain socket. Everywhere else a
-response stays in its thread and works as ever.
+Owns when, and whether. It is done only if we know for sure how the server frames the response:
+gunicorn's own response object, with nothing between it and us, on a plain socket. Everywhere else a
+response stays in its thread and works as usual.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class Departure:
-    """The chance of one response to leave its thread.
+    """One response's chance to leave its thread.
 
-    after: seconds from the head on; an event stream leaves at its first block already.
+    after: seconds, counted from the head; an event stream leaves at its first block.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Departure:
     ) -> None:
         self._visit = visit
         self._gunicorn = gunicorn_response
-        # It has to be said in the head, which is still to come: a front-end (nginx with
-        # `keepalive`) or browser that learns of it by the connection's end alone may have sent the
-        # next request there already, and may not repeat a POST (RFC 9112 section 9.3.1).
+        # The head, which is still to come, must say `Connection: close`: a front end (nginx with
+        # `keepalive`) or browser that only sees the connection end may have sent its next request
+        # there already, and must not repeat a POST (RFC 9112 section 9.3.1).
         gunicorn_response.force_close()
         self._tunnels = tunnels
         self._due = time.monotonic() + after
@@ -56,44 +56,44 @@ class Departure:
         self._writable.register(self._visitor, select.POLLOUT)
 
     def is_due(self, response: UpstreamResponse, passed: int, size: int) -> bool:
-        """Whether `response`, of whose body `passed` bytes went out, is to leave now.
+        """Whether `response` should leave now. `passed`: bytes of its body that were sent.
 
-        Waits for its next block, of at most `size` bytes, and until the visitor takes one, or until
-        it is time. Raises as reading it does.
+        Waits for its next block, of at most `size` bytes, and for the visitor to take one, or until
+        it is time to leave. Raises like reading the response.
         """
         if response.framing.complete or response.connection is None:
             return False  # what is left has come, or broke off
         remaining = max(0.0, self._due - time.monotonic())
         if response.request_is_sent and not self._writable.poll(remaining * 1000):
-            return True  # the server's writing would wait for this visitor, as long as it likes
+            return True  # writing would block the thread until this visitor reads on
         if response.is_ready:
             return False
         if response.request_is_sent and (not remaining or (self._is_event_stream and passed)):
             return True
-        # Uploads are the thread's work: they go on here, and one that broke off keeps it.
+        # Uploads stay with the thread, and so does a response if the upload broke off.
         remaining = max(0.0, self._due - time.monotonic())
         return not response.wait(remaining, size) and response.request_is_sent
 
     def room(self) -> int:
-        """How many bytes the server may be given, so that writing them does not wait.
+        """How many bytes the server can write without blocking.
 
-        Linux calls a TCP socket writable when a third of its buffer is free
-        (sk_stream_is_writeable), and a Unix one when three quarters are (unix_writable).
+        Linux reports a TCP socket as writable when a third of its buffer is free
+        (sk_stream_is_writeable), and a Unix socket when three quarters are (unix_writable).
         """
         buffer: int = self._visitor.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         return max(1, buffer // 4)
 
     def leave(self, response: UpstreamResponse, request: InFlight, passed: int) -> bool:
-        """Hand the rest of the body to the relay; False where there is no room for another.
+        """Hand the rest of the body to the relay; False if there is no room for another tunnel.
 
-        `passed`: bytes of the body that went out before. From then on the server's own connection
-        is a dummy, which takes the end of the response as the server frames it, and `request` ends
-        with the stream.
+        `passed`: bytes of the body that were sent before. From then on the server's own connection
+        is a dummy, which swallows the server's own end of the response, and `request` ends with the
+        stream.
         """
         if not self._gunicorn.headers_sent:
             self._gunicorn.write(b"")
-        # A middleware that holds blocks back would write them behind the hand-over, where they are
-        # lost: it collects the body, or sees to the last block.
+        # A middleware that holds blocks back (it collects the body, or handles the last block)
+        # would write them after the hand-over, and they would be lost.
         if self._visit.server is None or self._gunicorn.sent != passed:
             return False
         try:
@@ -138,27 +138,28 @@ def departure(
     response: UpstreamResponse,
     tunnels: Tunnels,
 ) -> Departure | None:
-    """The chance of a response to leave, or None where it has to stay.
+    """A response's chance to leave, or None if it has to stay.
 
-    A middleware that puts its own start_response between the server and us may change the body on
-    its way, and is taken as if it did.
+    It stays if a middleware puts its own start_response between the server and us, since it may
+    change the body.
     """
     environ = visit.environ
     gunicorn_response = getattr(start_response, "__self__", None)
     if tunnels.handover_after is None or response.framing.complete:
-        return None  # most answers are complete with what came with their head
+        return None  # most responses are complete when their head has come
     if type(gunicorn_response).__module__ != "gunicorn.http.wsgi":
         return None
     if not is_available() or any(not hasattr(gunicorn_response, name) for name in _USED):
         return None
     sock = environ.get("gunicorn.socket")
-    # gevent's and eventlet's sockets have their own readers; their greenlets cost little anyway.
+    # gevent's and eventlet's sockets have their own readers, and their greenlets cost little
+    # anyway.
     if sock is None or is_tls(sock) or type(sock).__module__ != "socket":
         return None
     if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
         return None
-    # What was read ahead behind a chunked request is out of reach; gunicorn would serve it into the
-    # dummy as the next request.
+    # What gunicorn read ahead after a chunked request is out of reach; it would treat it as the
+    # next request, and respond into the dummy.
     if not hasattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader"):
         return None
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -171,5 +172,5 @@ def departure(
     )
 
 
-# What is read of gunicorn's response object; a release without one of them keeps its responses.
+# The attributes of gunicorn's response object that we use; without one of them responses stay.
 _USED = ("chunked", "force_close", "headers_sent", "response_length", "sent", "write")

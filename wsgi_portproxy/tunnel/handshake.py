@@ -1,7 +1,7 @@
 """The WebSocket handshake, judged on both sides (RFC 6455 section 4).
 
-The service's answer decides: only a 101 that accepts this visitor's key becomes a tunnel, and no
-101 is ever sent before it. Opens nothing.
+The service decides: only its 101 that accepts this visitor's key becomes a tunnel, and we never
+send a 101 before it. Opens nothing.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ UPGRADE_FIELDS = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
 
 
 def check_request(environ: WSGIEnvironment, *, require_origin: bool) -> None:
-    """Return if the handshake is one (section 4.2.1).
+    """Check a handshake (section 4.2.1).
 
     Raises `UpgradeRequired` for another version, `BadRequest` for a bad key or method, and
-    `ForeignOrigin` for a missing Origin where the deployment wants one.
+    `ForeignOrigin` for a missing Origin if the deployment requires one.
     """
     if environ["REQUEST_METHOD"] != "GET":
         raise BadRequest("A WebSocket handshake must be a GET request.")
@@ -44,7 +44,7 @@ def check_request(environ: WSGIEnvironment, *, require_origin: bool) -> None:
 
 
 def check_response(headers: HTTPHeaderDict, environ: WSGIEnvironment, port: int) -> None:
-    """Return if a 101 accepts the handshake (section 4.1). Raises `BadResponse`."""
+    """Raise `BadResponse` unless a 101 accepts the handshake (section 4.1)."""
     upgrade = headers.get("Upgrade", "").strip().lower()
     options = [option.strip() for option in headers.get("Connection", "").lower().split(",")]
     accept = headers.getlist("Sec-WebSocket-Accept")
