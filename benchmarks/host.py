@@ -17,7 +17,6 @@ from webob import Request
 from wsgi_portproxy import PortProxy, Target
 from wsgi_portproxy.locate.locator import _place
 from wsgi_portproxy.policy.hosts import LOOPBACK
-from wsgi_portproxy.rewrite.cookies import _filtered
 from wsgi_portproxy.tunnel.shared import relay
 
 if TYPE_CHECKING:
@@ -74,14 +73,12 @@ hurried = _proxy(0.1)
 
 
 def _forget_what_is_kept() -> None:
-    """What is kept of ports and of fields, each up to a bound, is no leak; a soak has other ports
+    """What is kept of ports and of paths, each up to a bound, is no leak; a soak has other ports
     each minute, and would need many of them to reach the bounds. A port in use stays."""
     ports = application._requests.caps._ports
     for number in [number for number, port in ports.items() if not port.held]:
         del ports[number]
-    application._request_fields._kept.clear()
     _place.cache_clear()
-    _filtered.cache_clear()
 
 
 def _state() -> dict[str, int]:

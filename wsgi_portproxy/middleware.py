@@ -32,11 +32,11 @@ from .policy.same_origin import check_same_origin
 from .respond.body import moved, respond
 from .respond.documents import Pages, asking_for_plain_text
 from .respond.error_page import error_response
-from .respond.headers import ResponseFields
 from .rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from .rewrite.header_tables import Headers
 from .rewrite.pages import PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
+from .rewrite.response_headers import ResponseFields
 from .rewrite.urls import View
 from .rewrite.via import check_no_loop
 from .settings import Identity, PerPort, StripMount
@@ -44,9 +44,8 @@ from .stats import Stats, stats_of
 from .subrequest import CapturedResponse
 from .tunnel.websocket import Tunnels
 from .upstream.client import Upstream
-from .upstream.connection import UpstreamRequest
 from .upstream.redirects import check_no_way_to_https, follow_redirects
-from .upstream.request import RequestFields, fields_of
+from .upstream.request import RequestFields, UpstreamRequest
 from .upstream.request_body import upload_of
 from .upstream.response import UpstreamResponse
 
@@ -291,17 +290,17 @@ class PortProxy:
         target = request.target
         view = self._view(visit, target)
         upload = request.upload = upload_of(visit.environ, self._max_request_body)
-        fields = self._request_fields.of(visit.environ, view)
+        headers = self._request_fields.of(visit.environ, view)
         adapts = self._pages.may_adapt(view, visit)
         if adapts:
-            fields = fields_of(asking_for_plain_text(fields.headers))
+            headers = asking_for_plain_text(headers)
         if upload is not None:
-            fields = fields.adding(upload.header)
+            headers.append(upload.header)
         early_hints = (
             self._response_fields.early_hints(visit.environ, view) if self._early_hints else None
         )
         sent = UpstreamRequest(
-            target.port, visit.method, view.request_target, fields, target.websocket
+            target.port, visit.method, view.request_target, headers, target.websocket
         )
         deadline = self._upstream.head_deadline()
         send = partial(self._upstream.send, deadline=deadline, visitor=visit.socket)

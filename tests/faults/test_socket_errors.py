@@ -24,7 +24,7 @@ from tests.support.waiting import until
 from tests.unit.given import environ
 from wsgi_portproxy import PortProxy
 from wsgi_portproxy.upstream import client as upstream
-from wsgi_portproxy.upstream import recv as nowait
+from wsgi_portproxy.upstream import recv
 from wsgi_portproxy.upstream.connection import UpstreamConnection
 
 BODY = b"hello, world " * 20000  # in several reads
@@ -82,8 +82,8 @@ class FaultyConnection(UpstreamConnection):
 
     fault: Fault | None = None
 
-    def _new_conn(self) -> socket.socket:
-        plain = super()._new_conn()
+    def _new_socket(self, host: str) -> socket.socket:
+        plain = super()._new_socket(host)
         if self.fault is None:
             return plain
         try:
@@ -96,7 +96,7 @@ class FaultyConnection(UpstreamConnection):
         return faulty
 
 
-receive_really = nowait.receive
+receive_really = recv.receive
 
 
 def receive(sock: socket.socket, size: int) -> bytes:
@@ -108,9 +108,9 @@ def receive(sock: socket.socket, size: int) -> bytes:
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[PortProxy]:
-    """In this process, with the faulty connections where urllib3 looks for their class."""
+    """In this process, with the faulty connections in place of the plain ones."""
     monkeypatch.setattr(upstream, "UpstreamConnection", FaultyConnection)
-    monkeypatch.setattr(nowait, "receive", receive)
+    monkeypatch.setattr(recv, "receive", receive)
     one = PortProxy(app, authorizer=may_view, mount=MOUNT, head_timeout=10)
     yield one
     one.close()

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 
 from wsgi_portproxy.locate.address import address_of
-from wsgi_portproxy.respond.headers import ResponseFields
 from wsgi_portproxy.rewrite.cookie_limits import MAX_SET_COOKIES
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.rewrite.header_tables import (
@@ -20,7 +19,12 @@ from wsgi_portproxy.rewrite.header_tables import (
     NOT_TO_VISITOR_PREFIXES,
     HeaderNames,
 )
-from wsgi_portproxy.rewrite.response_headers import early_hints, private, response_headers
+from wsgi_portproxy.rewrite.response_headers import (
+    ResponseFields,
+    early_hints,
+    private,
+    response_headers,
+)
 from wsgi_portproxy.rewrite.urls import View
 
 from .given import a_query_view, a_view, environ, table, words

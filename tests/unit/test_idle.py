@@ -21,10 +21,9 @@ PORT = 16006
 class Connection:
     """One to a service; `silent`: nothing has come on it. Some fail when they are closed."""
 
-    def __init__(self, port: int, owner: int, *, descriptor: int = 7, fails: bool = False) -> None:
-        self.port, self.owner, self.fails = port, owner, fails
+    def __init__(self, port: int, *, descriptor: int = 7, fails: bool = False) -> None:
+        self.port, self.fails = port, fails
         self.silent, self.closed = True, False
-        self.idle_since = -1.0
         self.sock = SimpleNamespace(fileno=lambda: descriptor, connection=self)
 
     def close(self) -> None:
@@ -47,7 +46,7 @@ class World:
         fake = {"Lock": threading.Lock, "Condition": self.condition, "Thread": self.thread}
         monkeypatch.setattr(module, "threading", SimpleNamespace(**fake))
         is_silent = SimpleNamespace(is_silent=lambda sock: sock.connection.silent)
-        monkeypatch.setattr(module, "nowait", is_silent)
+        monkeypatch.setattr(module, "recv", is_silent)
         monkeypatch.setattr(descriptors, "are_scarce", lambda fd: fd >= SCARCE)
         self.idle = IdleConnections()
         self.owner = self.idle.owner()
@@ -75,8 +74,8 @@ class World:
         return SimpleNamespace(start=start)
 
     def put(self, port: int = PORT, owner: int | None = None, **kwargs: Any) -> Connection:
-        made = Connection(port, self.owner if owner is None else owner, **kwargs)
-        self.idle.put(cast("UpstreamConnection", made))
+        made = Connection(port, **kwargs)
+        self.idle.put(cast("UpstreamConnection", made), self.owner if owner is None else owner)
         return made
 
     def take(self, port: int = PORT, owner: int | None = None) -> Connection | None:
@@ -140,7 +139,7 @@ def test_one_that_is_used_again_begins_anew(world: World) -> None:
     world.now += OLDEST - 1
     again = world.take()
     assert again is not None
-    world.idle.put(cast("UpstreamConnection", again))
+    world.idle.put(cast("UpstreamConnection", again), world.owner)
     world.now += OLDEST - 1
     assert world.take() is again
 
@@ -173,8 +172,7 @@ def test_where_none_are_left_nobody_waits_for_them(
     world.meanwhile = [lambda: end(world)]
     world.sweeps[0]()
     assert (world.notified, world.now) == (1, 1000.0)
-    others = Connection(PORT, world.idle.owner())
-    world.idle.put(cast("UpstreamConnection", others))
+    world.put(owner=world.idle.owner())
     assert len(world.sweeps) == 2  # another one is begun with them
 
 

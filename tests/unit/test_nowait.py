@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import pytest
 
-from wsgi_portproxy.upstream import recv as nowait
+from wsgi_portproxy.upstream import recv
 from wsgi_portproxy.upstream.recv import SMALL, is_silent, receive
 
 from .given import table
@@ -26,9 +26,9 @@ PATIENCE = 30.0  # seconds; only ever waited out by a test that fails
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As here, and as on a Python without ctypes."""
     if request.param == "python":
-        monkeypatch.setattr(nowait, "_recv", None)
+        monkeypatch.setattr(recv, "_recv", None)
     else:
-        assert nowait._recv is not None
+        assert recv._recv is not None
 
 
 Ends: TypeAlias = tuple[socket.socket, socket.socket]

@@ -21,7 +21,7 @@ from wsgi_portproxy.locate.target import Target
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, own_ports
 from wsgi_portproxy.rewrite.via import check_no_loop, pseudonym, via
-from wsgi_portproxy.servers import client_socket
+from wsgi_portproxy.servers import visitor_socket
 
 from .given import a_target, environ, table
 
@@ -182,7 +182,7 @@ def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
     """SERVER_PORT may be that of a proxy in front."""
     fields: dict[str, Any] = {"SERVER_PORT": "443", key: FakeSocket()}
     made = environ(**fields)
-    assert own_ports(made, client_socket(made)) == {443, 16006}
+    assert own_ports(made, visitor_socket(made)) == {443, 16006}
     with pytest.raises(Loop):
         check_not_own(16006, **fields)
     check_not_own(16007, **fields)
@@ -201,7 +201,7 @@ def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
 def test_our_own_port_as_far_as_the_server_tells(sock: FakeSocket | None, ports: set[int]) -> None:
     shown: dict[str, Any] = {"gunicorn.socket": sock}
     made = environ(**shown)
-    assert own_ports(made, client_socket(made)) == ports
+    assert own_ports(made, visitor_socket(made)) == ports
 
 
 @table("sock", {"gone": FakeSocket(OSError("not connected")), "closed": FakeSocket(descriptor=-1)})

@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.upstream.connection import UpstreamRequest
 from wsgi_portproxy.upstream.framing import body_decoder, parse_head
-from wsgi_portproxy.upstream.request import fields_of
+from wsgi_portproxy.upstream.request import UpstreamRequest
 from wsgi_portproxy.upstream.reuse import may_be_shared, may_share
 
 from .given import table
 
 
 def a_request(method: str = "GET", *, websocket: bool = False) -> UpstreamRequest:
-    return UpstreamRequest(16006, method, "/", fields_of([]), websocket)
+    return UpstreamRequest(16006, method, "/", [], websocket)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])

@@ -8,21 +8,33 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy import servers
-from wsgi_portproxy.servers import server_processes
+from wsgi_portproxy.servers import (
+    ADAPTERS,
+    Adapter,
+    BodyReader,
+    adapter_of,
+    bodiless_headers,
+    body_reader,
+    connection_of,
+    processes,
+    server_processes,
+    visitor_socket,
+)
+
+from .given import environ
 
 
 @pytest.fixture(autouse=True)
 def uncounted() -> None:
-    servers._siblings.cache_clear()
+    processes._siblings.cache_clear()
 
 
 def test_a_server_that_has_one_process_is_asked_nothing_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "getppid", lambda: pytest.fail("it was asked"))
-    for environ in ({}, {"wsgi.multiprocess": False}):
-        assert server_processes(environ) == 1
+    for made in ({}, {"wsgi.multiprocess": False}):
+        assert server_processes(made) == 1
 
 
 @pytest.mark.parametrize(("children", "count"), [("", 1), ("17", 1), ("17 18 23 ", 3)])
@@ -37,7 +49,7 @@ def test_several_are_the_children_of_one_parent(
         return (tmp_path / "children").open()
 
     monkeypatch.setattr(os, "getppid", lambda: 16)
-    monkeypatch.setattr(servers, "open", fake_open, raising=False)
+    monkeypatch.setattr(processes, "open", fake_open, raising=False)
     for _ in range(3):
         assert server_processes({"wsgi.multiprocess": True}) == count
     assert opened == ["/proc/16/task/16/children"], "they are not counted each time"
@@ -46,3 +58,45 @@ def test_several_are_the_children_of_one_parent(
 def test_where_they_cannot_be_seen_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getppid", lambda: 1 << 30)
     assert server_processes({"wsgi.multiprocess": True}) == 1
+
+
+# --- The table of adapters -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)
+def test_an_adapter_makes_nothing_of_another_servers_request(adapter: Adapter) -> None:
+    made = environ()
+    assert adapter.socket(made) is None
+    assert adapter.body_reader(made) is None
+    assert adapter.threads(made) is None
+    headers = [("Content-Length", "2")]
+    assert adapter.bodiless_headers(made, 304, headers) == headers
+
+
+def test_a_request_through_no_known_server_is_served_by_pep_3333() -> None:
+    made = environ(body=b"hello")
+    assert (connection_of(made), adapter_of(made), visitor_socket(made)) == (None, None, None)
+    reader = body_reader(made)
+    assert type(reader) is BodyReader
+    assert (reader.read(3), reader.buffered(), reader.socket) == (b"hel", True, None)
+
+
+GEVENT: dict[str, Any] = {"SERVER_SOFTWARE": "gevent/25.0 Python/3.13"}
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "given", "expected"),
+    [
+        ("GET", 304, ["Content-Length", "ETag"], ["ETag"]),
+        ("HEAD", 304, ["Content-Length"], ["Connection"]),
+        ("HEAD", 200, ["Content-Length"], ["Content-Length"]),
+        ("HEAD", 200, ["ETag"], ["ETag", "Connection"]),
+    ],
+)
+def test_gevent_is_given_heads_that_it_sends_without_a_body(
+    method: str, status: int, given: list[str], expected: list[str]
+) -> None:
+    headers = [(name, "x") for name in given]
+    fitted = bodiless_headers(environ(method=method, **GEVENT), status, headers)
+    assert [name for name, _ in fitted] == expected
+    assert bodiless_headers(environ(method=method), status, headers) == headers

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..servers import Adapter, VisitorSocket, adapter_of, client_socket
+from ..servers import Adapter, VisitorSocket, connection_of
 from . import browser
 from .address import Address, address_of
 from .origin import own_origin
@@ -91,11 +91,17 @@ class Visit:
         return browser.is_browser(self.environ)
 
     @fact
-    def server(self) -> Adapter | None:
-        """The adapter of the WSGI server; None if the server is unknown."""
-        return adapter_of(self.environ)
+    def connection(self) -> tuple[Adapter, VisitorSocket] | None:
+        """The adapter of the WSGI server, and the visitor's connection; None if the server does not
+        show it, or it is closed."""
+        return connection_of(self.environ)
 
-    @fact
+    @property
+    def server(self) -> Adapter | None:
+        """The adapter of the WSGI server, as above."""
+        return None if self.connection is None else self.connection[0]
+
+    @property
     def socket(self) -> VisitorSocket | None:
-        """The visitor's connection, if the server shows it and it is open."""
-        return client_socket(self.environ)
+        """The visitor's connection alone."""
+        return None if self.connection is None else self.connection[1]

@@ -23,6 +23,7 @@ from ..locate.mount import Mount
 from ..locate.target import Target
 from ..names import COOKIE_PREFIX, LINKS_KEY
 from ..rewrite.cookies import without_own
+from ..servers import KEY_PREFIXES
 from ..subrequest import CapturedResponse
 
 if TYPE_CHECKING:
@@ -91,10 +92,7 @@ _APART = frozenset({"wsgi.errors", "wsgi.input", "wsgi.version", LINKS_KEY, "HTT
 # The visitor's connection, and what a server offers on it: the wrapped app may not use these here.
 _OF_THE_CONNECTION = frozenset({"wsgi.early_hints", "wsgi.file_wrapper", "wsgi.input_terminated"})
 _OF_THE_CONNECTION_PREFIXES = (
-    "gunicorn.",
-    "werkzeug.",
-    "waitress.",
-    "uwsgi.",
+    *KEY_PREFIXES,
     "x-wsgiorg.",
     "webob.",  # our own request's notes
 )

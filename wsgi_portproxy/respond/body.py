@@ -20,13 +20,13 @@ from ..inflight import InFlight
 from ..metrics import Ending, loggable
 from ..names import log
 from ..rewrite.header_tables import Headers
+from ..rewrite.response_headers import ResponseFields
 from ..rewrite.urls import View
-from ..servers import is_gevent
+from ..servers import bodiless_headers
 from ..tunnel.detach import Departure, departure
 from ..tunnel.websocket import Tunnels
 from ..upstream.request_body import read_out
 from ..upstream.response import UpstreamResponse
-from .headers import ResponseFields
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -95,13 +95,10 @@ def _headers(
     response: UpstreamResponse, view: View, fields: ResponseFields, environ: WSGIEnvironment
 ) -> Headers:
     headers = fields.of(response.fields, view, environ)
-    # RFC 9110 section 8.6: never on a 204.
-    if response.status in (204, 304) and (response.status == 204 or is_gevent(environ)):
+    if response.status == 204:  # RFC 9110 section 8.6: never with a Content-Length
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
-    if environ["REQUEST_METHOD"] == "HEAD" and is_gevent(environ):
-        has_length = any(name.lower() == "content-length" for name, _ in headers)
-        if not has_length:  # its last chunk would begin the next answer
-            headers.append(("Connection", "close"))
+    if response.status == 304 or environ["REQUEST_METHOD"] == "HEAD":
+        headers = bodiless_headers(environ, response.status, headers)
     return headers
 
 

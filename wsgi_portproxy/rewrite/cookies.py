@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from ..locate.target import Target
 from ..names import COOKIE_PREFIX
@@ -35,7 +34,6 @@ DEFAULT_WITHHELD = frozenset(
 )
 
 _LONGEST_PATH = 1024  # bytes; browsers ignore a longer one (RFC 6265bis section 5.6)
-_LONGEST_KEPT = 8192  # characters of a Cookie header whose result is cached
 # What every parser reads as one cookie, and reads on after. Anything else makes some raise or stop.
 _PLAIN = re.compile(
     r"""(?!\$)[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*=[ \t]*("?)[!#-+\--:<-\[\]-~]*\1[ \t]*""", re.ASCII
@@ -96,12 +94,6 @@ class CookiePolicy:
         port get their own names back. `of_this_host`: as in `for_visitor`.
         """
         own = _own(port, of_this_host=of_this_host)
-        if len(cookie_header) > _LONGEST_KEPT:
-            return self._without_withheld(cookie_header, own)
-        return _filtered(self, cookie_header, own)
-
-    def _without_withheld(self, cookie_header: str, own: str) -> str:
-        """`own`: the prefix of the names of cookies that we renamed for this service."""
         kept = []
         lost = None  # the separator before the first cookie removed since the last one kept
         for separator, pair, is_withheld in self._pairs(cookie_header, own):
@@ -234,18 +226,16 @@ class CookiePolicy:
     def _could_be_withheld(self, name: str) -> bool:
         """Whether some parser reads a name, as it was sent, as a withheld one: webob's finds the
         cookie `sessionid` in `a"sessionid=S`."""
-        return self._withholds(name) or any(map(self._withholds, _NOT_TOKEN.split(name)))
+        if self._withholds(name):
+            return True
+        tokens = _NOT_TOKEN.split(name)
+        return len(tokens) > 1 and any(map(self._withholds, tokens))
 
     def _withholds(self, name: str) -> bool:
         bare = _bare(name)
         if _is_ours(bare):
             return True
         return bare in self.withheld or _NAME_PREFIX.sub("", bare) in self.withheld
-
-
-@lru_cache(maxsize=256)  # browsers send the same Cookie header with each request of a page
-def _filtered(policy: CookiePolicy, cookie_header: str, own: str) -> str:
-    return policy._without_withheld(cookie_header, own)
 
 
 def is_plain(set_cookie: str) -> bool:

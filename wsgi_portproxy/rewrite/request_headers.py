@@ -1,8 +1,8 @@
-"""Makes the headers that a service is sent from those that the visitor sent.
+"""Step 4, the visitor's headers on their way to the service.
 
-Owns their order, what is filtered by value, and what is added (X-Forwarded-*). Which names pass is
-`header_tables`'s, and the mapping of values `url_fields`'s and `cookies`'s. Headers that announce
-the body are `upstream.request_body`'s.
+Applies the tables of `header_tables` and `url_fields`: hop-by-hop headers, and what a front end
+says about the visitor, stay here; cookies and URLs are mapped; and the service is told its address.
+The headers that announce the body are `upstream.request_body`'s.
 """
 
 from __future__ import annotations
@@ -77,14 +77,26 @@ def request_headers(
         if kept.strip():
             headers.append(("Cookie", kept))
     for key, (name, to_service) in URLS_TO_SERVICE.items():
-        value, canonical = environ.get(key), _canonical(name)
-        dropped = canonical in named - _NEVER_HOP_BY_HOP or is_withheld(canonical)
-        if value is not None and not dropped:
+        value = environ.get(key)
+        if value is None:
+            continue
+        canonical = _canonical(name)
+        if canonical not in named - _NEVER_HOP_BY_HOP and not is_withheld(canonical):
             headers.append((name, to_service(view, value)))
     authorization = environ.get("HTTP_AUTHORIZATION")
-    withhold_authorization = withhold_authorization or is_withheld("authorization")
-    if authorization is not None and not withhold_authorization and "authorization" not in named:
+    if (
+        authorization is not None
+        and not withhold_authorization
+        and "authorization" not in named
+        and not is_withheld("authorization")
+    ):
         headers.append(("Authorization", authorization))
+    return headers + _forwarded(environ, view)
+
+
+def _forwarded(environ: WSGIEnvironment, view: View) -> Headers:
+    """What a proxy adds, for the service to know the visitor and its own address by."""
+    headers: Headers = []
     if remote := environ.get("REMOTE_ADDR"):
         headers.append(("X-Forwarded-For", remote))
     headers.append(("X-Forwarded-Proto", view.told.scheme))

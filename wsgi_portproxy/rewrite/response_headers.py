@@ -1,20 +1,21 @@
-"""Makes the headers that a visitor is sent from those that the service sent.
+"""Step 5, a service's response headers on their way to the visitor, for HTTP and WebSocket alike.
 
-Owns Cache-Control, and which Set-Cookie headers of one response pass together. Which names pass is
-`header_tables`'s, the mapping of values `url_fields`'s, each cookie `cookies`'s, and the number of
-cookies `cookie_limits`'s.
+`ResponseFields` applies the tables of `header_tables` and `url_fields`: headers that address
+anybody but this page are dropped, URLs and cookies are mapped, and shared caches may not keep the
+response. How many cookies may pass is `cookie_limits`'s.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from itertools import compress
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ..locate.target import Target
+from ..servers import server_processes
 from .cookie_copies import set_copies
 from .cookie_limits import MAX_SET_COOKIES
 from .cookies import CookiePolicy, is_plain
@@ -39,6 +40,38 @@ _NAME_OF = itemgetter(0)
 # Nothing that browsers resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
 _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
+
+
+class ResponseFields:
+    """Makes the visitor's headers of the responses that come through one `PortProxy`."""
+
+    def __init__(self, cookies: CookiePolicy, *, drop_response_headers: Iterable[str] = ()) -> None:
+        self._cookies = cookies
+        self._dropped = HeaderNames("drop_response_headers", drop_response_headers)
+
+    def of(self, fields: Headers, view: View, environ: WSGIEnvironment) -> Headers:
+        """The headers for the visitor, of any response, a 101 included."""
+        return response_headers(
+            fields,
+            view,
+            self._cookies,
+            needs_path=_is_above(view.target, environ),
+            visitors_cookies=environ.get("HTTP_COOKIE", ""),
+            visitor=partial(visitor_of, environ),
+            processes=partial(server_processes, environ),
+            dropped=self._dropped,
+        )
+
+    def early_hints(self, environ: WSGIEnvironment, view: View) -> Callable[[Headers], None] | None:
+        """Passes on what a 103 may say to the visitor; None where nothing can be."""
+        return early_hints(environ, view, self._dropped)
+
+
+def _is_above(target: Target, environ: WSGIEnvironment) -> bool:
+    """Whether browsers would scope a cookie without a Path above the target's prefix: the visitor's
+    URL is astray, or the prefix without a slash (RFC 6265 section 5.1.4)."""
+    visited = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return target.is_astray or visited.count("/") <= target.prefix.count("/")
 
 
 def response_headers(

@@ -61,7 +61,7 @@ class Departure:
         Waits for its next block, of at most `size` bytes, and for the visitor to take one, or until
         it is time to leave. Raises like reading the response.
         """
-        if response.framing.complete or response.connection is None:
+        if response.framing.complete or not response.holds_connection:
             return False  # what is left has come, or broke off
         remaining = max(0.0, self._due - time.monotonic())
         if response.request_is_sent and not self._writable.poll(remaining * 1000):

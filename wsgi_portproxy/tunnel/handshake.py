@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _VERSION = "13"
 
-#: What asks the service for the upgrade; the rest of the handshake is the visitor's own fields.
-UPGRADE_FIELDS = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
-
 
 def check_request(environ: WSGIEnvironment, *, require_origin: bool) -> None:
     """Check a handshake (section 4.2.1).

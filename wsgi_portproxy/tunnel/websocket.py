@@ -14,15 +14,16 @@ from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
 from ..inflight import InFlight
 from ..locate.visit import Visit
 from ..metrics import Ending
-from ..respond.headers import ResponseFields
 from ..rewrite.header_tables import Headers
+from ..rewrite.response_headers import ResponseFields
 from ..rewrite.urls import View
 from ..servers import Adapter, is_tls
 from ..upstream import descriptors
 from ..upstream.pool import idle
+from ..upstream.request import UPGRADE_FIELDS
 from ..upstream.response import UpstreamResponse
 from .blocking import Pumped, pump
-from .handshake import UPGRADE_FIELDS, check_request, check_response
+from .handshake import check_request, check_response
 from .hijack import TakenOver, take_over
 from .hub import telling
 from .records import NewTunnel

@@ -1,8 +1,8 @@
 """Both directions of one exchange with a service, on one thread, without a deadlock.
 
-A service may answer before it has read the request (413), and may echo while it reads: whoever
-first sends everything and then reads waits for ever, or loses the answer. So every wait looks both
-ways. Owns the non-blocking socket work of an exchange; what the bytes mean is `framing`'s.
+A service may answer before it has read the request (413), and may echo while it reads: a proxy
+that sends everything before it reads waits for ever, or loses the response. So every wait looks
+both ways. This is the non-blocking socket work of an exchange; what the bytes mean is `framing`'s.
 """
 
 from __future__ import annotations
@@ -16,23 +16,27 @@ from typing import NamedTuple
 
 from ..errors import ClientGone
 from ..servers import VisitorSocket
-from . import recv as nowait
+from . import recv
 from .request_body import FIRST_BLOCK, Upload
 
+READ_SIZE = 65536  # bytes; Linux's loopback delivers about this much at once
 # Seconds of silence after which the visitor's socket is looked at too. Long enough that a quick
-# answer still reaches a client that closed its sending side at once (nc, some scripts); short
-# enough that a service hears within a second that nobody listens any more.
+# response still reaches a visitor that closed its sending side at once (nc, some scripts); short
+# enough that a service learns within a second that nobody listens any more.
 _LOOK_AT_VISITOR_AFTER = 0.25
-# The visitor's end of sending, or of all: after the request, both mean that it left, as in nginx.
-# Where the system has no POLLRDHUP only a reset is noticed.
+# The visitor has closed its sending side, or both: after the request either means that it left, as
+# in nginx. Where the system has no POLLRDHUP only a reset is noticed.
 _LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
-_GEVENT = "gevent.select"  # whose poll tells of nothing but POLLIN and POLLOUT
+_GEVENT = "gevent.select"  # its poll reports nothing but POLLIN and POLLOUT
 
 
 class Limits(NamedTuple):
-    """How long a service is waited for: until `deadline` (monotonic) for its head, which each part
-    of an upload that it takes moves to `head_timeout` seconds from then; `idle_timeout` seconds for
-    more of the body, None: for ever."""
+    """How long a service is waited for.
+
+    deadline: for its head, monotonic. Each part of an upload that it takes moves this to
+        `head_timeout` seconds from then.
+    idle_timeout: seconds for more of the body; None: for ever.
+    """
 
     deadline: float
     head_timeout: float
@@ -42,12 +46,13 @@ class Limits(NamedTuple):
 class Channel:
     """The connection to a service during one request.
 
-    `deadline`: when `receive` raises TimeoutError; None once the head has come, see `begin_body`.
-    `incoming`: polls the socket for what the service sends; kept with the connection, since each
-    exchange waits. `visitor`: the visitor's socket, or None where it cannot be seen.
+    deadline: when `receive` raises TimeoutError; None once the head has come, see `begin_body`.
+    incoming: polls the socket for what the service sends; the connection keeps it from one exchange
+        to the next.
+    visitor: the visitor's socket, or None where the server does not show it.
     """
 
-    # When the body is given up, unless more of it comes; moved by all that the service does.
+    # When the body is given up, unless more of it comes; whatever the service does moves this.
     _idle_end: float | None = None
     _pending = memoryview(b"")  # what the socket has not taken yet
     _refused = False  # the service closed its receiving side before the end
@@ -80,18 +85,18 @@ class Channel:
         self._is_sending = bool(self._pending) or (upload is not None and not upload.complete)
 
     def check_deadline(self) -> None:
-        """Raises TimeoutError past the deadline: `receive` waits no longer, but takes what came."""
+        """Raises TimeoutError past the deadline, which `receive` does not while bytes are there."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise TimeoutError("no answer in time")
 
     def begin_body(self) -> None:
-        """The head is there: what comes next has no deadline, and may be limited in its pauses."""
+        """The head is there: what comes next has no deadline, but its pauses may be limited."""
         self.deadline = None
         if self._limits.idle_timeout is not None:
             self._moved()
 
     def _moved(self) -> None:
-        """The service took or sent something."""
+        """Note that the service took or sent something."""
         if self.deadline is not None:
             return
         if self._limits.idle_timeout is not None:
@@ -127,8 +132,8 @@ class Channel:
     def receive(self, size: int, *, expect_wait: bool = False) -> bytes:
         """The next bytes from the service, at most `size`; b"" once it has closed its side.
 
-        Meanwhile the upload goes on. `expect_wait` saves the look at a socket that cannot have
-        anything yet. Raises TimeoutError at the deadline, `ClientGone` if the visitor left,
+        Meanwhile the upload goes on. `expect_wait` saves a look at a socket on which nothing can
+        have come yet. Raises TimeoutError at the deadline, `ClientGone` if the visitor left,
         ConnectionError if the connection broke, and what the server's input raises.
         """
         data = None if expect_wait else self._receive_now(size)
@@ -167,7 +172,7 @@ class Channel:
 
     def _receive_now(self, size: int) -> bytes | None:
         try:
-            data = nowait.receive(self.sock, size)
+            data = recv.receive(self.sock, size)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -177,12 +182,12 @@ class Channel:
         return data
 
     def _send_more(self) -> None:
-        """Bring the upload one step forward, or wait until that or the answer is possible."""
+        """Bring the upload one step forward, or wait until that or the response is possible."""
         if not self._pending:
             assert self._upload is not None
             reader = self._upload.reader
             if reader.socket is not None and not reader.buffered():
-                # Either side may be next: an answer now must not wait for more of the upload.
+                # Either side may be next: a response now must not wait for more of the upload.
                 self._wait_for_upload(reader.socket)
                 if self.readable():
                     return
@@ -193,7 +198,7 @@ class Channel:
             self._wait(select.POLLIN | select.POLLOUT)
             return
         except ConnectionError:
-            # It reads no further, but may have answered: what came before stays readable.
+            # It reads no further, but may have responded: what it sent before stays readable.
             self._refused = True
             self._upload, self._pending = None, memoryview(b"")
             self._is_sending = False
@@ -261,7 +266,7 @@ def _has_ended(visitor: VisitorSocket | None) -> bool:
 
 
 def _as_broken(error: OSError) -> ConnectionError:
-    """Whatever a socket reports, the exchange is over; TimeoutError stays ours alone."""
+    """Any error of a socket ends the exchange. A TimeoutError is to be one of ours only."""
     return error if isinstance(error, ConnectionError) else ConnectionError(*error.args)
 
 

@@ -1,7 +1,7 @@
-"""The descriptors of this process: one budget for the server, the app and all that is opened here.
+"""The file descriptors of this process: one budget for the server, the app and this package.
 
-Linux gives out the lowest number that is free (open(2)). So the number of a new descriptor tells
-how many there are at least, whoever has them, and nothing has to be counted.
+Linux assigns the lowest free number (open(2)). So at least as many descriptors are open as the
+number of a new one, whoever opened them, and nothing has to be counted.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ def limit() -> int:
 
 
 def ours() -> int:
-    """How many of them may be in use for there to be room for more of ours."""
+    """How many may be in use in the process before we leave the rest to others."""
     most = limit()
     return most - min(_FOR_OTHERS, most // 4)
 
 
 def are_scarce(fd: int) -> bool:
-    """Whether a descriptor that was just opened is one of those left to others."""
+    """Whether a descriptor that was just opened is one of those that we leave to others."""
     return fd >= _FEW and fd >= ours()
 
 
 def in_use() -> int:
-    """How many are open in the process, whoever opened them; 0 where the system does not tell."""
+    """How many are open in the process, whoever opened them; 0 where that is not known."""
     try:
-        # Linux 6.2 and later tell it as the size of the folder; before that it is 0.
+        # Linux 6.2 and later report it as the size of the folder; before, the size is 0.
         return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))
     except OSError:
         return 0

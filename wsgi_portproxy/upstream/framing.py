@@ -1,9 +1,9 @@
 """The strict reading of HTTP/1 responses, without I/O: heads, framing and body decoders.
 
 A service behind a port is somebody's code and what it sends is hostile input, so nothing is
-repaired: what RFC 9112 does not allow is refused. Owns bytes to values and nothing else; sockets,
-deadlines and pooling are `upstream`'s. Every decoder is fed what arrived, in any split, so that a
-worker thread and an event loop can share it.
+repaired: what RFC 9112 does not allow is refused. Bytes become values here, and nothing else
+happens; sockets and deadlines are `channel`'s. Every decoder is fed what arrived, in any split, so
+that a worker thread and the relay's event loop can share it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _NOTHING = memoryview(b"")
 
 
 class Malformed(ValueError):
-    """The bytes are not what HTTP/1 allows; the text says which rule, in constant words."""
+    """The bytes are not what HTTP/1 allows; a constant text says which rule they break."""
 
 
 class Truncated(ConnectionError):
@@ -272,7 +272,7 @@ class ChunkedDecoder(_Decoder):
 
 
 def body_decoder(head: Head, method: str) -> Decoder:
-    """Choose the framing of the body that follows `head`, the answer to a `method` request.
+    """Choose the framing of the body that follows `head`, the response to a `method` request.
 
     RFC 9112 section 6.3, with its permissions to be lenient not taken: Transfer-Encoding beside
     Content-Length, in HTTP/1.0, twice, or other than `chunked` alone is refused, and so are

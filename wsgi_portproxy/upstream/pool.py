@@ -1,9 +1,9 @@
-"""Step 4: connections to services that are kept for the next request, of all ports and all
-`PortProxy` of a process.
+"""Step 4: connections to services that wait for their next request, in one pool for all ports and
+all `PortProxy` of a process.
 
-Owns how many there are, how old they get and who may have them; whether one may be kept at all is
-`reuse`'s. They cost descriptors, here and in the services, and a visitor chooses the ports: so
-there are few, and none for long.
+Decides how many there are, how old they get and who may take them; whether one may be kept at all
+is decided in `reuse`. They cost descriptors, here and in the services, and a visitor chooses the
+ports: so there are few, and none waits for long.
 """
 
 from __future__ import annotations
@@ -13,94 +13,99 @@ import itertools
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from . import descriptors
-from . import recv as nowait
-
-if TYPE_CHECKING:
-    from .connection import UpstreamConnection
+from . import descriptors, recv
+from .connection import UpstreamConnection
 
 MOST = 64  # in the process, whatever their ports; the one that has been idle longest goes
 OLDEST = 10.0  # seconds
 
 
+class _Idle(NamedTuple):
+    """A connection that waits for a request of `owner`. since: monotonic."""
+
+    connection: UpstreamConnection
+    owner: int
+    since: float
+
+
 class IdleConnections:
-    """Those of one process. Its methods may be called from any thread."""
+    """The pool of one process. Its methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._none_is_left = threading.Condition(self._lock)
-        self._connections: list[UpstreamConnection] = []  # in the order in which they fell idle
+        self._idle: list[_Idle] = []  # in the order in which they fell idle
         self._owners: set[int] = set()
         self._numbers = itertools.count(1)
         self._is_swept = False  # a thread closes those that get too old
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return len(self._idle)
 
     def owner(self) -> int:
-        """A number for somebody whose connections are kept, and given to nobody else."""
+        """A new number by which to put connections and to take one's own again."""
         number = next(self._numbers)
         self._owners.add(number)
         return number
 
     def disown(self, owner: int) -> None:
-        """Close all of an owner's, and each that falls idle from now on.
+        """Close all connections of an owner, and each that it puts from now on.
 
-        Called by the garbage collector too, in any thread at any place, one in here included: where
-        the lock is taken nobody waits for it, and the connections close as they get too old.
+        The garbage collector calls this too, in any thread and at any point, within this class for
+        instance. So it does not wait for the lock: where that is taken, the connections close as
+        they get too old.
         """
         self._owners.discard(owner)
         if not self._lock.acquire(blocking=False):
             return
         try:
-            closed = [one for one in self._connections if one.owner == owner]
-            self._connections = [one for one in self._connections if one.owner != owner]
+            closed = [one for one in self._idle if one.owner == owner]
+            self._idle = [one for one in self._idle if one.owner != owner]
             self._none_is_left.notify()
         finally:
             self._lock.release()
         _close(closed)
 
     def take(self, owner: int, port: int) -> UpstreamConnection | None:
-        """A connection of this owner to this port on which nothing has come: the one used last."""
+        """The connection that this owner used last for this port, if nothing has come on it."""
         self._close_old()
         while True:
             with self._lock:
-                for position in range(len(self._connections) - 1, -1, -1):
-                    connection = self._connections[position]
-                    if connection.port == port and connection.owner == owner:
-                        del self._connections[position]
+                for position in range(len(self._idle) - 1, -1, -1):
+                    one = self._idle[position]
+                    if one.connection.port == port and one.owner == owner:
+                        del self._idle[position]
                         break
                 else:
                     return None
             # Whatever came on it belongs to no request, be it its end.
-            if nowait.is_silent(connection.sock):
-                return connection
-            _close([connection])
+            if recv.is_silent(one.connection.sock):
+                return one.connection
+            _close([one])
 
-    def put(self, connection: UpstreamConnection) -> None:
-        """Keep a connection, or close it: where descriptors are scarce, or nobody may take it."""
-        connection.idle_since = time.monotonic()
+    def put(self, connection: UpstreamConnection, owner: int) -> None:
+        """Keep a connection, or close it: where descriptors are scarce, or the owner is gone."""
+        one = _Idle(connection, owner, time.monotonic())
         too_many = []
         with self._lock:
-            is_kept = connection.owner in self._owners
-            if is_kept and not descriptors.are_scarce(connection.sock.fileno()):
-                self._connections.append(connection)
-                if len(self._connections) > MOST:
-                    too_many.append(self._connections.pop(0))
+            if owner in self._owners and not descriptors.are_scarce(connection.sock.fileno()):
+                self._idle.append(one)
+                if len(self._idle) > MOST:
+                    too_many.append(self._idle.pop(0))
             else:
-                too_many.append(connection)
-            starts = bool(self._connections) and not self._is_swept
+                too_many.append(one)
+            starts = bool(self._idle) and not self._is_swept
             self._is_swept = self._is_swept or starts
         _close(too_many)
         if starts:
             self._start_sweeping()
 
     def close_all(self) -> bool:
-        """Give all their descriptors back, since somebody needs one; whether there were any."""
+        """Close all, since somebody needs a descriptor; return whether there were any."""
         with self._lock:
-            closed, self._connections = self._connections, []
+            closed, self._idle = self._idle, []
             self._none_is_left.notify()
         _close(closed)
         return bool(closed)
@@ -115,10 +120,10 @@ class IdleConnections:
         """Close connections as they get too old, as long as there are any."""
         while True:
             with self._lock:
-                if self._connections:
-                    end = self._connections[0].idle_since + OLDEST
+                if self._idle:
+                    end = self._idle[0].since + OLDEST
                     self._none_is_left.wait(max(0.0, end - time.monotonic()))
-                if not self._connections:
+                if not self._idle:
                     self._is_swept = False
                     return
             self._close_old()
@@ -126,32 +131,32 @@ class IdleConnections:
     def _close_old(self) -> None:
         before = time.monotonic() - OLDEST
         try:
-            if self._connections[0].idle_since > before:
+            if self._idle[0].since > before:
                 return
         except IndexError:
             return
         with self._lock:
             young = 0
-            while young < len(self._connections) and self._connections[young].idle_since <= before:
+            while young < len(self._idle) and self._idle[young].since <= before:
                 young += 1
-            old, self._connections[:young] = self._connections[:young], []
+            old, self._idle[:young] = self._idle[:young], []
         _close(old)
 
     def forget(self) -> None:
-        """In a forked child: two processes on one connection would read each other's answers."""
+        """In a forked child: two processes on one connection would read each other's responses."""
         self._lock = threading.Lock()
         self._none_is_left = threading.Condition(self._lock)
         self._is_swept = False
-        closed, self._connections = self._connections, []
+        closed, self._idle = self._idle, []
         _close(closed)
 
 
-def _close(connections: list[UpstreamConnection]) -> None:
-    for connection in connections:
+def _close(closed: list[_Idle]) -> None:
+    for one in closed:
         with contextlib.suppress(OSError):
-            connection.close()
+            one.connection.close()
 
 
-#: Those of this process.
+#: The pool of this process.
 idle = IdleConnections()
 os.register_at_fork(after_in_child=idle.forget)

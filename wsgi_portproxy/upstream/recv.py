@@ -1,11 +1,10 @@
-"""Reading what has come on a socket without giving up the interpreter's lock (the GIL).
+"""Reads what has come on a socket without releasing the interpreter's lock (the GIL).
 
-Python gives up its lock around each call of a socket, since most of them may wait. These never do,
-and take a microsecond or two; but with other threads at work one of them has the lock by then, and
-to get it back takes several changes of thread, which cost more than everything else here
-(benchmarks/history.md has the measurements). So small reads go through the C library, with the lock
-held. Large ones give it up as ever: they copy for long enough that others can use it. So does
-sending: on loopback it includes what the kernel does for the receiver.
+Python releases the GIL around each socket call, and another thread may hold it when the call, of a
+microsecond or two, is done: getting it back costs more than the call (benchmarks/history.md). So
+small reads go through the C library, with the GIL held. Large reads release it as usual, since they
+copy for long enough that others can use it; so do sends, which on loopback include the receiver's
+share of the kernel's work.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ except (ImportError, OSError, AttributeError):  # no ctypes, or no C library to 
 else:
     _recv.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     _recv.restype = ctypes.c_ssize_t
-    _unread = ctypes.create_string_buffer(1)  # what comes here is looked at by nobody
+    _unread = ctypes.create_string_buffer(1)  # takes a byte at which nobody looks
 
 SMALL = 65536  # bytes that are read with the lock held, at most
 _READ, _PEEK = int(socket.MSG_DONTWAIT), int(socket.MSG_DONTWAIT | socket.MSG_PEEK)
 _WOULD_WAIT = (errno.EAGAIN, errno.EWOULDBLOCK)
 # Memory to read into, of `SMALL` bytes each. Another thread may get the lock before what was read
-# is copied out, so that each read has its own: there are as many as there were reads at a time.
+# is copied out, so each read has its own: there are as many as there ever were reads at once.
 _blocks: deque[Any] = deque()
 
 
@@ -56,7 +55,7 @@ def receive(sock: socket.socket, size: int) -> bytes:
 def is_silent(sock: socket.socket) -> bool:
     """Whether nothing has come on a non-blocking socket: no byte, no end and no error.
 
-    An error is gone from the socket then, so that one which is not silent is to be closed.
+    Looking clears an error from the socket, so a socket that is not silent has to be closed.
     """
     if _recv is None:
         poller = select.poll()

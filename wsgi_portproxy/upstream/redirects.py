@@ -1,7 +1,8 @@
-"""Redirects of a service in the query form, followed here as the feature promises.
+"""Follows the redirects of a service in the query form, as the feature promises.
 
-An API client that asked `?port=16006` gets the page, not the way to it. Followed are GET and HEAD,
-within the same port only: another port would need another verdict, another host is none of ours.
+An API client that asked for `?port=16006` gets the page, not the way to it. Only GET and HEAD are
+followed, and only within the same port: another port would need another verdict of the authorizer,
+and another host is not ours to ask.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from ..rewrite.cookies import CookiePolicy
 from ..rewrite.header_tables import Headers
 from ..rewrite.set_cookie import parse_set_cookie
 from ..rewrite.urls import View
-from .connection import UpstreamRequest
-from .request import fields_of
+from .request import UpstreamRequest
 from .response import UpstreamResponse
 
 MAX_REDIRECTS = 5
@@ -29,13 +29,13 @@ def follow_redirects(
     cookies: CookiePolicy,
     send: Callable[[UpstreamRequest], UpstreamResponse],
 ) -> tuple[UpstreamResponse, View]:
-    """The answer at the end of at most `MAX_REDIRECTS` redirects, and the view it is seen in.
+    """The response at the end of at most `MAX_REDIRECTS` redirects, and the view it is seen in.
 
-    Cookies that are set on the way are sent along, as a browser would, and reach the visitor with
-    the final answer. Raises as `Upstream.send` does.
+    Cookies that are set on the way are sent along, as a browser would do, and reach the visitor
+    with the final response. Raises as `Upstream.send` does.
     """
     collected: list[str] = []
-    headers = request.fields.headers
+    headers = request.headers
     for _ in range(MAX_REDIRECTS):
         path = _same_port_path(response, request, view)
         if path is None:
@@ -45,14 +45,15 @@ def follow_redirects(
             for line in response.headers.getlist("set-cookie")
             if cookies.for_visitor(line, view.target, needs_path=False)
         ]
-        response.drain_conn()
+        response.drain()
         view = view.at(path)
-        fields = fields_of(_with_cookies(headers, collected, view))
-        request = request._replace(target=view.request_target, fields=fields)
+        request = request._replace(
+            request_target=view.request_target, headers=_with_cookies(headers, collected, view)
+        )
         response = send(request)
         check_no_way_to_https(response, request.method, view)
     if collected:
-        # Before those of the answer: a browser keeps the last of one name.
+        # Before those of the response: of several with one name, a browser keeps the last.
         collected += response.headers.getlist("set-cookie")
         response.headers.discard("Set-Cookie")
         for line in collected:
@@ -63,8 +64,8 @@ def follow_redirects(
 def check_no_way_to_https(response: UpstreamResponse, method: str, view: View) -> None:
     """Return unless the service redirects to the URL that it was asked for, on https.
 
-    It is told http, so it would do so for ever (Django's SECURE_SSL_REDIRECT). Raises `WantsHttps`,
-    with the response closed.
+    It believes to be visited by http, so it would redirect for ever (Django's SECURE_SSL_REDIRECT).
+    Raises `WantsHttps`, with the response closed.
     """
     if response.status not in _REDIRECTS or view.told.scheme != "http":
         return
@@ -78,19 +79,19 @@ def check_no_way_to_https(response: UpstreamResponse, method: str, view: View) -
 
 
 def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: View) -> str | None:
-    """The path at the service that an answer redirects to, or None if it is not to be followed."""
+    """The path at the service that a response redirects to, or None if it is not to be followed."""
     location = response.headers.getlist("location")
     if response.status not in _REDIRECTS or len(location) != 1:
         return None
     if request.method not in ("GET", "HEAD"):
         return None
-    if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.fields.headers):
+    if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.headers):
         return None  # the request had a body, which is gone
     return view.redirect_path(location[0])
 
 
 def _with_cookies(headers: Headers, set_cookies: Iterable[str], view: View) -> Headers:
-    """The request's fields with the cookies that answers set: added, replaced or removed."""
+    """The request's headers with the cookies that responses set: added, replaced or removed."""
     resource = view.target.path.partition("?")[0]
     pairs = [
         pair.strip() for name, value in headers if name == "Cookie" for pair in value.split(";")

@@ -1,15 +1,12 @@
-"""Steps 4 and 5, the fields of a request as they go onto the wire, and those of its answer.
+"""Step 4, the request that a service is sent: which headers it has, and its head as bytes.
 
-Owns that a request's are made once for all that ask alike: the scripts and pictures of a page come
-with the same cookies, the same Referer and the same Accept, but for a few kinds of them. Which
-fields pass is `headers`'s.
+Which of the visitor's headers pass, and what they are mapped to, is `rewrite.request_headers`'s.
+Nothing of a request is kept for the next one, which may be another visitor's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
-from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import BadRequest
@@ -18,40 +15,41 @@ from ..rewrite.header_tables import HeaderNames, Headers
 from ..rewrite.request_headers import request_headers
 from ..rewrite.urls import View
 from ..rewrite.via import via
-from ..tunnel.handshake import UPGRADE_FIELDS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-
-_KEPT = 256  # kinds of requests; a page has some ten
-_LONGEST = 8192  # characters of one that is kept: visitors may send more, and others, each time
-# What `request_headers` and `via` read of an environ, beside HTTP_*.
-_READ = frozenset({"CONTENT_TYPE", "REMOTE_ADDR"})
+#: The hop-by-hop headers of a WebSocket handshake. Those of either side are dropped on the way, as
+#: all hop-by-hop headers are; the service is asked, and the visitor is answered, with these.
+UPGRADE_FIELDS = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
 
 
-class Fields(NamedTuple):
-    """Fields in their order, and as they go onto the wire, each with its CRLF."""
+class UpstreamRequest(NamedTuple):
+    """A request as it goes onto the wire: `request_target` in origin-form (RFC 9112 section 3.2),
+    `headers` with Host.
 
+    `websocket`: it asks for an upgrade, so that a 101 is a response to it.
+    """
+
+    port: int
+    method: str
+    request_target: str
     headers: Headers
-    text: str
+    websocket: bool = False
 
-    def adding(self, field: tuple[str, str]) -> Fields:
-        """The same fields and one more. Raises as `fields_of`."""
-        return fields_of([*self.headers, field])
-
-
-def fields_of(headers: Headers) -> Fields:
-    """Raises `BadRequest` rather than write two requests."""
-    lines = [f"{name}: {value}\r\n" for name, value in headers]
-    text = "".join(lines)
-    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
-        raise BadRequest("The request contains a character that is not allowed in headers.")
-    return Fields(headers, text)
+    def head(self) -> bytes:
+        """The bytes up to the empty line, included. Raises `BadRequest` rather than let a line
+        break in a value make two headers, or two requests, of one."""
+        line = f"{self.method} {self.request_target} HTTP/1.1"
+        text = "\r\n".join([line, *map(": ".join, self.headers)])
+        breaks = len(self.headers)
+        if text.count("\r") != breaks or text.count("\n") != breaks or "\0" in text:
+            raise BadRequest("The request contains a character that is not allowed in headers.")
+        return f"{text}\r\n\r\n".encode("latin-1")
 
 
 class RequestFields:
-    """Those of the requests that come through one `PortProxy`."""
+    """Makes the headers of the requests that one `PortProxy` sends to services."""
 
     def __init__(
         self,
@@ -63,39 +61,9 @@ class RequestFields:
         self._cookies = cookies
         self._withhold_authorization = withhold_authorization
         self._withheld = HeaderNames("withhold_headers", withhold_headers)
-        self._kept: dict[object, Fields] = {}
 
-    def of(self, environ: WSGIEnvironment, view: View) -> Fields:
-        """The fields but those that announce the body. Raises as `fields_of`."""
-        names, are_read = _read(tuple(environ))
-        values = tuple(compress(environ.values(), are_read))
-        target = view.target
-        websocket = target.websocket
-        told = (view.told, view.visited, view.base, view.root)
-        key = (
-            names,
-            values,
-            target.port,
-            target.prefix,
-            target.form,
-            websocket,
-            target.evidence,
-            told,
-        )
-        fields = self._kept.get(key)
-        if fields is None:
-            # Of nothing but what is in the key: none can be another visitor's, or another place's.
-            made_of = dict(zip(names, values, strict=True))
-            made_of["wsgi.multiprocess"] = environ.get("wsgi.multiprocess")  # always the same
-            fields = self._made(made_of, view.at(""))
-            # No handshake comes twice: its key is a new one each time (RFC 6455 section 4.1).
-            if not websocket and sum(map(len, filter(None, values))) <= _LONGEST:
-                if len(self._kept) >= _KEPT:
-                    self._kept.clear()
-                self._kept[key] = fields
-        return fields
-
-    def _made(self, environ: WSGIEnvironment, view: View) -> Fields:
+    def of(self, environ: WSGIEnvironment, view: View) -> Headers:
+        """The headers, without those that announce the body."""
         headers = request_headers(
             environ,
             view,
@@ -106,11 +74,4 @@ class RequestFields:
         headers.append(via(environ))
         if view.target.websocket:
             headers += UPGRADE_FIELDS
-        return fields_of(headers)
-
-
-@lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
-def _read(keys: tuple[str, ...]) -> tuple[tuple[str, ...], list[bool]]:
-    """The keys of an environ that the fields are made of; of each key whether it is one."""
-    are_read = [key.startswith("HTTP_") or key in _READ for key in keys]
-    return tuple(compress(keys, are_read)), are_read
+        return headers

@@ -1,7 +1,7 @@
-"""The request's body on its way to the service: framed anew, in blocks, and never cut short unseen.
+"""The request's body on its way to the service: re-framed and streamed in blocks.
 
-Owns how a body is announced (RFC 9112 section 6) and that its length comes out as announced. The
-visitor's framing is never copied: what a server decoded is encoded again from what was read.
+Announces a body (RFC 9112 section 6) and sends exactly as much as it announced; truncation is
+always reported. The visitor's framing is never copied: what the server decoded is encoded again.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 FIRST_BLOCK = 16384
 LAST_BLOCK = 1048576
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
-# Methods for which a Content-Length of 0 says nothing; servers and clients add it idly.
+# Methods for which a Content-Length of 0 means nothing; servers and clients add it for no reason.
 _BODY_IS_UNUSUAL = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
 class Upload:
     """A body of `length` bytes, or a chunked one (`length` None), read from the visitor once.
 
-    `complete`: all of it has been given out by `next_block`. `taken`: bytes of it so far.
-    `limit`: bytes that a chunked one may have, None: any.
+    complete: `next_block` has returned all of it. taken: bytes of it so far. limit: bytes that a
+    chunked one may have; None: any number.
     """
 
     def __init__(self, reader: BodyReader, length: int | None, limit: int | None = None) -> None:
@@ -60,8 +60,8 @@ class Upload:
         visitor.
 
         Raises `ClientGone` if the body ends before its length or the connection breaks,
-        `BodyTooLarge` beyond the limit, and the server's own error for a malformed one: the service
-        then never sees a complete request.
+        `BodyTooLarge` beyond the limit, and the server's own error for a malformed body: the
+        service never sees a complete request then.
         """
         limit = self._block
         if self._remaining is not None:
@@ -115,10 +115,10 @@ def upload_of(environ: WSGIEnvironment, limit: int | None = None) -> Upload | No
 
 
 def read_out(environ: WSGIEnvironment) -> None:
-    """Take a body that nobody wants, so that the visitor gets the answer to it.
+    """Read and drop a body that nobody wants, so that the visitor gets the response.
 
-    A browser reads no answer while it is still sending. gunicorn discards a little and then cuts
-    the connection, and the browser shows that instead.
+    A browser reads no response while it is still sending. gunicorn discards a little and then cuts
+    the connection, and the browser shows an error instead.
     """
     with contextlib.suppress(PortProxyError):  # no body to be had, or the visitor is gone
         upload = upload_of(environ)

@@ -1,0 +1,93 @@
+"""gunicorn: its socket is in the environ, and its body readers can be read as the body arrives."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .base import Adapter, Block, BodyReader, is_tls
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+class LengthReader(BodyReader):
+    """A body of known length, in the pieces in which it arrives.
+
+    gunicorn's own `read(n)` waits for `n` bytes, at least 1024, and copies a block three times.
+    Here what gunicorn has read ahead comes from its reader, and the rest straight from the socket,
+    into memory that is used again for the next block.
+    """
+
+    def __init__(self, reader: Any, sock: Any) -> None:
+        self._reader = reader
+        self.socket = sock
+        self._recv_into: Callable[[bytearray, int], int] = sock.recv_into
+        self._memory = bytearray()
+
+    def buffered(self) -> bool:
+        return not self._reader.length or bool(self._reader.unreader.buf.tell())
+
+    def read(self, limit: int) -> Block:
+        buffered = self._reader.unreader.buf.tell()
+        if buffered:
+            data: bytes = self._reader.read(min(limit, buffered))
+            return data
+        limit = min(limit, self._reader.length)
+        if not limit:  # recv_into would take 0 for all of the memory
+            return b""
+        if limit > len(self._memory):
+            self._memory = bytearray(limit)
+        size = self._recv_into(self._memory, limit)
+        self._reader.length -= size  # gunicorn expects the next request behind the body
+        return memoryview(self._memory)[:size]
+
+
+class ChunkedReader(BodyReader):
+    """A chunked body: waits for one byte, and takes the rest of what came with it."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def read(self, limit: int) -> Block:
+        data: bytes = self._reader.read(1)
+        decoded = self._reader.buf.tell()
+        if data and decoded:
+            data += self._reader.read(min(limit - 1, decoded))
+        return data
+
+
+class Gunicorn(Adapter):
+    """All of gunicorn's workers. The threads of gthread are counted as any thread pool's."""
+
+    name = "gunicorn"
+    key_prefixes = ("gunicorn.",)
+
+    def socket(self, environ: WSGIEnvironment) -> Any:
+        return environ.get("gunicorn.socket")
+
+    def read_ahead(self, environ: WSGIEnvironment) -> bytes:
+        unreader = environ["wsgi.input"].reader.unreader
+        take = getattr(unreader, "take_buffered", None)  # since gunicorn 27
+        if take is not None:
+            data: bytes = take()
+        else:
+            data = unreader.buf.getvalue()
+            unreader.buf = io.BytesIO()
+        return data
+
+    def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
+        reader = getattr(environ["wsgi.input"], "reader", None)
+        sock = self.socket(environ)
+        if reader is None or sock is None:
+            return None
+        kind = type(reader).__name__
+        if kind == "ChunkedReader" and hasattr(reader, "buf"):
+            return ChunkedReader(reader)
+        # Of a TLS connection, the kernel cannot tell whether there is something to read.
+        unreader = getattr(reader, "unreader", None)
+        is_known = getattr(unreader, "sock", None) is sock and hasattr(unreader, "buf")
+        if kind == "LengthReader" and is_known and hasattr(reader, "length") and not is_tls(sock):
+            return LengthReader(reader, sock)
+        return None

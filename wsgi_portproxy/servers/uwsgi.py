@@ -1,0 +1,47 @@
+"""uWSGI: a module of its own, importable only within the server, answers for the connection."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .base import Adapter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+class _Connection:
+    """The visitor's connection, of which uWSGI gives the descriptor and no more."""
+
+    def fileno(self) -> int:
+        fd: int = sys.modules["uwsgi"].connection_fd()
+        return fd
+
+    def getsockname(self) -> Any:
+        raise OSError("uWSGI does not give the address")
+
+
+class UWSGI(Adapter):
+    name = "uwsgi"
+    key_prefixes = ("uwsgi.",)
+
+    def socket(self, environ: WSGIEnvironment) -> Any:
+        return _Connection() if _is_uwsgi(environ) else None
+
+    def read_ahead(self, environ: WSGIEnvironment) -> bytes:
+        # There is no way to get at it. WebSocket clients wait for the answer before they send
+        # (RFC 6455 section 4.1).
+        return b""
+
+    def hands_over(self, environ: WSGIEnvironment) -> bool:
+        # Without threads, no Python runs between two requests, and hence no relay.
+        options = getattr(sys.modules["uwsgi"], "opt", {})
+        return "enable-threads" in options or "threads" in options
+
+    def threads(self, environ: WSGIEnvironment) -> int | None:
+        return int(sys.modules["uwsgi"].opt["threads"]) if _is_uwsgi(environ) else None
+
+
+def _is_uwsgi(environ: WSGIEnvironment) -> bool:
+    return "uwsgi.version" in environ and "uwsgi" in sys.modules

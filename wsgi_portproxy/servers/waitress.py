@@ -1,0 +1,35 @@
+"""waitress: its channel, which has the socket and the settings, is reached through a callback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .base import Adapter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+class Waitress(Adapter):
+    name = "waitress"
+    key_prefixes = ("waitress.",)
+
+    def socket(self, environ: WSGIEnvironment) -> Any:
+        return getattr(_channel(environ), "socket", None)
+
+    def read_ahead(self, environ: WSGIEnvironment) -> bytes:
+        # waitress takes what came behind the request for the beginning of the next one.
+        request = getattr(_channel(environ), "request", None)
+        return bytes(getattr(request, "header_plus", b""))
+
+    def hands_over(self, environ: WSGIEnvironment) -> bool:
+        # With lookahead, waitress' main thread reads from a connection whose request is served.
+        return not getattr(_channel(environ).adj, "channel_request_lookahead", 0)
+
+    def threads(self, environ: WSGIEnvironment) -> int | None:
+        channel = _channel(environ)
+        return None if channel is None else int(channel.adj.threads)
+
+
+def _channel(environ: WSGIEnvironment) -> Any:
+    return getattr(environ.get("waitress.client_disconnected"), "__self__", None)
