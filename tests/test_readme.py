@@ -53,7 +53,11 @@ from wsgi_portproxy.locate.target import Form
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-DOCUMENTS = ["README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"]
+DOCUMENTS = [
+    *("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"),
+    *("docs/glossary.md", "docs/threat-model.md"),
+    *(f"docs/decisions/{path.name}" for path in sorted((ROOT / "docs/decisions").glob("*.md"))),
+]
 DOCUMENTED_PORT = 15000  # what the README's texts and commands show
 
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -556,7 +560,7 @@ def test_links_lead_somewhere(document: str) -> None:
     links = [link for link in LINK.findall(text) if "://" not in link]
     for link in links:
         path, _, anchor = link.partition("#")
-        target = ROOT / (path or document)
+        target = (ROOT / document).parent / path if path else ROOT / document
         assert target.exists(), link
         if anchor:
             headings = HEADING.findall(FENCE.sub("", target.read_text("utf-8")))
@@ -582,6 +586,14 @@ def test_the_mechanisms_behind_the_promises_are_modules() -> None:
     assert len(mechanisms) > 8
     for name in CODE.findall(" ".join(mechanisms)):
         assert (ROOT / "wsgi_portproxy" / f"{name}.py").exists(), name
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = LINK.findall((folder / "README.md").read_text("utf-8"))
+    assert [path.name for path in sorted(folder.glob("0*.md"))] == [
+        link for link in listed if "/" not in link
+    ]
 
 
 def test_the_folders_of_tests_are_there() -> None:

@@ -44,15 +44,15 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if options.host_form is not None:
         example = options.host_form.replace("{port}", str(first))
-        print(f"Each also at a host name of its own: http://{example}:{options.port}/")
+        print(f"Each service also has its own host name: http://{example}:{options.port}/")
     run_simple("127.0.0.1", options.port, application, threaded=True)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m wsgi_portproxy",
-        description="Serve a WSGI app, and with it the services on this machine's ports, to try "
-        "things out. In a deployment, wrap the app in code and run it on gunicorn.",
+        description="Serve a WSGI app and the services on this machine's ports, to try things out. "
+        "In a deployment, wrap the app in code and run it on gunicorn.",
     )
     parser.add_argument("app", help="the WSGI app, as module:attribute")
     parser.add_argument(
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mount",
         default="",
-        help="where ports hang, such as /{username}/{project} (the whole app)",
+        help="the paths that ports belong to, such as /{username}/{project} (the whole app)",
     )
     parser.add_argument(
         "--host-form",
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_port_range,
         default=DEFAULT_PORTS,
         metavar="FIRST-LAST",
-        help="the ports that may be opened (10000-20000)",
+        help="the allowed ports (10000-20000)",
     )
     parser.add_argument("--port", type=int, default=8000, help="the port to listen on (8000)")
     parser.add_argument("--version", action="version", version=f"wsgi_portproxy {__version__}")
@@ -95,7 +95,7 @@ def _port_range(text: str) -> range:
 
 
 def _load(name: str) -> Any:
-    """The object that `module:attribute` names. Exits with a message if there is none."""
+    """The object that `module:attribute` names. Exits with a message if it does not exist."""
     module, colon, attribute = name.partition(":")
     if not colon:
         raise SystemExit(f"wsgi_portproxy: {name!r} is not of the form module:attribute")
@@ -103,7 +103,7 @@ def _load(name: str) -> Any:
         loaded = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module:
-            raise  # the module is there; something that it imports is not
+            raise  # the module exists; something that it imports does not
         raise SystemExit(f"wsgi_portproxy: there is no module {module!r}") from error
     if not hasattr(loaded, attribute):
         raise SystemExit(f"wsgi_portproxy: {module!r} has no {attribute!r}")

@@ -1,7 +1,7 @@
-"""Requests that name no port: the wrapped app's, or those that a service's page made astray.
+"""Serves requests that name no port: the wrapped app's own, and strays from a service's pages.
 
-Owns who is asked first, the app or a service. How a request is told to be astray is
-`locate.strays`'s; each one is judged and served as every request is.
+Owns who is asked first, the app or a service. How strays are recognised is `locate.strays`'s; each
+one is checked, authorized and served like any request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Astray:
-    """Answers them. serve: answers a request for a target, and raises `PortProxyError`."""
+    """serve: the response to a request for a target; raises `PortProxyError`."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Astray:
         self._serve = serve
 
     def answer(self, visit: Visit) -> WSGIApplication:
-        """The wrapped app's answer, or that of the service whose page made the request. Raises
+        """The response of the wrapped app, or of the service whose page made the request. Raises
         `PortProxyError`."""
         if visit.is_websocket:
             return self._handshake(visit)
@@ -51,8 +51,8 @@ class Astray:
         return self._serve(visit, target)
 
     def _offered(self, visit: Visit) -> WSGIApplication:
-        """The way to the newest service that has what the wrapped app has not, for a request that
-        does not say where it comes from."""
+        """For a request without a Referer that the wrapped app answers 404: the response of the
+        most recently opened service that has the page."""
         candidates = self._strays.by_hint(visit, websocket=False)
         if not candidates:
             return self._app
@@ -62,7 +62,7 @@ class Astray:
         with ExitStack() as unless_given:
             unless_given.callback(_close, own)
             if own.status == 404:
-                if body is not None:  # some servers' input goes on behind its end
+                if body is not None:  # the input of some servers goes on after the body
                     visit.environ["CONTENT_LENGTH"] = str(body.rest)
                 answer = self._of_first(candidates, visit)
                 if answer is not None:
@@ -71,8 +71,8 @@ class Astray:
         return own
 
     def _handshake(self, visit: Visit) -> WSGIApplication:
-        """The tunnel to the first service that takes the handshake, unless it is the wrapped app's
-        own."""
+        """The tunnel to the first service that accepts the handshake, unless the wrapped app
+        handles it."""
         candidates = self._strays.by_hint(visit, websocket=True)
         if not candidates or "wsgi.websocket" in visit.environ:  # gevent-websocket accepted it
             return self._app
@@ -87,24 +87,24 @@ class Astray:
         return own
 
     def _of_first(self, candidates: list[Target], visit: Visit) -> WSGIApplication | None:
-        """The answer of the first of these services that has one; None if none has."""
+        """The response of the first of these services that has one; None if none has."""
         for target in candidates:
             try:
                 answer = self._serve(visit, target)
             except PortProxyError as error:
                 text = loggable(error.detail or error.message)
-                log.debug("port %d: not its own: %s", target.port, text, extra=error.fields)
+                log.debug("port %d: not its page: %s", target.port, text, extra=error.fields)
                 continue
             if isinstance(answer, CapturedResponse) and not target.websocket:
-                _close(answer)  # the authorizer's no, which is about no page of the app's
+                _close(answer)  # the authorizer's refusal, which must not hide the app's response
                 continue
             return answer
         return None
 
 
 def _close(own: CapturedResponse) -> None:
-    """Close an answer that is not given out; what it raises concerns nobody else."""
+    """Close a response that is not sent. Whatever that raises is logged."""
     try:
         own.close()
     except Exception:
-        log.exception("closing an answer that was not given out failed")
+        log.exception("closing an unused response of the application failed")

@@ -1,4 +1,4 @@
-"""What can go wrong, whose fault it is, and what to answer.
+"""What can go wrong, whose fault it is, and which response the visitor gets.
 
     PortProxyError
     ├── RequestError             the visitor's request is not one we pass on
@@ -6,34 +6,34 @@
     │   │   └── InvalidPort      400  not a port
     │   ├── PortNotAllowed       403  a port that this deployment does not open
     │   ├── Refused              403  the authorizer said no
-    │   ├── ForeignOrigin        403  sent by another site's page
+    │   ├── ForeignOrigin        403  sent by a page on another site
     │   ├── NotFound             404  the path leaves the mount
     │   ├── MethodNotAllowed     405  CONNECT, TRACE
     │   ├── LengthRequired       411  a chunked body that the server does not decode
     │   ├── BodyTooLarge         413  a body beyond this deployment's limit
-    │   ├── Misdirected          421  asked by a host name that is not this site's
+    │   ├── Misdirected          421  sent to a host name that is not this site's
     │   ├── UpgradeRequired      426  another version of the WebSocket protocol
-    │   ├── FieldTooLarge        431  a field that would take long to look at
+    │   ├── FieldTooLarge        431  a header that would take long to read
     │   ├── NotImplementedHere   501  something this release or server cannot do
     │   ├── TooManyTunnels       503  no more WebSockets at the moment
-    │   ├── TooManyRequests      503  too many requests wait for this port already
-    │   ├── Loop                 508  the request came round to us again
+    │   ├── TooManyRequests      503  too many requests are waiting for this port already
+    │   ├── Loop                 508  the request came back to us
     │   └── ClientGone           400  the visitor left before the end
-    ├── AuthorizerFailed         503  the authorizer raised: the answer is no
-    ├── AuthorizerMisused        500  the authorizer returned what it may not return
-    ├── SettingFailed            500  a setting's callable raised, or returned what it may not
+    ├── AuthorizerFailed         503  the authorizer raised, which counts as no
+    ├── AuthorizerMisused        500  the authorizer returned something it may not return
+    ├── SettingFailed            500  a setting's callable raised, or returned an invalid value
     └── UpstreamError            502  the service is at fault
         ├── ServiceUnreachable   502  nothing listens on the port
-        │   └── IPv6Only         502  something does, on [::1] only
-        ├── BadResponse          502  it answered, but not in valid HTTP/1
-        ├── WantsHttps           502  it redirects to https for ever
-        ├── NoResponse           502  it closed the connection without an answer
+        │   └── IPv6Only         502  something does, but on [::1] only
+        ├── BadResponse          502  it responded, but not in valid HTTP/1
+        ├── WantsHttps           502  it redirects to https forever
+        ├── NoResponse           502  it closed the connection without a response
         ├── Overloaded           503  this process is out of descriptors or memory
-        └── ServiceTimeout       504  no answer in time
+        └── ServiceTimeout       504  no response in time
 
-`message` and `hint` are the text for the visitor: constant but for values that were validated or
-escaped. They never hold exception texts, file names or user ids; what helps the operator goes into
-`detail`, which is only logged.
+`message` and `hint` are the text for the visitor: constant, except for values that were validated
+or escaped. They never contain exception texts, file names or user ids. Whatever helps the operator
+goes into `detail`, which is only logged.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from urllib.parse import quote
 
 
 class PortProxyError(Exception):
-    """Base of all: `status` to answer, `message` and `hint` for the visitor, `detail` to log.
+    """Base of all: `status` of the response, `message` and `hint` for the visitor, `detail` to log.
 
-    port: that of the request; None where none could be found in it. fields: what else the log is
-    told of the request, each by its name.
+    port: the port of the request; None if no port could be found in it. fields: what else the log
+    record contains, by name.
     """
 
     status: ClassVar[int] = 500
@@ -76,7 +76,7 @@ class BadRequest(RequestError):
 class InvalidPort(BadRequest):
     """The port is not written as a plain decimal number, or is given more than once."""
 
-    SHOWN = 32  # characters that the message repeats of the value; enough to recognise a typo
+    SHOWN = 32  # characters of the value that the message repeats; enough to recognise a typo
 
     def __init__(self, raw: str, hint: str = "Give one whole number, such as ?port=16006.") -> None:
         shown = printable(raw[: self.SHOWN])[: self.SHOWN]
@@ -112,7 +112,7 @@ class BodyTooLarge(RequestError):
     status = 413
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The request's body is larger than the {limit} bytes allowed here.")
+        super().__init__(f"The request body exceeds the limit of {limit} bytes.")
 
 
 class Misdirected(RequestError):
@@ -124,7 +124,7 @@ class FieldTooLarge(RequestError):
 
 
 class UpgradeRequired(RequestError):
-    """RFC 6455 section 4.4: the answer names the version that would do."""
+    """RFC 6455 section 4.4: the response names the version that we support."""
 
     status = 426
     headers = (("Sec-WebSocket-Version", "13"),)
@@ -141,7 +141,7 @@ class TooManyRequests(RequestError):
 
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"Too many requests to the service on port {port} are under way.",
+            f"Too many requests to the service on port {port} are in progress.",
             "It may be busy or stuck. Try again in a moment, or restart it.",
             detail=detail,
         )
@@ -156,7 +156,7 @@ class Loop(RequestError):
 
 
 class ClientGone(RequestError):
-    """The visitor closed the connection: nobody is left to read an answer."""
+    """The visitor closed the connection: nobody is left to read a response."""
 
     status = 400
 
@@ -189,7 +189,7 @@ class SettingFailed(PortProxyError):
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
             f"This application's settings for port {port} do not work.",
-            "Whoever runs it finds the reason in its log.",
+            "The administrator can find the reason in the application log.",
             detail=detail,
         )
 
@@ -199,7 +199,7 @@ class UpstreamError(PortProxyError):
 
 
 class ServiceUnreachable(UpstreamError):
-    """Nobody accepts on the port. The text is the one that the feature documents."""
+    """Nothing accepts connections on the port."""
 
     HINT = "Is the service running? Try: python3 -m http.server {port}"
 
@@ -212,32 +212,33 @@ class ServiceUnreachable(UpstreamError):
 
 
 class IPv6Only(ServiceUnreachable):
-    """Somebody does, but not where we look: tools of Node listen on what `localhost` is first."""
+    """Something accepts connections, but on [::1] only: Node tools listen on whichever address
+    `localhost` resolves to first."""
 
     HINT = (
-        "A service listens on [::1]:{port} only, the IPv6 loopback. Start it on 127.0.0.1: "
-        "most take --host 127.0.0.1."
+        "A service is listening on [::1]:{port} only, the IPv6 loopback. Start it on 127.0.0.1; "
+        "most accept --host 127.0.0.1."
     )
 
 
 class BadResponse(UpstreamError):
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"The service on port {port} did not answer with valid HTTP.",
+            f"The service on port {port} did not send a valid HTTP response.",
             "Does it speak plain HTTP (not HTTPS, SSH or a database protocol) on this port?",
             detail=detail,
         )
 
 
 class WantsHttps(UpstreamError):
-    """What the service wants can be had where the visitor's own address is on https."""
+    """A service gets its way if it is told the visitor's address, and that is on https."""
 
     def __init__(self, port: int, *, on_https: bool) -> None:
-        hint = "Whoever runs this application can tell it the visitor's address: "
+        hint = "The administrator can tell it the visitor's address with "
         if not on_https:
-            hint = "This site is on http. Switch that off in the service, or on an https site use "
+            hint = "This site uses http. Turn the redirect off in the service, or use https and "
         super().__init__(
-            f"The service on port {port} answers on https only, and is asked on http.",
+            f"The service on port {port} redirects every request to https.",
             f'{hint}PortProxy(identity="external").',
         )
 
@@ -245,8 +246,8 @@ class WantsHttps(UpstreamError):
 class NoResponse(UpstreamError):
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"The service on port {port} closed the connection without an answer.",
-            "Its own output may say why; it may have crashed or be restarting.",
+            f"The service on port {port} closed the connection without a response.",
+            "It may have crashed or be restarting; its own output may say why.",
             detail=detail,
         )
 
@@ -257,7 +258,7 @@ class Overloaded(UpstreamError):
 
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"No connection to the service on port {port} could be opened just now.",
+            f"Unable to open a connection to the service on port {port} right now.",
             "Please try again in a moment.",
             detail=detail,
         )
@@ -268,21 +269,21 @@ class ServiceTimeout(UpstreamError):
 
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"The service on port {port} did not answer in time.",
+            f"The service on port {port} did not respond in time.",
             "It accepts connections but may be busy or stuck. Try again, or restart it.",
             detail=detail,
         )
 
 
 _SHOWN_AS_IT_IS = " " + string.punctuation.replace("<", "").replace(">", "")
-# Out of descriptors, ephemeral ports, buffers or memory: our own shortage, not the service's.
+# Out of descriptors, ephemeral ports, buffers or memory: our own shortage, not the service's fault.
 _SHORTAGE = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
 )
 
 
 def from_connect_error(error: BaseException, port: int) -> UpstreamError:
-    """Map what `connect()` raised: time-outs are 504, our own shortages 503, all else 502."""
+    """Map what `connect()` raised: timeouts to 504, our own shortages to 503, all else to 502."""
     if isinstance(error, TimeoutError):
         return ServiceTimeout(port, detail="connect timed out")
     number = error.errno if isinstance(error, OSError) else None
@@ -292,8 +293,9 @@ def from_connect_error(error: BaseException, port: int) -> UpstreamError:
 
 
 def printable(text: str) -> str:
-    """`text` from a URL with everything but visible ASCII percent-encoded, and `<` and `>` too.
+    """`text` from a URL with everything except visible ASCII percent-encoded, and `<` and `>` too.
 
-    Pages escape what they show; this is for the log, and for whoever puts a plain text into a page.
+    Our pages escape what they show; this protects the log, and apps that insert a plain-text error
+    into a page of their own.
     """
     return quote(text, safe=_SHOWN_AS_IT_IS, errors="backslashreplace")

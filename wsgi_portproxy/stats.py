@@ -1,6 +1,6 @@
-"""What a process holds now, as plain numbers: for metrics, and to see what goes on.
+"""What a process holds right now, as plain numbers, for an operator's dashboard.
 
-Cheap enough to be asked every second; the operator's dashboard is the reader.
+Cheap enough to be called every second.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from .upstream.pool import idle
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Of this process; with several workers each has its own.
+    """The numbers of this process; each worker has its own.
 
-    requests: requests for ports under way in threads of the server, of this `PortProxy`.
-    waiting: requests that wait for a place at their port, likewise.
-    websockets, streams: open, without a thread, of all `PortProxy` of the process.
-    idle_connections: to services, kept for their next request, likewise; at most 64.
-    descriptors: open in the process, whoever opened them; 0 where the system does not tell.
-    descriptor_limit: how many there may be (RLIMIT_NOFILE).
-    relay_longest_turn: seconds of processor time: the longest that one turn of the thread that
-        carries WebSockets and streams took in the last one or two minutes. All of them waited for
-        it. 0 if it does not run.
+    requests: requests for ports that hold a thread of the server, of this `PortProxy`.
+    waiting: requests that wait for a slot of their port, of this `PortProxy`.
+    websockets, streams: open without a thread, of every `PortProxy` in the process.
+    idle_connections: to services, kept for the next request, of every `PortProxy`; at most 64.
+    descriptors: open in the process, no matter who opened them; 0 if the system does not say.
+    descriptor_limit: how many may be open (RLIMIT_NOFILE).
+    relay_longest_turn: seconds of processor time that the relay's longest turn took in the last one
+        or two minutes. All WebSockets and streams waited for it. 0 if no relay is running.
     """
 
     requests: int

@@ -1,7 +1,7 @@
-"""A WSGI application's answer, taken up to the point where its head is known.
+"""Calls a WSGI application and holds its response once the head is known.
 
-The authorizers need it: `AskApp` to read the wrapped app's status without its body, and the
-contract to make sure that what an authorizer returned as an application is one.
+`AskApp` reads the wrapped app's status this way without its body, `authorize` makes sure that what
+an authorizer returned is an application, and `middleware` asks the app first about strays.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 class NotAnApplication(TypeError):
-    """What was called did not behave as a WSGI application (PEP 3333)."""
+    """The callable did not behave like a WSGI application (PEP 3333)."""
 
 
 class CapturedResponse:
-    """Status, headers and the rest of an answer; itself an application that gives it out, once.
+    """A response: status, headers and the rest of the body. Is itself an application that sends it,
+    once.
 
-    `status` is the code, `status_line` as the application gave it. Raises `NotAnApplication`, and
-    what the application raises. `close` must be called if the answer is not given out.
+    `status` is the code, `status_line` the application's own text. Raises `NotAnApplication`, and
+    what the application raises. Call `close` on a response that is not sent.
     """
 
     def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
@@ -45,7 +46,7 @@ class CapturedResponse:
             raise
 
     def begins(self) -> bool:
-        """Whether it has a body, after waiting for the first block of it."""
+        """Whether it has a body; waits for the first block."""
         while not any(self._written):
             block = next(self._blocks, None)
             if block is None:
@@ -54,7 +55,7 @@ class CapturedResponse:
         return True
 
     def header(self, name: str) -> str | None:
-        """The last value of the field `name`, in lower case; None without one."""
+        """The last value of the header `name` (in lower case); None if it is missing."""
         values = [value for key, value in self.headers if key.lower() == name]
         return values[-1] if values else None
 
@@ -62,7 +63,7 @@ class CapturedResponse:
         start_response(self.status_line, self.headers)
         self._given_to = start_response
         if environ["REQUEST_METHOD"] == "HEAD":
-            # The question may have been a GET, and several servers send what they are given.
+            # The app may have been asked with GET, and several servers send what they are given.
             self._written, self._blocks = [], iter(())
         return self
 
@@ -73,7 +74,7 @@ class CapturedResponse:
         if not self._written:
             try:
                 block = next(self._blocks)
-                self._written.append(block)  # behind what the application wrote meanwhile
+                self._written.append(block)  # after what the application wrote meanwhile
             except StopIteration:
                 if not self._written:
                     raise
@@ -89,15 +90,15 @@ class CapturedResponse:
     ) -> Any:
         if not isinstance(status, str):
             raise NotAnApplication("the status is not a string")
-        if self._given_to is not None:  # an error in mid-body, which the server has to know
+        if self._given_to is not None:  # an error in mid-body, which the server has to learn of
             self._given_to(status, headers, exc_info)
         self.status_line, self.headers = status, list(headers)
         return self._written.append
 
 
 class CountedInput:
-    """The input of a request that the application reads, so that who comes after it knows how much
-    of the body is left. PEP 3333's four methods."""
+    """A `wsgi.input` that counts what the application reads, so that we know how much of the body
+    is left. Has PEP 3333's four methods."""
 
     def __init__(self, body: Any, length: int) -> None:
         self._body = body
@@ -105,7 +106,7 @@ class CountedInput:
 
     @classmethod
     def in_place(cls, environ: WSGIEnvironment) -> CountedInput | None:
-        """Put it into an environ whose body has a length; None if it has none."""
+        """Put one into an environ whose body has a length; None if it has no length."""
         length = environ.get("CONTENT_LENGTH") or ""
         if not (length.isascii() and length.isdigit()):
             return None

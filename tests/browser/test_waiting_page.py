@@ -20,7 +20,7 @@ from .chromium import fill_in_login
 from .conftest import Visit
 
 BAD_GATEWAY = r"\b502\b.*/alice/vision/"
-WAITING = "This page opens the service as soon as it answers."
+WAITING = "This page will open the service as soon as it responds."
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def assert_others_are_answered(server: Server, other: Service) -> None:
 def assert_too_many(reply: Reply, upstream: Service) -> None:
     assert (reply.status, reply.value("Retry-After")) == (503, "2")
     assert reply.text == (
-        f"Too many requests to the service on port {upstream.port} are under way.\n"
+        f"Too many requests to the service on port {upstream.port} are in progress.\n"
         "It may be busy or stuck. Try again in a moment, or restart it.\n"
     )
 

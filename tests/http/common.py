@@ -84,7 +84,7 @@ def assert_not_valid_http(reply: Reply, upstream: Service) -> None:
     assert reply.status == 502
     assert reply.complete
     assert reply.text == (
-        f"The service on port {upstream.port} did not answer with valid HTTP.\n"
+        f"The service on port {upstream.port} did not send a valid HTTP response.\n"
         "Does it speak plain HTTP (not HTTPS, SSH or a database protocol) on this port?\n"
     )
 

@@ -202,8 +202,8 @@ def test_a_request_that_may_not_be_repeated_is_not_replayed(
     reply = ask(host.port, method, target, body=body)
     assert reply.status == 502
     assert reply.text == (
-        f"The service on port {upstream.port} closed the connection without an answer.\n"
-        "Its own output may say why; it may have crashed or be restarting.\n"
+        f"The service on port {upstream.port} closed the connection without a response.\n"
+        "It may have crashed or be restarting; its own output may say why.\n"
     )
     assert [request.method for request in seen] == ["GET", "GET", "GET", method]
     assert [len(exchange.requests) for exchange in upstream.exchanges] == [3, 1]

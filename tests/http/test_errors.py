@@ -22,8 +22,8 @@ from tests.support.waiting import PATIENCE
 from .common import assert_not_valid_http, get
 
 NO_ANSWER = (
-    "The service on port {port} closed the connection without an answer.\n"
-    "Its own output may say why; it may have crashed or be restarting.\n"
+    "The service on port {port} closed the connection without a response.\n"
+    "It may have crashed or be restarting; its own output may say why.\n"
 )
 
 

@@ -16,7 +16,7 @@ from tests.support.urls import MOUNT
 from tests.support.variants import Host, noted
 from tests.support.websocket import Visitor, echoing, handshake
 
-NO_SESSION = "No sign-in of the application reached this host name."
+NO_SESSION = "You are not signed in on this host name."
 NAVIGATES = [("Sec-Fetch-Mode", "navigate")]
 
 
@@ -298,7 +298,7 @@ def test_isolated_services_are_opened_at_their_names_only(
         reply = ask(isolated.port, method, target, headers=fields)
         assert (reply.status, reply.text.splitlines()[0]) == (
             403,
-            "Services are opened at host names of their own here.",
+            "On this site each service has its own host name.",
         )
     with Client(isolated.port) as client:
         client.send(handshake(target))

@@ -53,7 +53,7 @@ def test_a_name_that_is_none_of_them_is_421_and_nothing_is_sent(
     for method, fields in [("GET", []), ("GET", agreeing), ("POST", agreeing)]:
         reply = ask(named.port, method, target, host=name, headers=fields)
         assert (reply.status, reply.complete) == (421, True)
-        assert reply.text.startswith("This server does not answer to that host name.\n")
+        assert reply.text.startswith("This site is not served under that host name.\n")
         assert "evil" not in reply.text
     with Client(named.port) as client:
         client.send(handshake(target, agreeing[:1], host=name))
@@ -160,7 +160,7 @@ def test_an_unknown_name_is_logged_once(unnamed: Server, service: ServiceFactory
     upstream = service(answers(OK))
     for name in ("evil.test", "one.test", "other.test"):
         assert ask(unnamed.port, "GET", query_form(upstream.port, "/x"), host=name).status == 200
-    assert unnamed.output().count("hosts does not name ") == 1
+    assert unnamed.output().count(" is not in hosts: ") == 1
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def test_the_error_says_where_the_service_listens_and_how_to_start_it(
     assert (reply.status, reply.value("X-Portproxy-Error")) == (502, "unreachable")
     assert reply.text == (
         f"Failed to connect to service on port {upstream.port}.\n"
-        f"A service listens on [::1]:{upstream.port} only, the IPv6 loopback. Start it on "
-        "127.0.0.1: most take --host 127.0.0.1.\n"
+        f"A service is listening on [::1]:{upstream.port} only, the IPv6 loopback. Start it on "
+        "127.0.0.1; most accept --host 127.0.0.1.\n"
     )
     assert upstream.heads == []  # nobody knows whose it is
 

@@ -42,7 +42,7 @@ def hosts() -> Iterator[Hosts]:
 
 def assert_too_large(reply: Reply) -> None:
     assert (reply.status, reply.complete) == (413, True)
-    assert reply.text == f"The request's body is larger than the {MAX_BODY} bytes allowed here.\n"
+    assert reply.text == f"The request body exceeds the limit of {MAX_BODY} bytes.\n"
 
 
 @pytest.mark.parametrize("size", [MAX_BODY + 1, 10**15])
@@ -276,7 +276,7 @@ def is_too_late(host: Server, port: int, visit: Callable[[str], Reply]) -> None:
     reply = visit(query_form(port, "/x"))
     assert time.monotonic() - begin > HEAD * 0.9
     assert (reply.status, reply.text) == (504, (
-        f"The service on port {port} did not answer in time.\n"
+        f"The service on port {port} did not respond in time.\n"
         "It accepts connections but may be busy or stuck. Try again, or restart it.\n"
     ))  # fmt: skip
 

@@ -300,7 +300,7 @@ def bad_101(fields: Fields) -> bytes:
 
 def assert_not_valid_http(reply: Reply, upstream: Service) -> None:
     assert reply.status == 502
-    assert f"The service on port {upstream.port} did not answer with valid HTTP." in reply.text
+    assert f"The service on port {upstream.port} did not send a valid HTTP response." in reply.text
     assert "secret" not in reply.text
 
 

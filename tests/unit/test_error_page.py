@@ -79,8 +79,8 @@ def test_the_shape_of_the_json() -> None:
     assert page(IPv6Only(15173), JSON, port=15173).json == {
         "status": 502,
         "error": "Failed to connect to service on port 15173.",
-        "hint": "A service listens on [::1]:15173 only, the IPv6 loopback. Start it on 127.0.0.1: "
-        "most take --host 127.0.0.1.",
+        "hint": "A service is listening on [::1]:15173 only, the IPv6 loopback. Start it on "
+        "127.0.0.1; most accept --host 127.0.0.1.",
         "port": 15173,
     }
     assert page(InvalidPort("abc"), JSON, port=None).json["port"] is None
@@ -166,7 +166,7 @@ def test_the_page_for_a_service_on_the_other_loopback_says_how_to_start_it_here(
     127.0.0.1."""
     content = Parsed(page(IPv6Only(15173), port=15173))
     assert "The service on port 15173 cannot be reached yet" in content.words
-    assert "A service listens on [::1]:15173 only, the IPv6 loopback." in content.words
+    assert "A service is listening on [::1]:15173 only, the IPv6 loopback." in content.words
     assert "Start it on 127.0.0.1, on the same machine" in content.words
     assert "npx vite --host 127.0.0.1 --port 15173" in content.words
     assert 'server.listen(15173, "127.0.0.1")' in content.words

@@ -38,16 +38,16 @@ Check: TypeAlias = Callable[[HttpRequest, Target], "bool | HttpResponseBase | WS
 def authorizer(check: Check) -> DjangoAuthorizer:
     """An authorizer that calls `check(request, target)` with `request.session` and `request.user`.
 
-    The session and authentication middlewares of `settings.MIDDLEWARE` are applied, subclasses of
-    them too; no others. The session is for reading: changes are not saved. Raises
-    `ImproperlyConfigured` if the settings lack one of them.
+    Of `settings.MIDDLEWARE` only the session and authentication middlewares run, and their
+    subclasses. The session is read-only: changes are not saved. Raises `ImproperlyConfigured` if
+    the settings lack one of the two.
     """
     return DjangoAuthorizer(check)
 
 
 class DjangoAuthorizer:
-    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, by its settings;
-    `hosts`: those that the app answers to."""
+    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, from its settings;
+    `hosts`: the host names that it allows."""
 
     def __init__(self, check: Check) -> None:
         self._check = check
@@ -61,9 +61,9 @@ class DjangoAuthorizer:
 
     def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
         # As Django's request signals do: a connection that the database closed must not be used,
-        # and none is kept longer than CONN_MAX_AGE.
+        # and none may be kept longer than CONN_MAX_AGE.
         close_old_connections()
-        # As Django's handler does: reverse() reads it, for the address of a login page.
+        # As Django's handler does: reverse() reads it, to build the address of a login page.
         set_script_prefix(get_script_name(request.environ))
         try:
             verdict = self._verdict(WSGIRequest(request.environ), target)
@@ -81,7 +81,7 @@ class DjangoAuthorizer:
         try:
             for middleware in self._middlewares:
                 response = middleware.process_request(request)
-                if response is not None:  # a subclass of the project's own that refuses
+                if response is not None:  # the project's own subclass refuses
                     return cast(HttpResponseBase, response)
             return self._check(request, target)
         except PermissionDenied:
@@ -103,8 +103,8 @@ def as_wsgi(response: HttpResponseBase) -> WSGIApplication:
 
 
 def _session_and_auth_middlewares() -> list[type]:
-    # Imported here because they need the settings and the app registry, which a wsgi.py has only
-    # after get_wsgi_application(), while its imports stand at the top.
+    # Imported here: they need the settings and the app registry, which a wsgi.py has only after it
+    # called get_wsgi_application(), while its imports stand at the top.
     from django.contrib.auth.middleware import AuthenticationMiddleware
     from django.contrib.sessions.middleware import SessionMiddleware
 

@@ -37,8 +37,8 @@ def authorizer(app: Flask, check: Check) -> FlaskAuthorizer:
 
 
 class FlaskAuthorizer:
-    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, by its config;
-    `hosts`: those that the app answers to."""
+    """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, from its config;
+    `hosts`: the host names that it allows."""
 
     def __init__(self, app: Flask, check: Check) -> None:
         self._app = app
@@ -54,5 +54,5 @@ class FlaskAuthorizer:
             try:
                 return self._check(target)
             except HTTPException as error:
-                # With a response made now: later there is no request context to make it in.
+                # Make the response now: later there is no request context to make it in.
                 return error.get_response(request.environ)

@@ -1,7 +1,7 @@
-"""Addresses: where something is asked for, and which of them mean this machine.
+"""Addresses: scheme, host and port of a URL, and which of them mean this machine.
 
-Owns the one value that says where a service is told to be. All that it is sent, and all that comes
-back, is made of it, so that no two fields tell different stories: services compare them.
+Owns the type of the one address that a service is told that it has. Everything sent to it is
+derived from that address, so that no two headers disagree: services compare them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)
 _LONGEST_KEPT = 256  # characters of an authority
-# What a service may have been told to bind; it is only compared with, nobody listens on it here.
+# An address that a service may bind; only compared with, nothing listens on it here.
 _ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
 _LOCAL_NAMES = frozenset({"localhost", "[::1]", _ANY_ADDRESS, "[::]"})
 
@@ -27,17 +27,18 @@ class Address(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """As it stands in Host (RFC 9110 section 7.2)."""
+        """As in a Host header (RFC 9110 section 7.2)."""
         return f"{self.host}:{self.port}" if self.port else self.host
 
     @property
     def origin(self) -> str:
-        """As it stands in Origin (RFC 6454 section 6.2)."""
+        """As in an Origin header (RFC 6454 section 6.2)."""
         return f"{self.scheme}://{self.authority}"
 
 
 def address(scheme: str, authority: str) -> Address:
-    """The address of a URL's scheme and authority. What is no host and port is all host."""
+    """The address of a URL's scheme and authority. An authority without a valid port is all
+    host."""
     is_long = len(authority) > _LONGEST_KEPT  # anybody may send it
     return _address.__wrapped__(scheme, authority) if is_long else _address(scheme, authority)
 
@@ -58,5 +59,5 @@ def address_of(origin: str) -> Address:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host names the machine on which it is read: said by a service, the server."""
+    """Whether a host means the local machine; if a service names it, that is the server's."""
     return host in _LOCAL_NAMES or (host.startswith("127.") and _IPV4.fullmatch(host) is not None)

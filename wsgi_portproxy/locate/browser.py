@@ -1,4 +1,7 @@
-"""TODO."""
+"""What a browser or another program is asking for: a page, a WebSocket, which media type.
+
+Owns how that is read from the request's headers. `visit` establishes each fact once per request.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_ACCEPT = 8192  # characters; browsers send some 150
-# What we can answer with ourselves. The first is for those who say nothing, such as curl.
+# The media types of our own responses. The first is for programs that name none, such as curl.
 _OFFERED = ("text/plain", "application/json", "text/html")
 
 
@@ -30,10 +33,10 @@ def is_websocket(environ: WSGIEnvironment) -> bool:
 
 
 def is_navigation(environ: WSGIEnvironment) -> bool:
-    """Whether a browser is about to show the answer as a page (Fetch standard, Sec-Fetch-Mode).
+    """Whether a browser is about to show the response as a page (Fetch standard, Sec-Fetch-Mode).
 
-    Browsers send Sec-Fetch-* on https and to localhost only; on plain http to another host a GET or
-    HEAD of a browser that prefers HTML is taken for one.
+    Browsers send Sec-Fetch-* only on https and to localhost. On plain http to another host, a GET
+    or HEAD from a browser that prefers HTML counts as a navigation.
     """
     if "HTTP_SEC_FETCH_MODE" not in environ and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return False
@@ -41,8 +44,8 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
 
 
 def shows_page(environ: WSGIEnvironment) -> bool:
-    """Whether a browser will show the answer as a page: a navigation, or a form that was posted,
-    which may come again with what is wrong in it."""
+    """Whether a browser will show the response as a page: after a navigation, or after a form was
+    posted, which may be shown again with its errors."""
     return environ["REQUEST_METHOD"] in ("GET", "POST") and _wants_page(environ)
 
 
@@ -55,16 +58,16 @@ def _wants_page(environ: WSGIEnvironment) -> bool:
 
 
 def is_browser(environ: WSGIEnvironment) -> bool:
-    """Whether a browser asks, by the word that all of them begin their User-Agent with."""
+    """Whether a browser sent the request: the User-Agent of every browser begins with this word."""
     agent: str = environ.get("HTTP_USER_AGENT", "")
     return agent.startswith("Mozilla/")
 
 
 def preferred_type(accept: str) -> str:
-    """The media type of `_OFFERED` that an Accept header asks for (RFC 9110 section 12.5.1).
+    """The media type of `_OFFERED` that an Accept header prefers (RFC 9110 section 12.5.1).
 
-    Of two that it values alike, the one that it names: `*/*` beside a name is there for the rest.
-    Of a long one the beginning counts: anybody may send it, and reading one of 800 KB takes 0.6 s.
+    Of two with the same quality, the one that it names: `*/*` is meant for everything else. Only
+    the beginning of a long header is read: parsing 800 KB takes 0.6 s, and anybody may send it.
     """
     return _preferred_type(accept[:_LONGEST_ACCEPT])
 

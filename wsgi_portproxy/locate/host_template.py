@@ -1,8 +1,8 @@
 """The host form: a host name for each port, such as `16006.ports.example.com`.
 
-Owns the template, in both directions: whose name a Host is, and which name a port has. A name below
-the template's fixed part never is the wrapped app's, well-formed or not: pages of a service live
-there, and must not share an origin with the app.
+Owns the template in both directions: which port a Host means, and which name a port has. A name
+below the template's fixed part is never the wrapped app's, well-formed or not: services' pages live
+there and must not share an origin with the app.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _TEMPLATE = re.compile(
     r"(?P<name>[a-z0-9\-.]*(?:\{[A-Za-z_][A-Za-z0-9_]*\}[a-z0-9\-.]*)+)(?P<port>:[0-9]{1,5})?"
 )
 _PARAMETER = re.compile(r"\{(\w+)\}", re.ASCII)
-# What a label may hold (RFC 1035 section 2.3.1, and `_`, which browsers allow). Lower case: host
-# names have no case, and browsers send them so.
+# Characters of a label (RFC 1035 section 2.3.1, and `_`, which browsers allow). Lower case only:
+# host names have no case, and browsers send them in lower case.
 _VALUE = r"([a-z0-9_](?:[a-z0-9_-]*{}[a-z0-9_])?{})"
 _FITTING = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 _MAX_LABEL = 63  # octets; RFC 1035 section 2.3.4
-_MAX_NAME = 253  # likewise, without the final dot; it keeps the patterns below quick too
+_MAX_NAME = 253  # likewise, without the final dot; also keeps the patterns below fast
 _PORT_OF_AUTHORITY = re.compile(r":[0-9]*$")
 
 
 class Matched(NamedTuple):
-    """A host name taken apart: the port as written, and the mount's parameters it carries."""
+    """A parsed host name: the port as written, and the mount's parameters in it."""
 
     port: str
     params: Mapping[str, str]
@@ -40,8 +40,8 @@ class Matched(NamedTuple):
 class HostForm:
     """A compiled template: `{port}`, and parameters of the mount, in a host name.
 
-    A port in the template, `{port}.localhost:8000`, is that of links; requests are known by the
-    name alone. Raises `ValueError` for a template that could never work.
+    A port in the template, as in `{port}.localhost:8000`, is used in generated links; incoming
+    requests are matched by name only. Raises `ValueError` for a template that could never work.
     """
 
     def __init__(self, template: str, mount_names: frozenset[str]) -> None:
@@ -68,13 +68,13 @@ class HostForm:
         # `p{port}.example.com` leaves all other names of that domain to the app.
         mark = _PARAMETER.sub("", self._name.removesuffix(self._below))
         self._shares_domain = re.search("[a-z0-9]", mark) is not None
-        # Both ways to divide a name: where they differ, two readers could see two projects.
+        # The two ways to divide a name: if they differ, two readers could see different projects.
         self._shortest, self._longest = (
             re.compile(_pattern(self._name, lazy, digits=self._shares_domain)) for lazy in ("?", "")
         )
 
     def match(self, environ: WSGIEnvironment) -> Matched | None:
-        """What the request's Host says, or None if it is a name of the wrapped app's.
+        """The port and parameters in the request's Host, or None if the name is the wrapped app's.
 
         Raises `NotFound` for a name that could be read in two ways, or that is neither.
         """
@@ -89,7 +89,7 @@ class HostForm:
             if self._shares_domain:
                 return None
             if len(self._order) == 1:
-                return Matched(name.removesuffix(self._below), {})  # which is no port
+                return Matched(name.removesuffix(self._below), {})  # no port: refused later
             raise NotFound("There is no such page.", detail="no host name of a port")
         other = self._longest.fullmatch(name)
         if other is None or other.groups() != match.groups():
@@ -101,9 +101,9 @@ class HostForm:
     def authority(
         self, port: int, params: Mapping[str, str], environ: WSGIEnvironment
     ) -> str | None:
-        """The host of a link to a port; None if a parameter cannot stand in a host name.
+        """The authority of a link to a port; None if a parameter cannot be part of a host name.
 
-        With the template's own port, else that of the request's Host.
+        Includes the template's own port, else the one in the request's Host.
         """
         values = {**params, "port": str(port)}
         if not all(_FITTING.fullmatch(values.get(name, "")) for name in self._order):
@@ -113,7 +113,7 @@ class HostForm:
         expected = tuple(values[key] for key in self._order)
         longest = self._longest.fullmatch(name)
         if made is None or longest is None or not made.groups() == longest.groups() == expected:
-            return None  # `a--b` beside a separator `--`
+            return None  # such as `a--b` with a separator `--`
         if len(name) > _MAX_NAME or any(len(label) > _MAX_LABEL for label in name.split(".")):
             return None
         shown = _PORT_OF_AUTHORITY.search(environ.get("HTTP_HOST", ""))
@@ -121,7 +121,7 @@ class HostForm:
 
 
 def _pattern(template: str, lazy: str, *, digits: bool) -> str:
-    """The pattern of a template. `digits`: what stands for the port has to be a number."""
+    """The pattern of a template. `digits`: the port has to be a number."""
     parts = re.split(r"(\{\w+\})", template)
     value = _VALUE.format(lazy, lazy)
     port = "([0-9]+)" if digits else value

@@ -26,7 +26,7 @@ _PATH = re.compile(r"/[\x21-\x7e]*")
 
 
 class Links:
-    """Makes the links of one `PortProxy`."""
+    """The links of one `PortProxy`."""
 
     def __init__(self, locator: Locator, *, promote: bool) -> None:
         self._locator = locator
@@ -37,23 +37,23 @@ class Links:
         return {**environ, LINKS_KEY: (*environ.get(LINKS_KEY, ()), (self, environ))}
 
     def at_host(self, target: Target, visit: Visit) -> str:
-        """Where a browser finds a target in the host form, which has to be there. Raises `Refused`
-        for all but a page that is opened: nothing else can be sent to another origin."""
+        """The URL of a target in the host form, which must be configured. Raises `Refused` unless a
+        browser navigates: nothing else can be redirected to another origin."""
         host = self._locator.host
         assert host is not None, "checked when the settings were"
-        message = "Services are opened at host names of their own here."
+        message = "On this site each service has its own host name."
         authority = host.authority(target.port, target.params, visit.environ)
         if authority is None:
-            raise Refused(message, "This project's name cannot stand in a host name.")
+            raise Refused(message, "This project's name cannot be part of a host name.")
         path = target.path if target.path.startswith("/") else f"/{target.path}"
         url = f"{visit.address.scheme}://{authority}{visit.script}{path}"
         if visit.method not in ("GET", "HEAD") or not visit.is_navigation:
-            raise Refused(message, f"This one's is {authority}.")
+            raise Refused(message, f"Open it at {authority}.")
         return url
 
     def base(self, target: Target, visit: Visit) -> str | None:
         """The absolute URL of a port's root, in the form of `target`, without a final slash; None
-        if no host name can stand for it."""
+        if it has no host name."""
         if not target.form.has_own_origin:
             # In the query form too: its pages move to the path form.
             is_above = target.form.has_port_in_query
@@ -67,7 +67,7 @@ class Links:
     def url(
         self, environ: WSGIEnvironment, port: int, path: str, given: Mapping[str, str]
     ) -> str | None:
-        """The link; None if the mount has a parameter that neither `given` nor the URL says."""
+        """The link; None if a parameter of the mount is neither in `given` nor in the URL."""
         mount = self._locator.mount
         params = {**self._params_of(environ), **given}
         if not mount.names <= params.keys():
@@ -82,7 +82,7 @@ class Links:
         return with_port(Target(port, path, base, params, Form.QUERY, False))
 
     def _params_of(self, environ: WSGIEnvironment) -> Mapping[str, str]:
-        """The mount's parameters in the URL that is being answered, as far as it has them."""
+        """The mount's parameters in the request's URL, as far as it has them."""
         if self._locator.host is not None:
             try:
                 named = self._locator.host.match(environ)
@@ -99,7 +99,7 @@ class Links:
 
 
 def _check_params(mount: Mount, params: Mapping[str, str]) -> None:
-    """Raises `ValueError` unless a URL with these parameters has these, and no others, in it."""
+    """Raise `ValueError` unless a URL made with these parameters is parsed back to them."""
     for name in sorted(mount.names):
         if not isinstance(params[name], str):
             raise ValueError(f"the mount's parameters are strings: {name}={params[name]!r}")
@@ -119,16 +119,16 @@ EnvironOrRequest: TypeAlias = Any
 def url_for_port(
     environ_or_request: EnvironOrRequest, port: int, path: str = "/", **params: str
 ) -> str:
-    """The link under which a browser reaches a port, in the form that the deployment prefers.
+    """The link to a port for a browser, in the form that the deployment prefers.
 
-    The host form where there is one (an absolute URL), else the path form, or the query form with
-    `promote=False` (path-absolute, SCRIPT_NAME included). `path` is the service's, as it stands in
-    a URL, with a query and a fragment if need be. `params` are the mount's parameters; those that
-    are left out are taken from the URL that is being answered.
+    The host form if there is one (an absolute URL), else the path form, or with `promote=False` the
+    query form (root-absolute, SCRIPT_NAME included). `path` is the service's path, escaped as in a
+    URL, with a query and a fragment if needed. `params` are the mount's parameters; missing ones
+    are taken from the URL of the request.
 
     Says nothing about whether the visitor may use the port. Raises `LookupError` if the request did
-    not come through a `PortProxy`, `ValueError` for a port or path that is none, for a parameter
-    that the mount would not match (an empty one, `..`, one with a slash), and if one is missing.
+    not come through a `PortProxy`, and `ValueError` for an invalid port or path, for a parameter
+    that the mount would not match (an empty one, `..`, one with a slash), and for a missing one.
     """
     environ: Any = getattr(environ_or_request, "environ", environ_or_request)
     try:

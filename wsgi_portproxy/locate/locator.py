@@ -1,8 +1,8 @@
 """Step 1: find the port in a request, and what of its URL is the service's.
 
-Owns the URL forms: one parse of the path and of `port`, made on the very string that is forwarded,
-byte for byte. Decides on the environ alone and opens nothing. Whether the port may be used and by
-whom is `ports` and `authorize`; how URLs are mapped back is `rewrite`.
+Owns the URL forms: one parse of the path and of `port`, on the very string that is forwarded, byte
+for byte. Decides on the request alone and opens nothing. Whether the port may be used, and by whom,
+is left to `policy`; how URLs are mapped back, to `rewrite.urls`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     pass
 
 
-# Characters to be escaped in a URL that goes into a header: `;` would end a cookie's Path, and
-# browsers read `\` as `/`. Everything else visible stays as the visitor wrote it.
+# Characters that are escaped in a URL that goes into a header: `;` would end a cookie's Path, and
+# browsers read `\` as `/`. All other visible characters stay as the visitor wrote them.
 _UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
-_LONGEST_KEPT = 2048  # characters of a path by which something is kept
+_LONGEST_KEPT = 2048  # characters of a path that may be a cache key
 
 
 class Locator:
@@ -47,7 +47,8 @@ class Locator:
         """The target of a request, or None if the request is the wrapped app's own.
 
         Raises `InvalidPort` for a port that is not exactly one plain number, `NotFound` for a path
-        that other readers could take out of the mount, and `BadRequest` for what is no path.
+        that other readers could resolve to outside the mount, and `BadRequest` for anything but a
+        path.
         """
         return self.by_host(visit) or self.by_url(visit)
 
@@ -63,7 +64,7 @@ class Locator:
         query = environ.get("QUERY_STRING", "")
         by_path = self.path_mark in environ.get("PATH_INFO", "")
         if not by_path and "port" not in (unquote(query) if "%" in query else query):
-            return None  # nearly every request of the wrapped app leaves here
+            return None  # nearly every request for the wrapped app ends here
         return self.within_mount(visit.raw, websocket=visit.is_websocket)
 
     def within_mount(self, raw: RawTarget, *, websocket: bool = False) -> Target | None:
@@ -102,7 +103,7 @@ class Locator:
         if params is None:
             return None
         if len(values) > 1:
-            raise InvalidPort(", ".join(values), "It is given more than once.")
+            raise InvalidPort(", ".join(values), "The parameter appears more than once.")
         port = parse_port(values[0])
         path = "".join(["/" + segment for segment in segments[depth:]]) or "/"
         refuse_climbing(path)
@@ -117,8 +118,9 @@ class Locator:
         """Status and Location, if the visitor's browser should ask at another URL; else None.
 
         A navigation in the query form moves to the path form, where relative URLs, reloads and
-        bookmarks keep the port: by 307, so that a form's POST stays one. `.../proxy/16006` gets the
-        slash without which relative URLs lose their last segment: by 308, it will not change.
+        bookmarks keep the port: by 307, so that a form's POST stays a POST. `.../proxy/16006` gets
+        its final slash, without which relative URLs would lose the port: by 308, since that never
+        changes.
         """
         if target.is_astray:
             return None if target.websocket else (307, self._at_home(target))
@@ -145,13 +147,13 @@ def _place_of(
 def _place(
     mount: Mount, proxy: str, script: str, segments: tuple[str, ...]
 ) -> tuple[int, str, Mapping[str, str]] | None:
-    """Port, prefix and parameters of the path form, by what the slashes of a path divide up to the
-    port; None if it is not of that form. The same for all that a page asks for, hence kept. Raises
-    as `locate`."""
+    """Port, prefix and parameters of a URL in the path form, from its segments up to the port; None
+    if it has another form. Cached, since it is the same for everything that a page loads. Raises
+    like `locate`."""
     _, *decoded = [unquote(segment, "latin-1") for segment in segments]
     if decoded[-2] != proxy:
         return None
-    # Digits only, or the app may have pages of its own there: /alice/vision/proxy/README.md
+    # Digits only: the app may have pages of its own there, such as /alice/vision/proxy/README.md
     if not (decoded[-1].isascii() and decoded[-1].isdigit()):
         return None
     params = mount.match(decoded)
@@ -163,7 +165,7 @@ def _place(
 
 
 def _at_root(visit: Visit, port: int, params: Mapping[str, str]) -> Target:
-    """The target of a request in the host form: all of the URL is the service's."""
+    """The target of a request in the host form: the whole URL is the service's."""
     raw = visit.raw
     _refuse_no_path(raw)
     path = raw.path or "/"
@@ -173,7 +175,7 @@ def _at_root(visit: Visit, port: int, params: Mapping[str, str]) -> Target:
 
 
 def _refuse_no_path(raw: RawTarget) -> None:
-    """`OPTIONS *`, `GET x/alice/...`: what it is the root of, each reader may see otherwise."""
+    """Refuse `OPTIONS *` and `GET x/alice/...`, which readers may resolve in different ways."""
     if raw.path[:1] not in ("", "/"):
         raise BadRequest("The request target is not a path.")
 
@@ -181,14 +183,15 @@ def _refuse_no_path(raw: RawTarget) -> None:
 def refuse_climbing(path: str) -> None:
     """Refuse a path whose dot segments lead out of the service's part of the URL.
 
-    A hop that resolves them (browsers, uWSGI, nginx do) would see another mount than we judge.
+    A hop that resolves them (browsers, uWSGI, nginx) would see another mount than the one that we
+    authorize.
     """
     decoded = unquote(path, "latin-1") if "%" in path else path
     if ".." not in decoded:
         return
     depth = 0
     for segment in decoded.replace("\\", "/").split("/"):
-        if segment not in ("", "."):  # an empty one is no step down: many hops collapse `//` first
+        if segment not in ("", "."):  # empty ones do not count: many hops collapse `//` first
             depth += -1 if segment == ".." else 1
         if depth < 0:
             raise NotFound("There is no such page.", detail="dot segments leave the mount")

@@ -1,8 +1,8 @@
-"""The mount: the part of the app's paths that ports hang under, such as `/{username}/{project}`.
+"""The mount: the part of the app's paths that ports belong to, such as `/{username}/{project}`.
 
-Owns matching a path's segments against the template. A segment that the wrapped app and another
-hop could read in two ways is refused here, so that the authorizer always judges exactly the
-segments that the app would see.
+Owns matching a path's segments against the template. Refuses segments that the wrapped app and
+another hop could read differently, so that the authorizer always judges exactly the segments that
+the app would see.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Mount:
         return frozenset(name for name in self._parameters if name is not None)
 
     def filled(self, params: Mapping[str, str]) -> list[str]:
-        """Its segments with the parameters in place, as they stand in a URL."""
+        """The segments with the parameters filled in, as they appear in a URL."""
         return [
             quote(template if name is None else params[name], safe="")
             for template, name in zip(self.segments, self._parameters, strict=True)
@@ -56,13 +56,13 @@ class Mount:
     def match(self, decoded: Sequence[str]) -> Mapping[str, str] | None:
         """The parameters, if the first segments of a path match; None if they do not.
 
-        `decoded` are the segments of the path as it was sent, each then with its %-escapes decoded
-        (latin-1, as WSGI has them; PEP 3333). Raises `NotFound` for a path that matches but is
-        ambiguous: `.` or `..`, an encoded slash or backslash, control characters, invalid UTF-8.
+        `decoded`: the path as it was sent, divided into segments, and then each percent-decoded
+        (latin-1, as in WSGI; PEP 3333). Raises `NotFound` for a path that matches but is ambiguous:
+        `.` or `..`, an encoded slash or backslash, control characters, invalid UTF-8.
         """
         params = self._match(decoded)
         if params is None:
-            by_app = "/".join(decoded).split("/")  # who sees an encoded slash as a slash
+            by_app = "/".join(decoded).split("/")  # the app sees an encoded slash as a slash
             if len(by_app) > len(decoded) and self._match(by_app) is not None:
                 raise _ambiguous()
         return params
@@ -73,7 +73,7 @@ class Mount:
         params: dict[str, str] = {}
         ambiguous = False
         for template, name, value in zip(self.segments, self._parameters, decoded, strict=False):
-            if name is not None and value.isalnum() and value.isascii():  # nothing to ask
+            if name is not None and value.isalnum() and value.isascii():  # cannot be ambiguous
                 params[name] = value
                 continue
             text, damaged = _text(value)
@@ -100,7 +100,7 @@ def _ambiguous() -> NotFound:
 
 
 def _text(value: str) -> tuple[str, bool]:
-    """A WSGI segment as text, and whether two readers could take it for two things."""
+    """A WSGI segment as text, and whether two readers could read it differently."""
     try:
         text = value.encode("latin-1").decode("utf-8")
     except UnicodeError:

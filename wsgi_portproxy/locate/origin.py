@@ -1,8 +1,7 @@
-"""The same-origin check that the service can no longer make, because we rewrite Origin for it.
+"""The site's own origin, as the visitor sees it.
 
-Services guard themselves by comparing Origin with Host (MLflow, Jupyter, Streamlit, Vite). They are
-sent a pair that agrees, so a request that another site's page makes in the visitor's name has to be
-caught here, before anything is sent. Owns what "our own origin" means.
+Owns what "our own origin" means, and when two origins are the same. `policy.same_origin` compares
+requests with it.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ _DEFAULT_PORT = {"http": ":80", "https": ":443"}
 def own_origin(environ: WSGIEnvironment) -> str:
     """The origin at which the visitor sees the wrapped app, such as `https://app.example.com`.
 
-    From Host and the URL scheme; behind a proxy that ends TLS the server must be told the scheme
-    (X-Forwarded-Proto through the server's or werkzeug's ProxyFix settings).
+    From Host and the URL scheme; behind a front end that ends TLS the server must learn the scheme
+    (X-Forwarded-Proto, through the server's settings or werkzeug's ProxyFix).
     """
     scheme = environ.get("wsgi.url_scheme", "http")
     host = environ.get("HTTP_HOST") or ":".join(
@@ -32,13 +31,13 @@ def own_origin(environ: WSGIEnvironment) -> str:
     return _origin(scheme, host) if len(host) < 512 else _origin.__wrapped__(scheme, host)
 
 
-@lru_cache(maxsize=64)  # asked several times of each request, and the same of nearly all
+@lru_cache(maxsize=64)  # called several times per request, nearly always with the same arguments
 def _origin(scheme: str, host: str) -> str:
     return normal_origin(f"{scheme}://{host}") or f"{scheme}://{host}"
 
 
 def normal_origin(origin: str) -> str | None:
-    """An origin in lower case and without its scheme's default port; None if it is not one."""
+    """An origin in lower case without its scheme's default port; None if it is not an origin."""
     match = _ORIGIN.fullmatch(origin)
     if match is None:
         return None

@@ -1,6 +1,6 @@
-"""The request target as it was sent, byte-exact where the server tells.
+"""The request target as it was sent, byte-exact if the server shows it.
 
-Owns which of a server's words is believed. What the target means is `locate`'s.
+Owns which of the server's values is believed. What the target means is `locator`'s.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from urllib.parse import quote, unquote
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# RFC 9112 section 3.2.1, visible ASCII only; a `#` would end the target for some readers only.
+# RFC 9112 section 3.2.1, visible ASCII only; a `#` would end the target, but only for some readers.
 _ORIGIN_FORM = re.compile(r"/[\x21\x22\x24-\x7e]*")
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
-# What a path may hold as it is (RFC 3986 section 3.3), used where a server gives no raw target.
+# Characters that a path may contain unescaped (RFC 3986 section 3.3); used without a raw target.
 PATH_SAFE = "/!$&'()*+,;=:@~-._"
 _NOT_VISIBLE = re.compile(r"[^\x21\x22\x24-\x7e]")
 
@@ -30,11 +30,11 @@ class RawTarget(NamedTuple):
 
 
 def raw_target(environ: WSGIEnvironment) -> RawTarget:
-    """The path and query of the request, byte-exact where the server tells.
+    """The path and query of the request, byte-exact if the server shows them.
 
-    PATH_INFO is decoded, so `%2F` and `/` look alike there; servers give the raw target beside it
-    (RAW_URI, REQUEST_URI). It is believed only where it is plainly the same path: servers and
-    middlewares between them resolve, collapse, cut and move parts of it. Else PATH_INFO is quoted.
+    PATH_INFO is decoded, so `%2F` and `/` look alike there. Servers also provide the raw target
+    (RAW_URI, REQUEST_URI), but it is believed only if it is plainly the same path: servers and
+    middlewares resolve, collapse, cut and move parts of it. Otherwise PATH_INFO is quoted.
     """
     script, info = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
     query = environ.get("QUERY_STRING", "")
@@ -43,7 +43,7 @@ def raw_target(environ: WSGIEnvironment) -> RawTarget:
         if raw == (f"{info}?{query}" if query else info) and not (
             script or "%" in info or "?" in info
         ):
-            return RawTarget("", info, query or None)  # as nearly always: both say the same
+            return RawTarget("", info, query or None)  # the usual case: both are the same
         raw_path, mark, raw_query = raw.partition("?")
         if raw_query == query:
             path = _without_script(raw_path, script, info)
@@ -72,19 +72,19 @@ def _without_script(raw_path: str, script: str, info: str) -> str | None:
 
 
 def quoted_script(environ: WSGIEnvironment) -> str:
-    """SCRIPT_NAME as it stands in a URL, without a final slash."""
+    """SCRIPT_NAME as it appears in a URL, without a final slash."""
     script = environ.get("SCRIPT_NAME", "")
     return _quoted(script) if script else ""
 
 
 @lru_cache(maxsize=64)
 def _quoted(script: str) -> str:
-    # One slash in front, whatever a middleware set: `//host` in a Location is another site.
+    # Exactly one slash in front, whatever a middleware set: `//host` in a Location is another site.
     return quote("/" + script.strip("/"), safe=PATH_SAFE, encoding="latin-1").rstrip("/")
 
 
 def visible(text: str) -> str:
-    """`text` (latin-1) with everything but visible ASCII, and `#`, percent-encoded."""
+    """`text` (latin-1) with `#` and everything except visible ASCII percent-encoded."""
     return _NOT_VISIBLE.sub(escape_octets, text)
 
 

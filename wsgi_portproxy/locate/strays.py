@@ -1,10 +1,10 @@
-"""Strays: requests of a service's pages that have lost the port.
+"""Strays: requests from a service's pages that have lost the port.
 
-A service that knows of no prefix writes root-absolute URLs, `/static/app.js`, into its pages, and
-the browser asks the wrapped app for them. Owns how such a request is told from the app's own: by
-the Referer, and for WebSocket handshakes and pages that send none, by a cookie of ours that
-remembers where this browser opened services. Both say where a request belongs, never that it may
-go there.
+A service that knows no prefix writes root-absolute URLs, such as `/static/app.js`, into its pages,
+and the browser asks the wrapped app for them. Owns how such a request is distinguished from the
+app's own: by the Referer, and, for WebSocket handshakes and pages that send none, by a cookie of
+ours that remembers where this browser opened services. Both say where a request belongs, never that
+it may go there.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from .visit import Visit
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# Services that the browser is told to remember, and a handshake is offered to: as many as there are
-# slots. Each is one request, and a cookie in all requests to the app.
+# The browser remembers as many services as there are slots, and a handshake is offered to each of
+# them. Each costs a request, and a cookie in every request to the app.
 _HINT_NAME = f"{COOKIE_PREFIX}hint"
 _HINT = re.compile(rf"(?:^|[;,])[ \t]*{re.escape(_HINT_NAME)}([0-9])=([0-9]{{13}})([^;,\s]*)")
-_MAX_PREFIX = 160  # bytes of a prefix that are worth a cookie
-# Referrer policies under which a request tells no more than its origin.
+_MAX_PREFIX = 160  # bytes of a prefix that a cookie may remember
+# Referrer policies under which a request reveals no more than its origin.
 _TELLING_NO_PATH = frozenset({"no-referrer", "origin", "strict-origin"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 # Sec-Fetch-Dest of what is shown within a page (Fetch standard, section 2.2.5).
 _PARTS_OF_A_PAGE = frozenset({"iframe", "frame", "embed", "object"})
-# What a question leaves out: the body, and the part of the answer that is wanted (RFC 9110 section
-# 14.2), since there may be none.
+# Left out when a service is asked whether it has a page: the body, and which part of the response
+# is wanted (RFC 9110 section 14.2).
 _OF_THE_BODY = frozenset(
     {"CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING"}
     | {"HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_EXPECT"}
@@ -46,9 +46,9 @@ _OF_THE_BODY = frozenset(
 
 
 class Strays:
-    """Finds the service that a request belongs to which names none.
+    """Finds the service to which a stray belongs.
 
-    promote: as in `PortProxy`. Without it pages live in the query form as well.
+    promote: as in `PortProxy`. Without it, pages may have the query form too.
     """
 
     def __init__(self, locator: Locator, *, promote: bool) -> None:
@@ -56,13 +56,13 @@ class Strays:
         self._promote = promote
 
     def claims(self, visit: Visit) -> bool:
-        """Whether a request is of a service's page and astray, whatever a `port` or a
-        `proxy/<digits>` in its URL would otherwise say.
+        """Whether a request is a stray from a service's page, even if its URL has a `port` or a
+        `proxy/<digits>`.
 
-        Those are the service's own, as the rest of the URL is: it may have a parameter of that
-        name, and knows nothing of ours. Not where a person follows a link, and not below the same
-        mount where the path names a port, or the query the page's own: no service comes upon these
-        by itself.
+        Those are then the service's own, like the rest of the URL: it may use a parameter of that
+        name, and knows nothing of ours. Not so if a person follows a link, and not below the same
+        mount if the path names a port, or the query names the page's own: no service makes such
+        URLs by itself.
         """
         page = self._page_that_asks(visit)
         if page is None or visit.is_navigation:
@@ -82,8 +82,8 @@ class Strays:
         return named is None and ports != [str(page.port)]
 
     def by_referer(self, visit: Visit) -> Target | None:
-        """The target of a request from a service's page, or None. Raises `NotFound` if its path
-        climbs out of the root."""
+        """The target of a stray that has a Referer, or None. Raises `NotFound` if its path climbs
+        out of the root."""
         page = self._page_that_asks(visit)
         return None if page is None else _at(page, visit.raw)
 
@@ -97,7 +97,7 @@ class Strays:
         return self._page(referer, visit)
 
     def by_hint(self, visit: Visit, *, websocket: bool) -> list[Target]:
-        """The targets that a request without a Referer may be meant for, the likeliest first.
+        """The targets that a request without a Referer may be meant for, the likeliest one first.
 
         Raises `NotFound` if its path climbs out of the root.
         """
@@ -114,10 +114,10 @@ class Strays:
         return [*targets.values()]
 
     def remember(self, target: Target, visit: Visit) -> list[tuple[str, str]]:
-        """The Set-Cookie fields after which this browser's handshakes are offered to `target`.
+        """The Set-Cookie headers after which this browser's handshakes are offered to `target`.
 
-        For a page in the path form that is opened, and for what it asks for astray: its handshakes
-        come next. One cookie for each service, since several pages may be opened at once.
+        Set when a page is opened in the path form, and for strays from it: its handshakes come
+        next. One cookie for each service, since several pages may be opened at once.
         """
         if not target.is_astray and not visit.is_navigation:
             return []
@@ -155,7 +155,7 @@ class Strays:
         path, mark, query = path.partition("#")[0].partition("?")
         script = visit.script
         if script and not path.startswith(script + "/"):
-            return None  # of another app, beside this one
+            return None  # belongs to another app, next to this one
         path = path[len(script) :]
         page = self._located(RawTarget(script, path, query if mark else None))
         return None if page is None or (page.form.has_port_in_query and self._promote) else page
@@ -164,17 +164,17 @@ class Strays:
         try:
             return self._locator.within_mount(url)
         except PortProxyError:
-            return None  # whoever made this URL, it is no page of ours
+            return None  # whoever made this URL, it is not a service's page
 
 
 def _at(page: Target, raw: RawTarget) -> Target | None:
-    """The target of a request that a service's page made astray; None if it is for no path."""
+    """The target of a stray from a service's page; None if the request target is not a path."""
     path = raw.path or "/"
     if not path.startswith("/"):
         return None  # `OPTIONS *`
     refuse_climbing(path)
     mount = page.prefix.removeprefix(raw.script)
-    above = [mount]  # in the query form: a relative URL, which lost the port alone
+    above = [mount]  # in the query form: a relative URL, which lost only the port
     if page.form.has_own_path:
         # A relative URL that climbs above the service's root, where browsers would stop.
         mount, proxy, _ = mount.rsplit("/", 2)
@@ -191,11 +191,10 @@ def _at(page: Target, raw: RawTarget) -> Target | None:
 
 
 def asks_app_first(visit: Visit) -> bool:
-    """Whether a stray is the wrapped app's unless it answers 404.
+    """Whether a stray belongs to the wrapped app unless the app responds with 404.
 
-    A link back into the app looks like a link within the service. What a page loads, sends and
-    posts does not: a form's fields are for who made the form, and a frame is for whose page it is
-    in.
+    A link back into the app looks like a link within the service. Whatever a page loads, sends or
+    posts is the service's: a form is meant for whoever made it, and a frame belongs to its page.
     """
     if visit.environ.get("HTTP_SEC_FETCH_DEST", "document") in _PARTS_OF_A_PAGE:
         return False
@@ -203,29 +202,29 @@ def asks_app_first(visit: Visit) -> bool:
 
 
 def is_offered(visit: Visit) -> bool:
-    """Whether a request that the wrapped app answers 404 may be a service's, though it does not say
-    where it comes from: a page of this site made it, and browsers tell of that (Fetch Metadata).
+    """Whether a request without a Referer may be a service's if the wrapped app responds with 404:
+    a page of this site made it, as browsers report (Fetch Metadata).
 
-    Such are links with `rel=noreferrer`, and what a worker from a `blob:` URL asks for.
+    Examples are links with `rel=noreferrer`, and requests of a worker from a `blob:` URL.
     """
     environ = visit.environ
     if "HTTP_REFERER" in environ or _HINT_NAME not in environ.get("HTTP_COOKIE", ""):
-        return False  # nearly every request of the wrapped app leaves here
+        return False  # nearly every request for the wrapped app ends here
     is_of_this_site = environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
     return is_of_this_site and "HTTP_SERVICE_WORKER" not in environ
 
 
 def as_question(visit: Visit) -> WSGIEnvironment:
-    """The request by which a service is asked whether it has a page: one that changes nothing."""
+    """The request that asks a service whether it has a page: a GET without a body."""
     asked = {key: value for key, value in visit.environ.items() if key not in _OF_THE_BODY}
     asked["REQUEST_METHOD"] = "GET"
     return asked
 
 
 def is_start_page(own: CapturedResponse, visit: Visit) -> bool:
-    """Whether the wrapped app answers a handshake at its root with the page that every app has.
+    """Whether the wrapped app responds to a handshake at its root with its start page.
 
-    Vite's page opens its WebSocket there. An app that carries WebSockets itself, and returns when
+    Vite's page opens its WebSocket there. An app that handles WebSockets itself, and returns when
     one is over, returns no page.
     """
     at_root = visit.environ.get("PATH_INFO", "") in ("", "/")
@@ -235,8 +234,8 @@ def is_start_page(own: CapturedResponse, visit: Visit) -> bool:
 def at_location(location: str, visit: Visit) -> WSGIEnvironment:
     """A copy of `environ` as if the browser had followed the redirect to `location` already.
 
-    So that an authorizer's login leads back to the service's page: back to the URL that is astray,
-    the browser would come without the Referer.
+    An authorizer's login then leads back to the service's page. If it led back to the stray URL,
+    the browser would arrive there without the Referer.
     """
     path, _, query = location.partition("?")
     script = visit.script
@@ -249,10 +248,10 @@ def at_location(location: str, visit: Visit) -> WSGIEnvironment:
 
 
 def keep_from_straying(refusal: CapturedResponse) -> CapturedResponse:
-    """A refusal whose page asks the app for what it needs.
+    """A refusal whose page loads its own parts from the app.
 
-    The page is the app's own, shown at a service's URL. With that URL as their Referer, its style
-    sheet and its login form would be taken for strays of the service.
+    It is a page of the app, shown at a service's URL. With that URL as their Referer, its style
+    sheet and its login form would be mistaken for strays from the service.
     """
     policy = (refusal.header("referrer-policy") or "").rpartition(",")[2]
     if policy.strip().lower() not in _TELLING_NO_PATH:
@@ -262,7 +261,8 @@ def keep_from_straying(refusal: CapturedResponse) -> CapturedResponse:
 
 
 def _hints(visit: Visit) -> list[tuple[int, int, str]]:
-    """Milliseconds, slot and prefix of what this browser remembers, the newest first."""
+    """Time in milliseconds, slot and prefix of each hint that this browser has, the newest
+    first."""
     found = _HINT.findall(visit.environ.get("HTTP_COOKIE", "")[:65536])
     hints = [
         (int(opened), int(slot), unquote(prefix, "latin-1"))
@@ -273,7 +273,7 @@ def _hints(visit: Visit) -> list[tuple[int, int, str]]:
 
 
 def _port_of(prefix: str, path_mark: str) -> int:
-    """The port at the end of a prefix of the path form; 0 for what was made up."""
+    """The port at the end of a prefix in the path form; 0 if the prefix was forged."""
     port = prefix.rpartition(path_mark)[2]
     return int(port) if port.isascii() and port.isdigit() else 0
 

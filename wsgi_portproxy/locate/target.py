@@ -1,6 +1,7 @@
-"""What is asked for: a port, what of the URL is the service's, and how the URL names the port.
+"""What a request asks for: a port, the service's part of the URL, and how the URL names the port.
 
-Owns `Target`, and `port` in queries. Which requests have a target is `locator`'s and `strays`'s.
+Owns `Target`, and `port` in queries. Which requests have a target is left to `locator` and
+`strays`.
 """
 
 from __future__ import annotations
@@ -55,18 +56,18 @@ Evidence = Literal["url", "referer", "hint"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request is to go.
+    """Where a request goes.
 
-    port: TCP port of the service on 127.0.0.1, 0 to 99999 until it was checked.
+    port: the TCP port of the service on 127.0.0.1; 0 to 99999 until it is checked.
     path: the request target for the service: path and query, byte-exact, with `port` cut out.
     prefix: what the visitor's URL has before that path, SCRIPT_NAME included, without a final
         slash: `/alice/vision` in the query form, `/alice/vision/proxy/16006` in the path form,
-        nothing in the host form. Of a stray: that of the page that it belongs to.
+        empty in the host form. Of a stray: the prefix of the page that made it.
     params: the mount's parameters, decoded: `{"username": "alice", "project": "vision"}`. In the
         host form only those that the host name carries, in lower case.
-    form: how the URL names the port; of a request that is astray, that of the page that made it.
+    form: how the URL names the port; of a stray, the form of the page that made it.
     websocket: whether the request is a WebSocket handshake.
-    evidence: what tells that the request is for this service.
+    evidence: why the request is for this service.
     """
 
     port: int
@@ -79,12 +80,12 @@ class Target:
 
     @property
     def is_astray(self) -> bool:
-        """Whether the URL names no port: it is one of the wrapped app's."""
+        """Whether the request is a stray: its URL names no port, and looks like the app's."""
         return self.evidence != "url"
 
 
 def with_port(target: Target) -> str:
-    """The visitor's URL of a target in the query form, which has the port in every URL."""
+    """The visitor's URL of a target in the query form, with the port in its query."""
     path = target.path
     if not target.prefix and path[1:2] in ("/", "\\"):
         path = "/." + path  # `//host` at the beginning would be another site
@@ -98,8 +99,8 @@ def with_port(target: Target) -> str:
 def cut_port(query: str, *, most: int | None = None) -> tuple[list[str], str]:
     """The raw values of all `port` keys of a query string, and the query without these pairs.
 
-    `most`: how many there may be for the rest to be looked at. Keys are compared decoded, since
-    that is how every framework reads them; values stay raw.
+    `most`: stop after this many ports. Keys are compared decoded, since every framework decodes
+    them; values stay raw.
     """
     values, kept = [], []
     for pair in query.split("&"):
@@ -114,7 +115,7 @@ def cut_port(query: str, *, most: int | None = None) -> tuple[list[str], str]:
 
 
 def parse_port(raw: str) -> int:
-    """A port in plain ASCII decimal, undecoded and without sign or leading zero, as int.
+    """A port written in plain ASCII decimal, without a sign, a leading zero or escapes, as int.
 
     Raises `InvalidPort` for everything else; linear in the length of `raw`.
     """

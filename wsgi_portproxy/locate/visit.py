@@ -46,7 +46,7 @@ class Visit:
         self.method: str = environ["REQUEST_METHOD"]
 
     def field(self, key: str) -> str | None:
-        """The value of a header field by its WSGI key, such as HTTP_ORIGIN."""
+        """The value of a header by its WSGI key, such as HTTP_ORIGIN."""
         value: str | None = self.environ.get(key)
         return value
 
@@ -57,7 +57,7 @@ class Visit:
 
     @fact
     def script(self) -> str:
-        """SCRIPT_NAME as it stands in a URL, without a final slash."""
+        """SCRIPT_NAME as it appears in a URL, without a final slash."""
         return quoted_script(self.environ)
 
     @fact
@@ -67,7 +67,7 @@ class Visit:
 
     @fact
     def address(self) -> Address:
-        """The same, taken apart."""
+        """The origin, parsed."""
         return address_of(self.origin)
 
     @fact
@@ -77,23 +77,23 @@ class Visit:
 
     @fact
     def is_navigation(self) -> bool:
-        """Whether a browser is about to show the answer as a page."""
+        """Whether a browser is about to show the response as a page."""
         return browser.is_navigation(self.environ)
 
     @fact
     def shows_page(self) -> bool:
-        """Whether a browser will show the answer as a page, that to a form included."""
+        """Whether a browser will show the response as a page, also after a form was posted."""
         return browser.shows_page(self.environ)
 
     @fact
     def is_browser(self) -> bool:
-        """Whether a browser asks."""
+        """Whether a browser sent the request."""
         return browser.is_browser(self.environ)
 
     @fact
     def connection(self) -> tuple[Adapter, VisitorSocket] | None:
-        """What the WSGI server adds to PEP 3333, and the visitor's connection; None for a server
-        that does not show it, and where it is closed."""
+        """The adapter of the WSGI server, and the visitor's connection; None if the server does not
+        show it, or it is closed."""
         return connection_of(self.environ)
 
     @property
@@ -103,5 +103,5 @@ class Visit:
 
     @property
     def socket(self) -> VisitorSocket | None:
-        """The visitor's connection, as above."""
+        """The visitor's connection alone."""
         return None if self.connection is None else self.connection[1]

@@ -1,6 +1,6 @@
 """Step 3: ask the deployment's authorizer whether this visitor may use this port.
 
-Owns the contract and that it fails closed: whatever is not a plain yes sends nothing to a service.
+Owns the contract, which fails closed: unless the verdict is True, nothing is sent to the service.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ..subrequest import CapturedResponse
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-#: `authorizer(request, target)`: True lets the request through, False answers 403, a WSGI
-#: application is the refusal to send. Called exactly once a request, for every method and for
-#: WebSocket handshakes, before any connection is made. If it raises, the answer is 503 and the
-#: exception is logged; anything else returned is 500 and logged. `request` is a `webob.Request`
-#: without a body (that belongs to the service) over a copy of the environ.
+#: `authorizer(request, target)`: True lets the request through, False sends a 403, a WSGI
+#: application is sent as the refusal. Called exactly once per request, for every method and for
+#: WebSocket handshakes, before any connection is made. If it raises, the response is 503 and the
+#: exception is logged; any other return value is 500 and logged. `request` is a `webob.Request`
+#: over a copy of the environ, without the body (which belongs to the service).
 Authorizer: TypeAlias = Callable[[Request, Target], Union[bool, "WSGIApplication"]]
 
 
@@ -71,11 +71,11 @@ def facts_of(authorizer: Authorizer) -> AuthorizerFacts:
 
 
 _REFUSED = "You do not have access to port {port} here."
-#: Hints where a refusal at a port's own host name would say nothing of the reason.
+#: Hints for refusals at a port's own host name, which would not explain the reason.
 NO_SESSION = (
-    "No sign-in of the application reached this host name. Sign in to the application first. If "
-    "you have, its session cookie is for its own host name only: whoever runs it can set the "
-    "cookie's Domain to the part that both names share."
+    "You are not signed in on this host name. Sign in to the application first. If you already "
+    "have, its session cookie is limited to its own host name: the administrator can set the "
+    "cookie's Domain to the domain that both names share."
 )
 SIGN_IN_AGAIN = "Sign in to the application, then open this address again."
 
@@ -83,10 +83,11 @@ SIGN_IN_AGAIN = "Sign in to the application, then open this address again."
 def authorize(
     authorizer: Authorizer, environ: WSGIEnvironment, target: Target, cookies: CookiePolicy
 ) -> CapturedResponse | None:
-    """None if the visitor may use the target, else the answer to give (a WSGI application).
+    """None if the visitor may use the target, else the response to send (a WSGI application).
 
-    Raises `Refused` (False, or where an answer could only mislead), `AuthorizerFailed` (it raised),
-    `AuthorizerMisused` (neither a bool nor a WSGI application that works was returned).
+    Raises `Refused` (for False, or where the authorizer's response could only mislead),
+    `AuthorizerFailed` (it raised) and `AuthorizerMisused` (it returned neither a bool nor a working
+    WSGI application).
     """
     try:
         verdict = authorizer(Request(without_body(environ)), target)
@@ -96,7 +97,7 @@ def authorize(
         return None
     refusal = None if verdict is False else _as_response(verdict, environ)
     hint = _host_hint(refusal, environ, cookies) if target.form.has_own_origin else ""
-    # A WebSocket client can follow no login redirect and show no page: 403 is all it can read.
+    # A WebSocket client cannot follow a login redirect or show a page: it only understands a 403.
     if refusal is None or hint or target.websocket:
         if refusal is not None:
             refusal.close()
@@ -107,37 +108,37 @@ def authorize(
 def _host_hint(
     refusal: CapturedResponse | None, environ: WSGIEnvironment, cookies: CookiePolicy
 ) -> str:
-    """Why a refusal at a port's own host name cannot be given out as it is; "" if it can.
+    """Why a refusal at a port's own host name cannot be sent as it is; "" if it can.
 
-    The app's session may not reach that name, and then its login is of no use there: a redirect to
-    `/login` would lead to this port again, and a page would say nothing of the reason.
+    The app's session may not reach that name, and then its login does not help: a redirect to
+    `/login` would lead to this port again, and a page would not explain the reason.
     """
     location = refusal.header("location") if refusal is not None else None
     if location is not None and not _leads_back(location, environ):
-        return ""  # to the login at the app's own host name, say
+        return ""  # probably to the login at the app's own host name
     if refusal is not None and refusal.header("www-authenticate") is not None:
-        return ""  # asks for credentials, and those are of use at this host name
+        return ""  # asks for credentials, which do work at this host name
     if not cookies.withholds_any(environ.get("HTTP_COOKIE", "")):
         return NO_SESSION
     return SIGN_IN_AGAIN if location is not None else ""
 
 
 def _leads_back(location: str, environ: WSGIEnvironment) -> bool:
-    """Whether a redirect stays at the host name that was asked."""
+    """Whether a redirect stays at the host name of the request."""
     try:
         there = urlsplit(urljoin(own_origin(environ) + "/", location))
-    except ValueError:  # `http://[`: to nowhere
+    except ValueError:  # such as `http://[`, which leads nowhere
         return False
     return there.netloc.lower() == urlsplit(own_origin(environ)).netloc
 
 
 def _as_response(verdict: object, environ: WSGIEnvironment) -> CapturedResponse:
-    """The refusal that an authorizer returned, begun: a mock or a class must not pass for one."""
+    """The refusal that an authorizer returned, started: a mock or a class must not pass for one."""
     if isinstance(verdict, CapturedResponse):
         return verdict
     problem = f"the authorizer returned {type(verdict).__name__}, not True, False or a WSGI app"
     if inspect.iscoroutine(verdict):
-        verdict.close()  # this message is clearer than the warning that nobody awaited it
+        verdict.close()  # our message is clearer than the warning that nobody awaited it
     if not callable(verdict) or isinstance(verdict, type):
         raise AuthorizerMisused(problem)
     try:
@@ -150,8 +151,7 @@ def _as_response(verdict: object, environ: WSGIEnvironment) -> CapturedResponse:
 def without_body(environ: WSGIEnvironment) -> WSGIEnvironment:
     """A copy of `environ` whose body is empty.
 
-    Frameworks read the body as soon as a form is asked for; what they took would be missing at the
-    service.
+    Frameworks read the body as soon as an app looks at a form, and the service would not get it.
     """
     copied = dict(environ)
     copied["wsgi.input"] = io.BytesIO()

@@ -1,8 +1,8 @@
-"""How many requests for one port may hold threads of the server at a time.
+"""Limits how many requests for one port hold threads of the server at a time.
 
-A service that hangs keeps each thread that waits for it; without a cap it would soon have all of
+A service that hangs keeps every thread that waits for it. Without a limit it would soon have all of
 them, and the wrapped app and the other services none. Owns the count per port and process, and how
-long a request waits for its turn.
+long a request waits for a slot.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from ..servers import server_threads
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# A browser opens up to six connections for one page, so a small cap is often met by requests that
-# are done soon; to refuse those would break the page. So a request waits for its turn, though that
-# holds a thread too. Half as many as may be under way wait for this many seconds: with 8 threads 4
-# and 2, a browser's six, and 2 are left to others even if the port hangs.
+# Seconds. A browser opens up to six connections for one page, so a small limit is often reached by
+# requests that finish soon, and to refuse those would break the page. So requests queue, though
+# that holds a thread too: up to limit/2 of them for this long. With 8 threads: 4 run, 2 queue (a
+# browser's six connections), and 2 threads stay free even if the port hangs.
 PATIENCE = 5.0
-# All others wait only where turns come, no longer than this many seconds since the last one: at a
-# port that hangs, none of them waits once that time is over.
+# Seconds. Further requests queue only while slots keep being freed; they give up this long after
+# the last one. At a port that hangs, none of them waits any longer than that.
 STANDSTILL = 0.25
-_KEPT = 64  # ports without a request whose count is kept: it comes again at once
-LONGEST_WAIT = 1.0  # seconds, however quick the turns are
+_KEPT = 64  # ports without a request whose count is kept, since the next request is never far
+LONGEST_WAIT = 1.0  # seconds that a further request waits at most, even if slots are freed quickly
 
 
 class _Port:
-    """`held`: requests under way. `moved`: when one last began or ended, monotonic seconds.
-    `patient`: how many of those that are `waiting` do so for long. `turn`: what they wait for; None
-    as long as nobody had to."""
+    """`held`: slots that are taken. `moved`: when one was last taken or freed, monotonic seconds.
+    `patient`: how many of the `waiting` requests may wait for PATIENCE. `turn`: notified when a
+    slot is freed; None until somebody has to wait."""
 
     __slots__ = ("held", "moved", "patient", "turn", "waiting")
 
@@ -43,26 +43,26 @@ class _Port:
 
 
 class Caps:
-    """The cap of one `PortProxy`, for each port on its own.
+    """The limits of one `PortProxy`, each port on its own.
 
-    limit: requests per port and process; None: half of the threads of the server's pool, where
-    that is known (see `server_threads`), so that half of them are left to others, else no cap.
+    limit: requests per port and process; None: half of the server's threads where their number is
+    known (see `server_threads`), so that the other half stays free, else no limit.
     """
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
-        self._of_thread = threading.local()  # its `limit`, once known: it stays in its pool
+        self._of_thread = threading.local()  # its `limit`, once known: a thread stays in its pool
         self._lock = threading.Lock()
-        # Those with requests under way or waiting, and a few that had some.
+        # Ports with requests, and a few that had some.
         self._ports: dict[int, _Port] = {}
 
     def enter(self, number: int, environ: WSGIEnvironment) -> None:
-        """Take a place at a port, to be given back by `leave`. Raises `TooManyRequests`."""
+        """Take a slot of a port, to be freed by `leave`. Raises `TooManyRequests`."""
         with self._lock:
             port = self._ports.get(number)
             if port is None:
                 port = self._ports[number] = _Port()
-            # One place there always is.
+            # The first request needs no limit: there is always one slot.
             limit = self._limit_for(environ) if port.held else None
             if limit is not None and port.held >= limit:
                 port.waiting += 1
@@ -82,7 +82,7 @@ class Caps:
         return limit
 
     def leave(self, number: int) -> None:
-        """Give back a place, once for each that was taken."""
+        """Free a slot, once for each that was taken."""
         with self._lock:
             port = self._ports[number]
             port.held -= 1
@@ -93,7 +93,7 @@ class Caps:
                 del self._ports[number]
 
     def counts(self) -> tuple[int, int]:
-        """How many requests hold a place, and how many wait for one."""
+        """How many requests hold a slot, and how many wait for one."""
         with self._lock:
             ports = list(self._ports.values())
             return sum(port.held for port in ports), sum(port.waiting for port in ports)

@@ -1,9 +1,9 @@
-"""Step 2: the host names that this site answers to.
+"""Step 2: the host names under which this site is served.
 
-Anybody can have a name of their own lead to this machine (DNS rebinding): for a browser that asked
-by it, the page of an attacker and a service here are one origin, and `Origin` agrees with `Host`.
-So a service is never told that such a name is `localhost`, which it may trust, and a deployment
-that says its names answers to no other.
+Anybody can point a name of their own at this machine (DNS rebinding). To a browser that uses it, an
+attacker's page and a service here share an origin, and `Origin` agrees with `Host`. So a service is
+never told that such a name is `localhost`, which it may trust, and a deployment that lists its
+names is served under no other.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-#: Names that lead to the own machine wherever they are asked for (RFC 6761 section 6.3).
+#: Names that mean the machine on which they are used (RFC 6761 section 6.3).
 LOOPBACK = ("localhost", ".localhost", "127.0.0.1", "[::1]")
-_LONGEST, _KEPT = 256, 256  # characters of a Host, and how many are kept
+_LONGEST, _KEPT = 256, 256  # characters of a Host whose verdict is kept, and how many are kept
 _PORT = re.compile(r":[0-9]*$")
 _NAME = re.compile(r"\.?[a-z0-9_](?:[a-z0-9_.\-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 
@@ -32,11 +32,11 @@ _NAME = re.compile(r"\.?[a-z0-9_](?:[a-z0-9_.\-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 class Hosts:
     """The names of one deployment.
 
-    named: those that it says, as `app.example.com`, or `.example.com` for that name and all below
-    it; None: it says none. of_framework: what the app's framework allows, where it says so; counts
-    where `named` is None, but only to know a name by.
+    named: the names in the setting, such as `app.example.com`, or `.example.com` for that name and
+    all below it; None: not set. of_framework: the names that the app's framework allows. They are
+    used if `named` is None, and only to recognise a name, not to refuse others.
 
-    Raises `TypeError` or `ValueError` for what is no collection of host names.
+    Raises `TypeError` or `ValueError` for anything but a collection of host names.
     """
 
     def __init__(self, named: Iterable[str] | None, of_framework: Iterable[str] = ()) -> None:
@@ -44,7 +44,7 @@ class Hosts:
             raise TypeError("hosts must be a collection of host names, not one string")
         self._is_said = named is not None
         if named is None:
-            # A framework's `*` says that nobody has thought about it.
+            # A framework's `*` only means that nobody has decided.
             named = [*LOOPBACK, *(one for one in of_framework if _NAME.fullmatch(one.lower()))]
         given = [*named]
         if not all(isinstance(name, str) for name in given):
@@ -56,11 +56,11 @@ class Hosts:
         self._names = frozenset(name.removeprefix(".") for name in names)
         self._below = tuple(name for name in names if name.startswith("."))
         self._has_warned = False
-        self._judged: dict[str, bool] = {}  # by the Host as it was sent: browsers send it each time
+        self._judged: dict[str, bool] = {}  # by the Host as it was sent
 
     def knows(self, environ: WSGIEnvironment) -> bool:
-        """Whether the request's Host is one of the names; where none were said, an address too:
-        nobody's name leads there by another's doing."""
+        """Whether the request's Host is one of the names. Without the setting an IP address counts
+        too: DNS rebinding needs a name."""
         host = environ.get("HTTP_HOST") or ""
         is_known = self._judged.get(host)
         if is_known is None or not host:
@@ -75,28 +75,28 @@ class Hosts:
         return not self._is_said and _is_address(name)
 
     def check(self, environ: WSGIEnvironment) -> None:
-        """Return unless the names were said, and the request's Host is none of them. Raises
-        `Misdirected` (RFC 9110 section 15.5.20)."""
+        """Raise `Misdirected` if names are set and the request's Host is none of them (RFC 9110
+        section 15.5.20)."""
         if self._is_said and not self.knows(environ):
             raise Misdirected(
-                "This server does not answer to that host name.",
-                "Open it by its own name. Whoever runs it can add this one to hosts.",
+                "This site is not served under that host name.",
+                "Use the site's own name. The administrator can add this one to hosts.",
                 detail=f"Host is none of hosts: {loggable(host_name(environ))}",
             )
 
     def warn_of_unknown(self, environ: WSGIEnvironment) -> None:
-        """Say once in the log why services are told a name as it is."""
+        """Log, once, that services see the name of the request instead of localhost."""
         if not self._has_warned:
             self._has_warned = True
             log.warning(
-                "hosts does not name %s: services are told it as it is, not that it is localhost, "
-                "and some refuse it. Set PortProxy(hosts=[...]).",
+                "%s is not in hosts: services see this name instead of localhost, and some refuse "
+                "it. Set PortProxy(hosts=[...]).",
                 loggable(host_name(environ)),
             )
 
 
 def host_name(environ: WSGIEnvironment) -> str:
-    """The name in a request's Host, in lower case, without a port and a final dot."""
+    """The name in a request's Host, in lower case, without the port and a final dot."""
     host = environ.get("HTTP_HOST")
     if not host:
         host = environ.get("SERVER_NAME", "")

@@ -1,6 +1,7 @@
-"""Step 2: whether this deployment opens a port at all, before anybody is asked who may use it.
+"""Step 2: whether this deployment opens a port at all, before the authorizer is asked.
 
-Owns the allowed ports and the rule that nobody is ever connected to the wrapped app itself.
+Owns the allowed ports, the methods that are never forwarded, and the rule that nobody is connected
+to the server that we run on. Requests that come back to it by another port are `rewrite.via`'s.
 """
 
 from __future__ import annotations
@@ -18,24 +19,25 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-#: Ports that may be opened: a container of ints (`range(10000, 20001)`, `{6006, 8888}`), or a
-#: callable that is given the `Target` and returns one (ranges per user or project). The callable
-#: is asked once a request, before the authorizer; if it raises, the answer is 503. It is asked
-#: again for each other port of this machine that an answer names in a URL.
+#: The ports that may be opened: a container of ints (`range(10000, 20001)`, `{6006, 8888}`), or a
+#: callable that takes the `Target` and returns one (ranges per user or project). The callable is
+#: called once per request, before the authorizer; if it raises, the response is 503. It is called
+#: again for each other port of this machine that a response names in a URL.
 AllowedPorts: TypeAlias = "Container[int] | Callable[[Target], Container[int]]"
-DEFAULT_PORTS = range(10000, 20001)  # 10000 to 20000; no well-known service of a system is there
+DEFAULT_PORTS = range(10000, 20001)  # 10000 to 20000; no well-known system service is there
 _LAST_PORT = 65535
-# Fields that are read piece by piece, and characters of one; browsers and servers take fewer.
+# Headers that we take apart, and their longest length in characters; browsers and servers accept
+# less.
 _LOOKED_INTO = ("HTTP_COOKIE", "HTTP_CONNECTION", "HTTP_REFERER")
 _LONGEST_FIELD = 65536
-_MANY = 16  # ports of its own that a server may have, and be remembered
-_LISTED = 8  # the refusal names single ports up to this many; more would not help a person
+_MANY = 16  # values of SERVER_PORT whose ports are remembered
+_LISTED = 8  # ports that the refusal lists at most; more would not help a person
 # CONNECT names another target than the URL; TRACE would show a page the visitor's cookies.
 _NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
 
 
 class PortPolicy:
-    """Decides on ports. Raises `TypeError` for `allowed` that is neither container nor callable."""
+    """Decides on ports. Raises `TypeError` if `allowed` is neither a container nor a callable."""
 
     def __init__(self, allowed: AllowedPorts) -> None:
         no_ports = isinstance(allowed, (str, bytes, type))  # "10000-20000", `range` without a call
@@ -51,27 +53,26 @@ class PortPolicy:
         elif not hasattr(allowed, "__contains__"):
             check_callable("ports", allowed, "ports(target)", 1)
         self._allowed = allowed
-        # A container that is also callable is a container: its meaning is the plainer one.
+        # A container that is also callable counts as a container.
         self._container = allowed if hasattr(allowed, "__contains__") else None
         self._own_ports: dict[str, frozenset[int]] = {}  # by SERVER_PORT
 
     def check(self, target: Target, environ: WSGIEnvironment) -> None:
-        """Return if the request may go on.
-
-        Raises `FieldTooLarge`, `MethodNotAllowed`, `PortNotAllowed`, and `AuthorizerFailed` if the
-        callable, or what it returned, raised.
+        """Raise unless the request may go on: `FieldTooLarge`, `MethodNotAllowed`,
+        `PortNotAllowed`, or `AuthorizerFailed` if the callable, or the container it returned,
+        raised.
         """
         if any(len(environ.get(key, "")) > _LONGEST_FIELD for key in _LOOKED_INTO):
-            raise FieldTooLarge("A header of the request is too long: 64 KiB are taken.")
+            raise FieldTooLarge("A request header is too long; the limit is 64 KiB.")
         if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
-            raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} is not forwarded to a service.")
+            raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} requests are not forwarded.")
         port = target.port
         allowed = self._allowed_for(target) if self._container is None else self._container
         if not (0 < port <= _LAST_PORT and _holds(allowed, port)):
             raise PortNotAllowed(f"Port {port} is outside allowed range{describe(allowed)}")
 
     def allows(self, target: Target) -> bool:
-        """Whether a port is opened; not either if the callable, or what it returned, raised."""
+        """Whether a port may be opened; False if the callable, or the container, raised."""
         try:
             allowed = self._allowed_for(target) if self._container is None else self._container
             return 0 < target.port <= _LAST_PORT and _holds(allowed, target.port)
@@ -79,22 +80,23 @@ class PortPolicy:
             return False
 
     def check_not_own(self, target: Target, visit: Visit) -> None:
-        """Return unless the server itself listens on the port. Raises `Loop`; so this is for those
-        to know who may use ports."""
+        """Raise `Loop` if the server itself listens on the port. Only visitors who may use ports
+        should learn this."""
         if target.port in self._known_own_ports(visit.environ, visit.socket):
             raise Loop(
-                f"Port {target.port} is the one that this application itself listens on.",
+                f"This application itself listens on port {target.port}.",
                 "Start your service on another port.",
             )
 
     def _known_own_ports(
         self, environ: WSGIEnvironment, visitor: VisitorSocket | None
     ) -> frozenset[int]:
-        """As `own_ports`, which asks the system: once for each port that the server says it has.
+        """`own_ports`, which asks the system, kept for each SERVER_PORT.
 
-        One that listens on several may learn of the others never. A request that goes round is
-        still known by its Via, see `check_no_loop`. Only what a connection told is
-        kept: that of a visitor who is gone says nothing of the next one's.
+        A server that listens on several ports behind a front end that reports one SERVER_PORT may
+        know only one of them. A request that comes back is still recognised by its Via, see
+        `check_no_loop`. Only what an open connection said is kept: a closed connection tells us
+        nothing about later ones.
         """
         told = environ.get("SERVER_PORT", "")
         ports = self._own_ports.get(told)
@@ -102,7 +104,7 @@ class PortPolicy:
             return ports
         try:
             ports = own_ports(environ, visitor)
-        except OSError:  # uWSGI tells no address, and a visitor who is gone has none
+        except OSError:  # uWSGI shows no address, and a closed connection has none
             return own_ports(environ, None)
         if visitor is not None and len(self._own_ports) < _MANY:
             self._own_ports[told] = ports
@@ -127,10 +129,10 @@ def _holds(allowed: Container[int], port: int) -> bool:
 
 
 def own_ports(environ: WSGIEnvironment, sock: VisitorSocket | None) -> frozenset[int]:
-    """The ports that the server took this request on, as far as it tells.
+    """The ports on which the server accepted this request, as far as we can see.
 
-    The socket's own address where it can be seen, since SERVER_PORT may be a front-end's. Raises
-    OSError where it tells none.
+    Includes the socket's own, if it is shown, since SERVER_PORT may be a front end's. Raises
+    OSError if the socket has no address.
     """
     ports = set()
     server_port = environ.get("SERVER_PORT", "")
@@ -144,7 +146,7 @@ def own_ports(environ: WSGIEnvironment, sock: VisitorSocket | None) -> frozenset
 
 
 def describe(allowed: Container[int]) -> str:
-    """The allowed ports in parentheses for the refusal; nothing where they have no short name."""
+    """The allowed ports in parentheses for the refusal; "" if they are too many to list."""
     if isinstance(allowed, range) and allowed and abs(allowed.step) == 1:
         return f" ({min(allowed)}-{max(allowed)})"
     if isinstance(allowed, (set, frozenset, list, tuple)) and 0 < len(allowed) <= _LISTED:

@@ -1,4 +1,9 @@
-"""TODO."""
+"""Step 2: refuses requests that a page on another site made in the visitor's name.
+
+Services guard themselves by comparing Origin with Host (MLflow, Jupyter, Streamlit, Vite). We send
+them a pair that agrees, so they can no longer tell, and we check before anything is sent. What the
+site's own origin is, `locate.origin` says.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +23,19 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def check_same_origin(visit: Visit, target: Target) -> None:
-    """Return if the request may have been meant by the visitor. Raises `ForeignOrigin`, `Refused`.
+    """Raise `ForeignOrigin` or `Refused` unless the visitor may have meant the request.
 
     Unsafe methods and WebSocket handshakes: neither Origin nor Sec-Fetch-Site may name another
-    origin, a sibling subdomain and `null` included. Everything else: nothing from another site but
-    a link that the visitor followed (Fetch Metadata: navigate, document). Clients that are no
-    browsers send none of these fields and pass.
+    origin; a sibling subdomain and `null` count as such. Everything else: nothing from another site
+    except a link that the visitor followed (Fetch Metadata: navigate, document). Programs that are
+    not browsers send none of these headers and pass.
     """
     environ = visit.environ
     origin = environ.get("HTTP_ORIGIN")
     site = environ.get("HTTP_SEC_FETCH_SITE", "none").strip().lower()
     if target.websocket or visit.method not in _SAFE_METHODS:
-        # `null` beside `same-origin` is a form of a page that hides its Referer (Fetch standard,
-        # "append a request Origin header"); that of a sandboxed page is `cross-site`.
+        # `null` with `same-origin` comes from a form on a page that hides its Referer (Fetch
+        # standard, "append a request Origin header"); a sandboxed page sends `cross-site`.
         hidden = (origin, site) == ("null", "same-origin") and not target.websocket
         foreign = site not in ("same-origin", "none") or (
             origin is not None and not hidden and normal_origin(origin) != visit.origin
@@ -40,15 +45,15 @@ def check_same_origin(visit: Visit, target: Target) -> None:
         foreign = not known and not _is_followed_link(environ)
     if foreign:
         raise ForeignOrigin(
-            "This request was made by a page of another site.",
-            "Open the page from this application instead. If this is the application itself, the "
-            "server in front does not pass on its scheme or host name.",
+            "This request came from a page on another site.",
+            "Open the page from this application instead. If you did, the server in front of it "
+            "does not pass on the scheme or host name.",
             detail="Origin or Sec-Fetch-Site is foreign",
         )
     is_at_home = target.form.keeps_pages and not target.is_astray
     if "HTTP_SERVICE_WORKER" in environ and not is_at_home:
-        # Its scope would be the directory of the script's URL, which here is the app's.
-        raise Refused("A service worker can only be used at the port's own path.")
+        # Its scope would be the directory of the script's URL, which belongs to the app here.
+        raise Refused("A service worker can only be used under the port's own path.")
 
 
 def _is_followed_link(environ: WSGIEnvironment) -> bool:

@@ -1,9 +1,9 @@
-"""Step 5: the answer on its way to the visitor, as a WSGI application.
+"""Step 5: the response on its way to the visitor, as a WSGI application.
 
-Owns the last look at what a WSGI server is handed (no body where none may be, one start_response,
-after everything is decided), the iterable that passes each block on as it arrives, and that a body
-which breaks looks broken: ended quietly, a short body would leave the visitor's connection open on
-several servers, and the next answer would be read as the rest of it.
+Owns the final checks before the response reaches the WSGI server (no body where none is allowed,
+one start_response, after everything is decided), and the iterable that passes each block on as it
+arrives. A body that breaks must look broken: if a short body ended quietly, several servers would
+keep the visitor's connection open, and the next response would be read as the rest of this one.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from ..upstream.response import UpstreamResponse
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# Bytes of a block: the first, and what it grows to while the service fills them. Small ones reach
-# the visitor early, large ones cost less each.
+# Bytes of the first block, and the size to which blocks grow while the service fills them. Small
+# blocks reach the visitor early, large ones cost less per byte.
 _FIRST_BLOCK, _LAST_BLOCK = 65536, 1 << 20
 _FILLED = 7 / 8  # of what was read; the rest may have been the sizes of chunks
 
@@ -45,10 +45,10 @@ def respond(
     extra: Headers,
     request: InFlight,
 ) -> WSGIApplication:
-    """The service's answer as a WSGI application, to be called once. It closes `response`, and
+    """The service's response as a WSGI application, to be called once. It closes `response` and
     ends `request`.
 
-    extra: fields of ours to add to it.
+    extra: headers of ours to add.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -60,7 +60,7 @@ def respond(
                 return WholeBody(response, request)
             body = StreamedBody(response, request, write, leaving)
             if response.body_is_due():
-                body.send_head()  # it is news by itself: an event stream may stay silent for long
+                body.send_head()  # now: an event stream may stay silent for long
         except BaseException:
             response.close()
             request.end(response.status, "cut")
@@ -73,11 +73,11 @@ def respond(
 def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
     """A redirect to another URL of the same service, for the visitor's browser to follow.
 
-    extra: fields of ours to add to it.
+    extra: headers of ours to add.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        read_out(environ)  # a 307 or 308 has the browser send the body again
+        read_out(environ)  # after a 307 or 308 the browser sends the body again
         headers = [
             ("Location", location),
             ("Content-Length", "0"),
@@ -103,7 +103,7 @@ def _headers(
 
 
 class WholeBody:
-    """The body of an answer that came with its head, as most do, in one block. No `__len__`, which
+    """A body that came together with its head, as most do, as one block. Has no `__len__`, which
     servers would use."""
 
     def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
@@ -118,7 +118,7 @@ class WholeBody:
     def __next__(self) -> bytes:
         block, self._block = self._block, b""
         if not block:
-            self.close()  # which not every middleware passes on
+            self.close()  # not every middleware passes the call on
             raise StopIteration
         self._sent = len(block)
         return block
@@ -128,10 +128,10 @@ class WholeBody:
 
 
 class StreamedBody:
-    """The body of an answer, block by block as it arrives. No `__len__` either.
+    """The body of a response, block by block as it arrives. Has no `__len__` either.
 
-    Ends early where the rest of the body leaves the thread (`leaving`). Raises ConnectionResetError
-    where the service broke off, so that the server cuts the connection and the visitor can tell.
+    Ends early if the rest of the body leaves the thread (`leaving`). Raises ConnectionResetError if
+    the service broke off, so that the server cuts the connection and the visitor notices.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class StreamedBody:
         self._left = False  # the rest of the body, and its end, are the relay's
 
     def send_head(self) -> None:
-        """Let the server send the head now: by itself it waits for the first byte of the body."""
+        """Make the server send the head now: by default it waits for the first byte of the body."""
         self._began = True
         self._write(b"")
 
@@ -169,12 +169,12 @@ class StreamedBody:
             block = self._response.read1(size)
         except ProtocolError as error:
             text = loggable(str(error.args[0]))
-            log.warning("port %d: the answer broke off: %s", self._request.port, text)
+            log.warning("port %d: the response broke off: %s", self._request.port, text)
             self._end("cut")
             if not self._began:
                 self.send_head()  # else the server would answer 500, or nothing, on our behalf
             raise ConnectionResetError(errno.ECONNRESET, "the service broke off") from error
-        except PortProxyError as error:  # of the visitor's side; it is too late for its page
+        except PortProxyError as error:  # on the visitor's side; too late for an error page
             text = loggable(error.detail or error.message)
             log.debug("port %d: the visitor left: %s", self._request.port, text)
             self._end("cut")
@@ -189,11 +189,11 @@ class StreamedBody:
         return block
 
     def _leaves(self, leaving: Departure, size: int) -> bool:
-        """Whether the relay has taken over the rest of the body, of which the next block, of at
-        most `size` bytes, was waited for."""
+        """Wait for the next block, of at most `size` bytes; whether the relay has taken over the
+        rest of the body instead."""
         if not leaving.is_due(self._response, self._passed, size):
             return False
-        self._leaving = None  # there is one chance: now
+        self._leaving = None  # the only chance
         return leaving.leave(self._response, self._request, self._passed)
 
     def _end(self, ended: Ending) -> None:

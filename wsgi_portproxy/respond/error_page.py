@@ -1,7 +1,7 @@
-"""What a visitor reads when there is no answer of a service to read: HTML, JSON or plain text.
+"""Our own error responses: HTML, JSON or plain text, by the request's Accept.
 
-Owns the negotiation and the looks. The words come from `errors`; every value is escaped here once
-more, and a Content-Security-Policy lets the page run nothing but what stands in this file.
+Owns the format and the looks; the texts come from `errors`. Every value is escaped again here, and
+a Content-Security-Policy allows the page to run nothing but the script in this file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..locate.browser import preferred_type
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-#: On the 502 of a service that is not running; the waiting page reloads when it is gone.
+#: Marks the 502 of a service that is not running; the waiting page reloads once it is gone.
 MARKER = ("X-Portproxy-Error", "unreachable")
 
 _STYLE = """
@@ -57,9 +57,9 @@ dd span { white-space: nowrap; }
   gap: .25rem; } dd { margin-bottom: .5rem; } }
 """
 
-# A HEAD of the same URL, seen by the same authorizer. Anything but our own 502 ends the waiting:
-# the service, or a login page because the session ended meanwhile. A tab that nobody looks at asks
-# nothing; it does at once when it is looked at again.
+# Sends a HEAD for the same URL, judged by the same authorizer. Anything but our own 502 ends the
+# waiting: the service, or a login page because the session has ended. A hidden tab sends nothing,
+# and looks at once when it is shown again.
 _SCRIPT = """
 (function () {
   var text = document.getElementById("live");
@@ -81,13 +81,13 @@ _SCRIPT = """
     fetch(location.href, { method: "HEAD", cache: "no-store", redirect: "manual",
       headers: { "Accept": "text/plain" } }).then(function (answer) {
       if (answer.headers.get("X-Portproxy-Error") === "unreachable") {
-        wait("Waiting. This page opens the service as soon as it answers.");
+        wait("Waiting. This page will open the service as soon as it responds.");
       } else {
-        say("There is an answer. Opening it\\u2026");
+        say("The service is up. Opening it\\u2026");
         location.reload();
       }
     }, function () {
-      wait("This application does not answer at the moment. Still trying.");
+      wait("This application is not responding at the moment. Still trying.");
     });
   }
   document.addEventListener("visibilitychange", look);
@@ -103,7 +103,7 @@ _EXAMPLES = (
     ("Files", "python3 -m http.server {port}"),
 )
 
-# For those that listen on [::1] only: tools of Node, mostly.
+# For services that listen on [::1] only, mostly Node tools.
 _IPV4_EXAMPLES = (
     ("Vite", "npx vite --host 127.0.0.1 --port {port}"),
     ("Next.js", "npx next dev --hostname 127.0.0.1 --port {port}"),
@@ -115,7 +115,7 @@ _IPV4_EXAMPLES = (
 def error_response(
     error: PortProxyError, environ: WSGIEnvironment, port: int | None
 ) -> WSGIApplication:
-    """`error` as a WSGI application, in the form that the request's Accept asks for."""
+    """`error` as a WSGI application, in the format that the request's Accept prefers."""
     status = HTTPStatus(error.status)
     response = Response(status=f"{status.value} {status.phrase}")
     kind = preferred_type(environ.get("HTTP_ACCEPT", ""))
@@ -158,8 +158,8 @@ def _waiting_page(error: PortProxyError, port: int) -> str:
         f"Waiting for port {port}",
         heading,
         f"""<p>{html.escape(error.message)}<br>{html.escape(error.hint)}</p>
-<p class="live" role="status"><span class="dot"></span><span id="live">Waiting. This page opens \
-the service as soon as it answers.</span></p>
+<p class="live" role="status"><span class="dot"></span><span id="live">Waiting. This page will \
+open the service as soon as it responds.</span></p>
 <p class="soft">{html.escape(todo)}</p>
 <dl>
 {rows}
@@ -170,7 +170,7 @@ the service as soon as it answers.</span></p>
 
 
 def _command(command: str) -> str:
-    """A command line that breaks between its words only, not after the hyphens of an option."""
+    """A command line that wraps only between words, not after the hyphens of an option."""
     return " ".join(f"<span>{html.escape(word)}</span>" for word in command.split())
 
 

@@ -1,9 +1,9 @@
-"""Copies of a service's cookies for WebSocket handshakes at the root of the site.
+"""Copies a service's cookies for its WebSocket handshakes at the root of the site.
 
-A service's page opens `ws://host/ws`, no browser follows a redirect of a handshake, and the
-service's cookies are kept to its prefix, out of the handshake's reach. So those that the service
-has for its root exist once more, in one cookie of ours for the whole site, which no script can
-read, and which is given to that service only.
+A service's page opens `ws://host/ws`. Browsers do not follow redirects of handshakes, and the
+service's cookies are confined to its prefix, out of the handshake's reach. So the cookies that the
+service has for its root are copied into one cookie of ours for the whole site, which no script can
+read, and which no other service gets.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ from .cookies import CookiePolicy
 from .set_cookie import SetCookie, parse_set_cookie
 from .urls import View
 
-# Services that have copies, and bytes of each one's, encoded: they go along with all requests to
-# the app, whose own session may have 4 KiB of the 8 that servers take. Most have some hundred.
+# Services that have copies, and bytes of each copy, encoded. They are sent with every request to
+# the app, whose session may take 4 KiB of the 8 that servers accept. Most copies have some 100
+# bytes.
 _SLOTS, _MAX_COPIES = 3, 768
 _COPIES = re.compile(
     rf"(?:^|[;,])[ \t]*{re.escape(COOKIE_PREFIX)}copy([0-9])=([0-9]{{1,5}})\.([^;,\s]*)"
 )
-# What a cookie's value may hold (RFC 6265 section 4.1.1) but `%`, and `=`, where some parsers cut.
+# Characters of a cookie's value (RFC 6265 section 4.1.1), except `%`, and `=`, where some parsers
+# cut.
 _PLAIN = "!#$&'()*+-./:<>?@[]^_`{|}~"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def copied(cookie_header: str, port: int) -> str:
-    """The cookies of a service of which the browser has copies, as a Cookie header."""
+    """The copies that the browser has of a service's cookies, as a Cookie header."""
     for _, of_port, encoded in _COPIES.findall(cookie_header):
-        if of_port == str(port) and len(encoded) <= _MAX_COPIES:  # else it is not ours
+        if of_port == str(port) and len(encoded) <= _MAX_COPIES:  # a longer one is not ours
             text = unquote(encoded, "latin-1")
             return "" if _CONTROL.search(text) else text
     return ""
@@ -41,9 +43,9 @@ def copied(cookie_header: str, port: int) -> str:
 def set_copies(
     set_cookies: Iterable[str], view: View, policy: CookiePolicy, *, visitors_cookies: str
 ) -> str | None:
-    """The Set-Cookie value for the copies after an answer; None if they stay as they are.
+    """The Set-Cookie value that updates the copies after a response; None if nothing changes.
 
-    set_cookies: what the service sets. visitors_cookies: the Cookie field of the request.
+    set_cookies: the service's. visitors_cookies: the Cookie header of the request.
     """
     target = view.target
     if not target.form.has_own_path or target.is_astray:
@@ -63,8 +65,8 @@ def set_copies(
         elif len(_encoded({**others, cookie.name: _value(cookie)})) <= _MAX_COPIES:
             pairs = {**others, cookie.name: _value(cookie)}
         else:
-            pairs = others  # what is old is of no use, and what is new has no room
-            log.info("port %d: a cookie is too long for a copy for WebSockets", target.port)
+            pairs = others  # the old value is of no use, and the new one has no room
+            log.info("port %d: a cookie is too long to be copied for WebSockets", target.port)
     encoded = _encoded(pairs)
     if encoded == _quoted(before):
         return None

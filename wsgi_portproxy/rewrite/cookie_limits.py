@@ -1,9 +1,9 @@
-"""How much of a browser's store of cookies the services may take up.
+"""Limits how much of a browser's cookie store the services may take up.
 
-Browsers keep about 180 cookies of a site and then drop those that were used longest ago. Servers
-refuse requests whose cookies are longer than about 8 KiB: those to the app as well, where cookies
-reach its pages. A browser asks for many things at once, each of whose answers may set cookies. So
-what counts is what services have set for a visitor, not what their browser had to send.
+Browsers keep about 180 cookies per site and then drop those that were not used for the longest
+time. Servers refuse requests with more than about 8 KiB of cookies: requests to the app too, if the
+cookies reach its pages. A browser makes many requests at once, and each response may set cookies.
+So we count what services have set for a visitor, not what the browser sends.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from typing import TypeAlias
 
 from .set_cookie import SetCookie
 
-MAX_SET_COOKIES = 20  # Set-Cookie fields of one answer
-# New cookies of all services for one visitor in so many seconds. Browsers drop the app's session
-# with others once there are too many, however old each is: what a service does not remove, stays.
-# Twice as many may come of it, since `is_known` goes by the name: each once more at another path.
+MAX_SET_COOKIES = 20  # Set-Cookie headers of one response
+# New cookies of all services for one visitor, and the seconds in which they count. A cookie stays
+# until a service removes it, and with too many of them browsers drop the app's session as well. The
+# number may double, since `is_known` goes by name: each cookie may exist at another path too.
 _NEW, _REMEMBERED = 60, 6 * 3600.0
-# Bytes, names included, of all services' cookies at the same pages of the app; and of all that is
-# sent there, the app's own included, beyond which services add nothing. Ours come on top of that.
+# Bytes, names included, of all services' cookies that reach the same pages of the app; and of all
+# cookies sent there, the app's included, beyond which services add nothing. Ours are not counted.
 _AT_THE_APPS_PAGES, _MOST_SENT = 2048, 4608
-# Each process of a server counts for itself, and has its share of these, but not less than this.
+# Each process of a server counts for itself and has its share of these limits, but at least this.
 _LEAST_NEW, _LEAST_BYTES = 12, 1024
 _KEPT = 1024  # visitors, and pages of theirs, that are remembered
 _Cookies: TypeAlias = dict[int, tuple[float, int, str]]  # by name and path: when, bytes and name
-_LONGEST_NAME = 64  # characters that are kept of one
+_LONGEST_NAME = 64  # characters of a name that are kept
 
 
 class CookieLimits:
-    """Those of one `PortProxy`, in this process."""
+    """The limits of one `PortProxy` in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # By whose they are: when each cookie was set last, in the order of that, and its bytes.
+        # By owner: when each cookie was last set, in that order, and its bytes.
         self._set: dict[object, _Cookies] = {}
 
     def allow(
@@ -49,12 +49,12 @@ class CookieLimits:
         sent: Mapping[str, int] = MappingProxyType({}),
         processes: int = 1,
     ) -> bool:
-        """Whether a service may set one more cookie, as the visitor gets it, and note it.
+        """Whether a service may set one more cookie, given as the visitor gets it; remembers it.
 
-        visitor: by what the app knows one from another; it is not kept. is_known: the visitor's
-        browser has this very cookie. pages: the prefix of the app's pages that the cookie reaches
-        too, as in the query form; None: it reaches none. sent: of the cookies that the visitor sent
-        there, the app's own included, each one's bytes by its name. processes: how many the server
+        visitor: what distinguishes this visitor; only its hash is kept. is_known: the visitor's
+        browser already has this cookie. pages: the prefix of the app's pages that the cookie also
+        reaches, in the query form; None: it reaches none. sent: the size in bytes of each cookie
+        that the visitor sent there, by name, the app's included. processes: how many the server
         has.
         """
         now, who, size = time.monotonic(), hash(visitor), len(cookie.pair)
@@ -62,7 +62,7 @@ class CookieLimits:
         with self._lock:
             lately = self._of(who, now)
             there = None if pages is None else self._of((who, pages), now)
-            if cookie.expired:  # which only makes room
+            if cookie.expired:  # a removal only makes room
                 for cookies in (lately, there or {}):
                     cookies.pop(key, None)
                 return True
@@ -83,11 +83,11 @@ class CookieLimits:
         return True
 
     def _of(self, key: object, now: float) -> _Cookies:
-        """What is remembered of a visitor, or of pages, without what is long ago."""
+        """What is remembered of a visitor, or of pages, without what is too old."""
         cookies = self._set[key] = self._set.pop(key, {})
         while cookies and now - next(iter(cookies.values()))[0] > _REMEMBERED:
             del cookies[next(iter(cookies))]
-        if len(self._set) > _KEPT:  # that which was used longest ago
+        if len(self._set) > _KEPT:  # drop the least recently used
             del self._set[next(iter(self._set))]
         return cookies
 

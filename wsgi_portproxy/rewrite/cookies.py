@@ -1,8 +1,9 @@
-"""Cookies across the two sides: the app's never reach a service, a service's never reach the app.
+"""Keeps cookies apart: the app's never reach a service, and a service cannot set them.
 
-Both directions are textual: what may pass keeps its bytes, since services compare them (Streamlit's
-uploads check a cookie against a header byte for byte). A service's own cookie of a name that is the
-app's, such as `session`, is called `portproxy.16006.session` in the browser, so that both exist.
+Works on text in both directions: what passes keeps its bytes, since services compare them
+(Streamlit's uploads check a cookie against a header byte for byte). If a service's cookie has the
+name of one of the app's, such as `session`, it is called `portproxy.16006.session` in the browser,
+so that both can exist.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from ..locate.target import Target
 from ..names import COOKIE_PREFIX
 from .cookie_limits import CookieLimits
 
-# In the host form on https, for what has a name of ours: browsers take it from this very host only,
-# so that no sibling's page can set it for the domain that they share (RFC 6265bis section 4.1.3.2).
+# Put before names of ours in the host form on https: browsers accept such a cookie from this host
+# only, so no sibling's page can set it for their shared domain (RFC 6265bis section 4.1.3.2).
 _OF_THIS_HOST = "__Host-"
 
-#: Cookies by which common frameworks know a visitor; withheld unless told otherwise.
+#: Cookies by which common frameworks recognise a visitor; withheld by default.
 DEFAULT_WITHHELD = frozenset(
     {
         "sessionid",  # Django's session
         "csrftoken",  # Django's CSRF secret
-        "messages",  # Django's messages, texts meant for the visitor
+        "messages",  # Django's messages to the visitor
         "session",  # Flask, Starlette, Pyramid
         "remember_token",  # Flask-Login
         "auth_tkt",  # Pyramid, repoze.who
@@ -33,40 +34,41 @@ DEFAULT_WITHHELD = frozenset(
 )
 
 _LONGEST_PATH = 1024  # bytes; browsers ignore a longer one (RFC 6265bis section 5.6)
-# What every parser reads as one cookie and goes on behind: others raise, or stop there.
+# What every parser reads as one cookie, and reads on after. Anything else makes some raise or stop.
 _PLAIN = re.compile(
     r"""(?!\$)[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*=[ \t]*("?)[!#-+\--:<-\[\]-~]*\1[ \t]*""", re.ASCII
 )
-_RESERVED = frozenset(  # names that http.cookies takes for attributes
+_RESERVED = frozenset(  # names that http.cookies reads as attributes
     {"comment", "domain", "expires", "httponly", "max-age", "partitioned", "path", "samesite"}
     | {"secure", "version"}
 )
 MAX_COOKIE_BYTES = 4096  # of name and value; RFC 6265 section 6.1, browsers ignore longer ones
 
-# Between two cookies: `;`, a comma that may join two Cookie lines (gunicorn joins them so), and
+# Separators of cookies: `;`, a comma that may join two Cookie lines (as gunicorn joins them), and
 # white space before what looks like a name, where Python's http.cookies sees another cookie.
 _BETWEEN = re.compile(
     r"(;[\t-\r ]*|,(?=[^,;=]*=)[\t-\r ]*|(?<![\t-\r ,;=])[\t-\r ]+(?=[^\t-\r ,;=]+[\t-\r ]*=))"
 )
-_QUOTED = re.compile(r'[\t-\r ]*"(?:[^"\\]|\\.)*"')  # a quoted-string may hold all of these
+_QUOTED = re.compile(r'[\t-\r ]*"(?:[^"\\]|\\.)*"')  # a quoted-string may contain all of these
 _IN_NAMES = r"!#$%&'*+\-.^_`|~0-9A-Za-z"  # RFC 6265 section 4.1.1, RFC 9110 section 5.6.2
 _NOT_TOKEN = re.compile(rf"[^{_IN_NAMES}]")
-# Whatever a parser could take for a name: the last token before a `=`.
+# Whatever a parser could read as a name: the last token before a `=`.
 _NAME = re.compile(rf"(?<![{_IN_NAMES}])([{_IN_NAMES}]+)[^{_IN_NAMES}=]*=")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-# Those of them that frameworks have their scripts read and send back: Django's, for AJAX.
+# Cookies that a framework's JavaScript reads and echoes: Django's, for AJAX.
 _READ_BY_SCRIPTS = frozenset({"csrftoken"})
-_HOST_PREFIX = "__host-"  # browsers take such a cookie for a whole origin only
+_HOST_PREFIX = "__host-"  # browsers accept such a cookie only for a whole origin
 _OF_THE_SITE = re.compile(rf"{re.escape(COOKIE_PREFIX)}(?:hint|copy)")
-# What apps may put before their usual names (RFC 6265bis section 4.1.3).
+# Prefixes that apps may put before their usual names (RFC 6265bis section 4.1.3).
 _NAME_PREFIX = re.compile(r"^__(?:secure-|http-|host-(?:http-)?)")
 
 
 class CookiePolicy:
-    """Knows the withheld names. They are compared in lower case, without odd characters, and with
-    and without a prefix that means something to browsers (`__Host-`).
+    """Knows the withheld names. They are compared in lower case, without odd characters, and both
+    with and without a prefix that has a meaning to browsers (`__Host-`).
 
-    Parsers differ on what they strip from a name (white space, NBSP, quotes), so all of it is.
+    Parsers differ in what they strip from a name (white space, NBSP, quotes), so we strip all of
+    it.
     """
 
     def __init__(self, withheld: Iterable[str]) -> None:
@@ -76,30 +78,30 @@ class CookiePolicy:
         self.limits = CookieLimits()
 
     def adding(self, names: object) -> CookiePolicy:
-        """The same policy with more names withheld: what an authorizer says of itself.
+        """The same policy with more names withheld: an authorizer's attribute `withhold_cookies`.
 
-        Anything but a collection of names counts as none: any callable may be an authorizer.
+        Anything but a collection of names counts as none, since any callable may be an authorizer.
         """
         more = names if isinstance(names, (set, frozenset, list, tuple)) else ()
         return CookiePolicy([*self.withheld, *more])
 
     def for_service(self, cookie_header: str, port: int, *, of_this_host: bool = False) -> str:
-        """A Cookie header without the withheld cookies; all other bytes and their order unchanged.
+        """A Cookie header without the withheld cookies; all other bytes and their order stay.
 
         A withheld name counts wherever a parser could see one: also within another cookie's quotes,
-        behind a comma and behind a space. What follows such a cookie goes with it, up to the next
-        `;`: it may be the rest of its value. Those that we renamed for this port have their own
-        names again. `of_this_host`: as in `for_visitor`.
+        after a comma and after a space. Whatever follows such a cookie, up to the next `;`, is
+        removed with it, since it may be the rest of its value. Cookies that we renamed for this
+        port get their own names back. `of_this_host`: as in `for_visitor`.
         """
         own = _own(port, of_this_host=of_this_host)
         kept = []
-        lost = None  # the separator before the first of those dropped since the last that was kept
+        lost = None  # the separator before the first cookie removed since the last one kept
         for separator, pair, is_withheld in self._pairs(cookie_header, own):
             if is_withheld:
                 lost = separator if lost is None else lost
                 continue
             if lost is not None and not (lost and separator.startswith(";")):
-                separator = lost  # which stood between the two that are neighbours now
+                separator = lost  # belongs between the two that are neighbours now
             kept += [separator, pair]
             lost = None
         return "".join(kept)
@@ -115,7 +117,7 @@ class CookiePolicy:
             is_quoted = position < end_of_quotes
             is_withheld = is_rest or is_quoted
             name, equals, _ = pair.partition("=")
-            if not is_withheld and not _bare(name):  # webob goes on to the next name in it
+            if not is_withheld and not _bare(name):  # webob reads on to the next name in it
                 is_withheld = any(map(self._withholds, _NAME.findall(pair)))
             if not is_quoted and self._could_be_withheld(name):
                 if not is_rest and pair.startswith(own) and self._renames(name[len(own) :]):
@@ -139,11 +141,11 @@ class CookiePolicy:
     ) -> list[str]:
         """Set-Cookie values with the Path under the prefix and no Domain; none if it may not pass.
 
-        Everything else keeps its bytes, but for a name that is the app's, which gets the port's in
-        front. A Path that lies under the prefix already stays. `needs_path`: add a Path if there is
-        none, because the one that browsers would assume lies above the prefix (RFC 6265 section
-        5.1.4). `of_this_host`: the port has a host name of its own, on https. `secure`: the site is
-        on https, which a service that is told http cannot know: add a Secure if there is none.
+        Everything else keeps its bytes, except a name of the app's, which gets the port's prefix. A
+        Path that already lies under the prefix stays. `needs_path`: add a Path if there is none,
+        because the one that browsers would assume lies above the prefix (RFC 6265 section 5.1.4).
+        `of_this_host`: the port has its own host name, on https. `secure`: the site is on https,
+        which a service that is told http cannot know: add a Secure if there is none.
         """
         pair, *attributes = set_cookie.split(";")
         if _CONTROL.search(set_cookie) or not self._may_be_set(pair):
@@ -160,49 +162,49 @@ class CookiePolicy:
         else:
             values = [";".join([renamed, *kept])]
         if is_for_scripts and name in _READ_BY_SCRIPTS and target.form.keeps_pages:
-            # A page's scripts look for it by its name, and find this one before the app's, whose
-            # Path is shorter (RFC 6265 section 5.4) or which is another host's. No page of the app
-            # is there, and no service is ever sent it.
+            # A page's scripts look for it by its own name, and find this one before the app's,
+            # which has a shorter Path (RFC 6265 section 5.4) or belongs to another host. No page of
+            # the app lies under this Path, and no service is ever sent the cookie.
             values.append(";".join([pair, *kept]))
         return values
 
     def is_one(self, set_cookie: str, target: Target) -> bool:
-        """Whether a Set-Cookie may pass, and every parser finds one cookie in it: else the rest
-        would be another, of any service's or the app's name."""
+        """Whether a Set-Cookie may pass and every parser finds exactly one cookie in it. A second
+        one could have any name, the app's included."""
         pair = set_cookie.partition(";")[0].strip(" \t")
         if _BETWEEN.search(pair) is not None:
             return False
         return bool(self.for_visitor(set_cookie, target, needs_path=False))
 
     def withheld_of(self, cookie_header: str) -> str:
-        """What a Cookie header holds of the app's own, by which it tells one visitor from another:
-        the same with each of a page's requests."""
+        """The app's own cookies in a Cookie header: they distinguish visitors, and are the same in
+        all of a page's requests."""
         pairs = (pair.strip() for pair in cookie_header.split(";"))
         return ";".join(sorted(filter(self._is_apps, pairs)))
 
     def _is_apps(self, pair: str) -> bool:
         name = pair.partition("=")[0]
-        if name in _READ_BY_SCRIPTS:  # of which a service may set one of its own
+        if name in _READ_BY_SCRIPTS:  # may also be a service's own
             return False
         return self._withholds(name) and not _is_ours(_bare(name))
 
     def sent(self, cookie_header: str) -> dict[str, int]:
-        """Of each cookie of a Cookie header its bytes, without ours for the whole site."""
+        """The size in bytes of each cookie in a Cookie header, except ours for the whole site."""
         pairs = (pair.strip() for pair in cookie_header.split(";"))
         names = ((pair.partition("=")[0].strip(" \t"), pair) for pair in pairs)
         return {name: len(pair) for name, pair in names if not _OF_THE_SITE.match(name)}
 
     def withholds_any(self, cookie_header: str) -> bool:
-        """Whether a Cookie header holds a cookie by which the app could know the visitor."""
+        """Whether a Cookie header has a cookie by which the app could recognise the visitor."""
         names = (pair.partition("=")[0] for pair in re.split("[;,]", cookie_header))
         return any(self._withholds(name) for name in names if not _is_ours(_bare(name)))
 
     def _may_be_set(self, pair: str) -> bool:
-        """Whether a service may set the cookie `name=value`, be it by another name.
+        """Whether a service may set the cookie `name=value`, perhaps renamed.
 
-        Not one without a name; not one in whose value some of the parsers that the app may use
-        would find a withheld name, nor one whose name only some of them would take for such; nor
-        one so large that browsers would ignore it.
+        Not if it has no name; nor if some parser that the app may use would find a withheld name in
+        the value, or only some parsers would read its name as a withheld one; nor if it is so large
+        that browsers would ignore it.
         """
         name, equals, value = pair.partition("=")
         if not (equals and _bare(name)) or len(pair) > MAX_COOKIE_BYTES:
@@ -214,15 +216,15 @@ class CookiePolicy:
         return not any(map(self._withholds, [name, *_NAME.findall(pair)]))
 
     def _renames(self, name: str) -> bool:
-        """Whether a service's cookie has another name in the browser: one that is the app's, and
-        `__Host-`, which browsers accept for a whole origin only. What two parsers could read as two
-        names is not renamed, and so does not pass."""
+        """Whether a service's cookie is renamed in the browser: if it has a name of the app's, or
+        begins with `__Host-`, which browsers accept for a whole origin only. A name that two
+        parsers could read differently is not renamed, and so does not pass."""
         if _NOT_TOKEN.search(name) is not None:
             return False
         return self._withholds(name) or _bare(name).startswith(_HOST_PREFIX)
 
     def _could_be_withheld(self, name: str) -> bool:
-        """Whether some parser takes a name as it was sent for a withheld one: webob's reads the
+        """Whether some parser reads a name, as it was sent, as a withheld one: webob's finds the
         cookie `sessionid` in `a"sessionid=S`."""
         if self._withholds(name):
             return True
@@ -237,14 +239,15 @@ class CookiePolicy:
 
 
 def is_plain(set_cookie: str) -> bool:
-    """Whether every parser reads a Set-Cookie's pair, sent back beside others, as just that."""
+    """Whether every parser reads a Set-Cookie's pair, sent back among others, as that one
+    cookie."""
     pair = set_cookie.partition(";")[0].strip(" \t")
     name = pair.partition("=")[0].rstrip(" \t").lower()
     return _PLAIN.fullmatch(pair) is not None and name not in _RESERVED
 
 
 def _own(port: int, *, of_this_host: bool) -> str:
-    """What begins the name of a cookie that was renamed for a port."""
+    """The prefix of the name of a cookie that was renamed for a port."""
     return f"{_OF_THIS_HOST if of_this_host else ''}{COOKIE_PREFIX}{port}."
 
 
@@ -257,16 +260,16 @@ def _without(attributes: list[str], *names: str) -> list[str]:
 
 
 def without_own(cookie_header: str) -> str:
-    """A Cookie header without our own cookies, for who asks the app about its visitor: they change
-    with every page of a service, and are the services'."""
+    """A Cookie header without our own cookies, to ask the app about its visitor: ours change with
+    every page of a service, and say nothing about the visitor."""
     pairs = cookie_header.split(";")
     theirs = (pair for pair in pairs if not _is_ours(_bare(pair.partition("=")[0])))
     return ";".join(theirs).lstrip()
 
 
 def _scoped(attributes: list[str], prefix: str, *, needs_path: bool) -> tuple[list[str], bool]:
-    """The attributes of a cookie that is kept to `prefix`, and whether scripts may read it and its
-    Path says that it is this prefix's."""
+    """The attributes of a cookie confined to `prefix`, and whether it has a Path and scripts may
+    read it."""
     kept, path, http_only = [], "", False
     for attribute in attributes:
         name, _, value = attribute.partition("=")
@@ -278,7 +281,7 @@ def _scoped(attributes: list[str], prefix: str, *, needs_path: bool) -> tuple[li
             path = value.strip(" \t")
             attribute = _moved(attribute, path.strip('"'), prefix)
         http_only = http_only or name == "httponly"
-        if name not in ("domain", "priority"):  # the latter would keep it longer than the app's
+        if name not in ("domain", "priority"):  # the latter would make it outlive the app's
             kept.append(attribute)
     if needs_path and not path.startswith("/"):
         kept.append(f" Path={prefix}/")
@@ -286,7 +289,7 @@ def _scoped(attributes: list[str], prefix: str, *, needs_path: bool) -> tuple[li
 
 
 def _moved(attribute: str, path: str, prefix: str) -> str:
-    """A Path attribute, whose value is `path`, with that path under the prefix."""
+    """A Path attribute with its value `path` moved under the prefix."""
     if not path.startswith("/") or path == prefix or path.startswith(prefix + "/"):
         return attribute
     start = attribute.index("/")

@@ -1,6 +1,6 @@
-"""The service's own addresses in a Content-Security-Policy, as the visitor's browser sees them.
+"""Maps the service's own addresses in a Content-Security-Policy to the visitor's.
 
-A policy that lets scripts come from `http://localhost:16006` lets none come from anywhere here.
+A policy that allows scripts from `http://localhost:16006` would allow none on this site.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SOURCE = re.compile(
 )
 _OF_WEB_SOCKETS = {"http": "ws", "https": "wss"}
 _AS_HTTP = {"ws": "http", "wss": "https"}
-# Directives whose values are no sources, though a name among them may look like one.
+# Directives whose values are not sources, even if they look like one.
 _NO_SOURCES = frozenset(
     {
         "plugin-types",
@@ -31,11 +31,11 @@ _NO_SOURCES = frozenset(
 
 
 def csp_to_visitor(view: View, value: str) -> str:
-    """A Content-Security-Policy with the service's own sources as the visitor's, in each directive.
+    """A Content-Security-Policy in which the service's own sources are the visitor's.
 
-    Where the site is on plain http `upgrade-insecure-requests` goes (CSP Upgrade, section 3.3; in
-    Helmet's default). It means nothing at `http://localhost`, where the service was tried. Here it
-    would turn all of its requests to a port of this site that speaks no TLS.
+    If the site is on plain http, `upgrade-insecure-requests` is removed (CSP Upgrade, section 3.3;
+    in Helmet's default). It has no effect at `http://localhost`, where the service was developed,
+    but here it would send all requests to https, which this site does not speak.
     """
     policies = [policy.split(";") for policy in value.split(",")]  # CSP 3, section 3.1
     return ",".join(
@@ -49,7 +49,7 @@ def _is_dropped(view: View, directive: str) -> bool:
 
 
 def _directive(view: View, text: str) -> str:
-    """A directive with its sources mapped; as it came if none is."""
+    """A directive with its sources mapped; unchanged if there is nothing to map."""
     name, *sources = text.split() or [""]
     if not sources or name.lower() in _NO_SOURCES:
         return text
@@ -64,17 +64,17 @@ def _directive(view: View, text: str) -> str:
 
 
 def _source(view: View, source: str) -> list[str]:
-    """What a source is to the visitor's browser.
+    """A source as the visitor's browser needs it.
 
-    One with a path comes twice: root-absolute requests of a page are asked for without the prefix,
-    and then sent there.
+    A source with a path becomes two: a page's root-absolute requests are first made without the
+    prefix, and then redirected to it.
     """
     match = _SOURCE.fullmatch(source)
     if match is None:
         return [source]
     scheme, host, port, path = match[1], match[2], match[3] or "", match[4] or ""
     if not (scheme or port or is_local(host.lower())):
-        return [source]  # a word, or a name that is nobody's here
+        return [source]  # a keyword, or a foreign name
     as_http = _AS_HTTP.get(scheme.lower(), scheme) if scheme else view.told.scheme
     meant = view.port_at(address(as_http, host + (f":{port}" if port not in ("", "*") else "")))
     if meant is None:

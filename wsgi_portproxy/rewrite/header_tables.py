@@ -1,8 +1,9 @@
-"""Which header fields pass, in both directions, as tables with the reason beside each row.
+"""Which headers pass, in both directions, as tables with the reason beside each row.
 
-Owns names and what becomes of each; URLs inside values are `urlfields`'s, cookies are `cookies`'s.
-Names are compared in lower case with every odd character read as `-`: `X_Forwarded_User` and
-`X.Forwarded.User` reach CGI-like services as the same variable.
+Owns the names. What happens to values is left to `url_fields` (URLs), `cookies`, and to
+`request_headers` and `response_headers`, which apply these tables. Names are compared in lower
+case, with every other character read as `-`: `X_Forwarded_User` and `X.Forwarded.User` reach
+CGI-like services as the same variable.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ if TYPE_CHECKING:
 
 
 Headers = list[tuple[str, str]]
-# RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2: they speak of one connection, not of the
-# message. `proxy-*` is covered by the prefixes below.
+# RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2: they describe one connection, not the message.
+# `proxy-*` is covered by the prefixes below.
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"}
 )
 NOT_TO_SERVICE = HOP_BY_HOP | {
     "host",  # ours, by identity
-    "content-length",  # ours, by what is read
-    "content-type",  # WSGI has it outside HTTP_*
+    "content-length",  # ours, by the body that we send
+    "content-type",  # not under HTTP_* in WSGI
     "expect",  # answered by the server; a 100 from the service would come too late
     "forwarded",  # RFC 7239; only we know who is in front of the service
     "x-forwarded",
-    "via",  # ours, with what came
+    "via",  # ours, after the visitor's
     "proxy",  # CGI's HTTP_PROXY (CVE-2016-5385)
-    "version",  # gunicorn's HTTP_VERSION of an HTTP/2 request, which no visitor sent
+    "version",  # HTTP_VERSION, which gunicorn sets on HTTP/2 requests; no visitor sent it
     # Who the visitor is, for services that trust a proxy.
     "x-auth-user",
     "x-auth-username",
@@ -84,7 +85,7 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-azure-socketip",
     "x-nf-client-connection-ip",
     "x-originating-ip",
-    # What is asked for, and at which address; would bypass what was judged.
+    # The URL or host that is asked for; would bypass what was authorized.
     "x-rewrite-url",
     "x-host",
     "x-http-host-override",
@@ -93,9 +94,9 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-scheme",
     "x-url-scheme",
     "front-end-https",
-    "x-middleware-subrequest",  # Next.js before 15.2.3 takes it for its own, and asks nobody
-    "x-sendfile-type",  # how the service is to hand files to its front-end (Rack); as the next two
-    # Another method than was judged.
+    "x-middleware-subrequest",  # Next.js before 15.2.3 skips its own authorization
+    "x-sendfile-type",  # how the service is to pass files to its front end (Rack)
+    # Another method than the one that was authorized.
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
@@ -103,7 +104,7 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
 NOT_TO_SERVICE_PREFIXES = (
     "proxy-",
     "x-forwarded-",
-    "x-original-",  # likewise what is asked for: X-Original-URL, -URI, -Host, -Method
+    "x-original-",  # what is asked for, as above: X-Original-URL, -URI, -Host, -Method
     "x-portproxy-",
     "remote-",  # who the visitor is, as above: Authelia's Remote-User, -Groups, -Name, -Email
     "x-remote-",
@@ -137,9 +138,9 @@ NOT_TO_SERVICE_PREFIXES = (
     "ms-aspnetcore-",  # IIS, as the next
     "x-iis-",
     "wl-proxy-",  # WebLogic
-    "x-envoy-",  # Envoy: orders to it, and whom it believes to come from inside
+    "x-envoy-",  # Envoy: orders to it, and whom it takes for internal
     "x-accel-",  # nginx: where a service's files are, and orders to it
-    # Proof for the wrapped app of who the visitor is: as good as its session cookie.
+    # Prove to the wrapped app who the visitor is: as valuable as its session cookie.
     "cf-access-",
     "x-amzn-oidc-",
     "x-goog-iap-",
@@ -147,10 +148,10 @@ NOT_TO_SERVICE_PREFIXES = (
     "x-pomerium-",
 )
 NOT_TO_VISITOR = HOP_BY_HOP | {
-    "date",  # the WSGI server's to say; werkzeug would send two. Likewise the next
+    "date",  # set by the WSGI server, as the next; werkzeug would send two
     "server",
     "status",  # PEP 3333 forbids it: CGI-like front ends would take it for the status
-    "x-send-file",  # tells a front-end server to send a file of its own; more in the prefixes
+    "x-send-file",  # makes a front end send one of its own files; more in the prefixes
     "clear-site-data",  # logs the visitor out of the wrapped app; all below act on the whole origin
     "strict-transport-security",
     "expect-ct",
@@ -167,7 +168,7 @@ NOT_TO_VISITOR = HOP_BY_HOP | {
     "shared-storage-write",
     "observe-browsing-topics",
     "activate-storage-access",
-    "use-as-dictionary",  # RFC 9842: for every URL of the origin that it cares to name
+    "use-as-dictionary",  # RFC 9842: for any URL of the origin
     "cache-control",  # ours, made private
     "cache-tag",  # instructions to shared caches, against `private`; more in the prefixes
     "cache-tags",
@@ -200,19 +201,19 @@ NOT_TO_VISITOR_PREFIXES = (
     "edge-",
     "netlify-",
     "akamai-",
-    "fly-replay",  # has Fly's proxy send the visitor's request to another app
+    "fly-replay",  # makes Fly's proxy send the visitor's request to another app
     "proxy-",  # between a proxy and its client
     "x-portproxy-",
 )
-_LONGEST_KEPT = 2048  # characters of a value by which something is kept
+_LONGEST_KEPT = 2048  # characters of a value that may be a cache key
 _ODD = re.compile(r"[^a-z0-9]")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_SAY_NOTHING = frozenset({"", "close", "keep-alive"})  # of other fields
+_SAY_NOTHING = frozenset({"", "close", "keep-alive"})  # Connection options that name no header
 
 
 class HeaderNames:
-    """Names of header fields that a deployment gives: `X-Corp-User`, or `X-Corp-*` for all that
-    begin so. They are compared as those of the tables here.
+    """Header names from a setting: `X-Corp-User`, or `X-Corp-*` for all that begin so. They are
+    compared like those in the tables here.
 
     Raises `TypeError` or `ValueError`, with the name of the `setting`.
     """
@@ -238,15 +239,15 @@ def _connection_options(value: str) -> frozenset[str]:
 
 @lru_cache(maxsize=32)
 def _options(value: str) -> frozenset[str]:
-    """The fields that a Connection field declares hop-by-hop, in the form used for comparing."""
+    """The headers that a Connection header declares hop-by-hop, in the form for comparing."""
     return frozenset(_ODD.sub("-", option.strip().lower()) for option in value.split(","))
 
 
-# Names are few, and come again with every request and answer: what becomes of one is kept. Not of
-# many, since a hostile service may send such of 64 KiB.
+# Names are few, and the same in every request and response, so this is cached. The cache is small,
+# since a hostile service may send names of 64 KiB.
 
 
 @lru_cache(maxsize=128)
 def _canonical(name: str) -> str:
-    """A field name in the form for comparing."""
+    """A header name in the form for comparing."""
     return _ODD.sub("-", name.lower())

@@ -1,7 +1,8 @@
-"""Step 5, a service's response headers on their way to the visitor, HTTP and WebSocket alike.
+"""Step 5, a service's response headers on their way to the visitor, for HTTP and WebSocket alike.
 
-`ResponseFields` applies the tables of `header_tables` and `url_fields`: what concerns others than
-this page goes, URLs and cookies are mapped, and no shared cache may keep the response.
+`ResponseFields` applies the tables of `header_tables` and `url_fields`: headers that address
+anybody but this page are dropped, URLs and cookies are mapped, and shared caches may not keep the
+response. How many cookies may pass is `cookie_limits`'s.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 _NAME_OF = itemgetter(0)
-# Nothing that browsers would resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
+# Nothing that browsers resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
 _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
 
@@ -84,24 +85,26 @@ def response_headers(
     processes: Callable[[], int] = lambda: 1,
     dropped: HeaderNames | None = None,
 ) -> Headers:
-    """The fields for the visitor: the service's, mapped, without what speaks to others than this
-    page. `needs_path` as in `CookiePolicy.for_visitor`; `visitors_cookies`: the Cookie field of the
+    """The headers for the visitor: the service's, mapped, without those that address anybody else.
+
+    `needs_path` as in `CookiePolicy.for_visitor`; `visitors_cookies`: the Cookie header of the
     request; `visitor`: who it is, as in `CookieLimits.allow`; `processes`: how many the server has.
-    Content-Length is kept once."""
+    A repeated Content-Length is kept once.
+    """
     pass_as_they_are, are_looked_at = _fates(tuple(map(_NAME_OF, fields)), dropped)
     headers: Headers = [*compress(fields, pass_as_they_are)]
     cache_control, connection, lengths, set_cookies = [], [], [], []
     for name, value in compress(fields, are_looked_at):
         canonical = _canonical(name)
         if canonical == "content-length":
-            if name.lower() == canonical:  # by another spelling it frames nothing
+            if name.lower() == canonical:  # in another spelling it does not frame the body
                 lengths.append((name, value.partition(",")[0].strip(" \t")))
         elif canonical == "connection":
             connection.append(value)
         elif canonical == "cache-control":
             cache_control.append(value)
         elif canonical == "set-cookie":
-            if name.lower() == canonical:  # nobody reads it by another spelling
+            if name.lower() == canonical:  # nobody reads it in another spelling
                 set_cookies.append(value)
         elif canonical in URLS_TO_VISITOR:
             headers.append((name, URLS_TO_VISITOR[canonical](view, value)))
@@ -125,7 +128,7 @@ def _set_cookies(
     visitor: str,
     processes: int,
 ) -> Headers:
-    """The Set-Cookie fields of an answer that sets some, as many as services may have."""
+    """The Set-Cookie headers of a response that may pass, within the limits."""
     target = view.target
     visitor = cookies.withheld_of(visitors_cookies) or visitor
     known = cookies.sent(visitors_cookies)
@@ -156,7 +159,7 @@ def _set_cookies(
             )
             for one in made
         ):
-            # What was let pass as a removal is to be one in the browser.
+            # Passed as a removal, so it must be one in the browser too.
             ends = ["; Max-Age=0" if one.expired and not one.is_sure else "" for one in made]
             headers += [("Set-Cookie", one + end) for one, end in zip(scoped, ends, strict=True)]
             passed.append(value)
@@ -168,7 +171,7 @@ def _set_cookies(
 
 
 def _with_path(cookie: SetCookie, target: Target) -> SetCookie:
-    """With the Path that browsers take where none is said (RFC 6265 section 5.1.4)."""
+    """With the Path that browsers assume if there is none (RFC 6265 section 5.1.4)."""
     if cookie.path.startswith("/"):
         return cookie
     visited = target.prefix + target.path.partition("?")[0]
@@ -176,7 +179,7 @@ def _with_path(cookie: SetCookie, target: Target) -> SetCookie:
 
 
 def _names_no_ambient_login(view: View, value: str) -> bool:
-    """Negotiate and NTLM would send the visitor's desktop login, unasked, to the service."""
+    """Negotiate and NTLM would send the visitor's desktop login to the service without asking."""
     schemes = value.lower().replace(",", " ").split()
     return "negotiate" not in schemes and "ntlm" not in schemes
 
@@ -196,8 +199,8 @@ _LOOKED_AT = frozenset(
 
 
 def visitor_of(environ: WSGIEnvironment) -> str:
-    """By what a visitor is told from others who has no cookie of the app's, and what no service can
-    change: the same for all that a browser asks for."""
+    """What distinguishes a visitor who has no cookie of the app's: the same in all requests of a
+    browser, and out of a service's reach."""
     keys = ("REMOTE_USER", "HTTP_REMOTE_USER", "HTTP_X_FORWARDED_USER", "HTTP_X_REMOTE_USER")
     named = "\n".join(str(environ.get(key, "")) for key in keys)
     if named.strip():
@@ -208,9 +211,9 @@ def visitor_of(environ: WSGIEnvironment) -> str:
 def early_hints(
     environ: WSGIEnvironment, view: View, dropped: HeaderNames | None = None
 ) -> Callable[[Headers], None] | None:
-    """Passes on what of a 103 may reach the visitor: Link (RFC 8297), which browsers act on.
+    """A callable that passes on the Link headers of a 103 (RFC 8297), which browsers act on.
 
-    None where the server has no way to, or the deployment drops the field.
+    None if the server cannot send a 103, or the deployment drops Link.
     """
     if not environ.get("wsgi.early_hints") or (dropped is not None and dropped.match("link")):
         return None
@@ -225,10 +228,10 @@ def early_hints(
 
 
 def private(values: Sequence[str]) -> str:
-    """A Cache-Control that keeps an answer to the visitor who was authorized for it.
+    """A Cache-Control that makes a response private to the visitor who was authorized for it.
 
-    Without it a shared cache in front of the app may keep the answer and serve it to everybody
-    (RFC 9111 sections 3 and 4.2.2). What the service says to the visitor's own cache stays.
+    Without it a shared cache in front of the app may store the response and serve it to everybody
+    (RFC 9111 sections 3 and 4.2.2). Directives for the visitor's own cache stay.
     """
     if not values:
         return "private"
@@ -236,7 +239,7 @@ def private(values: Sequence[str]) -> str:
         directive.strip() for value in values for directive in value.split(",") if directive.strip()
     ]
     kept = [d for d in directives if _directive(d) not in _SHARED_DIRECTIVES]
-    # `private="set-cookie"` keeps that field private only (RFC 9111 section 5.2.2.7).
+    # `private="set-cookie"` makes only that header private (RFC 9111 section 5.2.2.7).
     if not any(d.lower() in ("private", "no-store") for d in kept):
         kept.insert(0, "private")
     return ", ".join(kept)
@@ -248,21 +251,21 @@ def _directive(text: str) -> str:
 
 @lru_cache(maxsize=64)
 def _fates(names: tuple[str, ...], dropped: HeaderNames | None) -> tuple[list[bool], list[bool]]:
-    """Of each field of an answer whether it passes whatever its value, and whether what becomes of
-    it depends on its value. A service has the same fields in most of its answers."""
+    """For each header of a response, whether it passes whatever its value, and whether its value
+    decides. Cached, since most responses of a service have the same headers."""
     are_looked_at = [_is_looked_at(name, dropped) for name in names]
     return [_passes_to_visitor(name, dropped) for name in names], are_looked_at
 
 
 def _is_looked_at(name: str, dropped: HeaderNames | None) -> bool:
     canonical = _canonical(name)
-    # Content-Length is the message's framing, whatever a deployment says of it.
+    # Content-Length frames the message, so a deployment cannot drop it.
     is_dropped = dropped is not None and dropped.match(canonical)
     return canonical in _LOOKED_AT and (canonical == "content-length" or not is_dropped)
 
 
 def _passes_to_visitor(name: str, dropped: HeaderNames | None) -> bool:
-    """Whether a service's field passes, whatever its value."""
+    """Whether a service's header passes, whatever its value."""
     canonical = _canonical(name)
     return not (
         (dropped is not None and dropped.match(canonical))

@@ -1,4 +1,4 @@
-"""What a Set-Cookie says (RFC 6265 section 5.2), as far as we have to know."""
+"""Reads a Set-Cookie (RFC 6265 section 5.2), as far as we need it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from werkzeug.http import parse_date
 
 _NOT_POSITIVE = re.compile(r"0+|-[0-9]+", re.ASCII)  # a Max-Age that removes the cookie
 
-# RFC 9110 section 5.6.7, and the same with dashes, as older frameworks have it.
+# RFC 9110 section 5.6.7, and the same with dashes, as older frameworks write it.
 _USUAL_DATE = re.compile(
     r"[A-Z][a-z]{2}, [0-9]{2}([ -])[A-Z][a-z]{2}\1(?:19|20)[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
 )
 
 
 class SetCookie(NamedTuple):
-    """A cookie that an answer set: `pair` is its `name=value`, `path` as the service sees it.
+    """A cookie that a response set: `pair` is its `name=value`, `path` as the service sees it.
 
-    is_sure: whether browsers read `expired` alike: it is by Max-Age, or by a date in the usual
-    form. A year of two digits, say, is another for them than for Python.
+    is_sure: whether browsers agree on `expired`: it comes from Max-Age, or from a date in the usual
+    form. They read a two-digit year, for instance, differently from Python.
     """
 
     name: str
@@ -42,7 +42,7 @@ def parse_set_cookie(line: str, prefix: str) -> SetCookie:
         path = path[len(prefix) :] or "/"
     expires = attributes.get("expires", "")
     is_sure = "max-age" in attributes or _USUAL_DATE.fullmatch(expires) is not None
-    if "max-age" in attributes:  # counts before Expires
+    if "max-age" in attributes:  # has precedence over Expires
         expired = _NOT_POSITIVE.fullmatch(attributes["max-age"]) is not None
     else:
         expired = _is_past(expires)
@@ -52,6 +52,6 @@ def parse_set_cookie(line: str, prefix: str) -> SetCookie:
 def _is_past(date: str) -> bool:
     try:
         moment = parse_date(date)
-    except OverflowError:  # its offset from UTC is beyond what can be counted
+    except OverflowError:  # its offset from UTC is too large
         return False
     return moment is not None and moment <= datetime.now(timezone.utc)

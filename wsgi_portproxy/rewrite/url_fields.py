@@ -1,7 +1,7 @@
-"""Header fields that hold URLs, as two tables with the source beside each row.
+"""Headers that hold URLs, as two tables with the source beside each row.
 
-Owns how each field's value is taken apart and put together again; what becomes of a URL in it is
-`rewrite`'s. Which fields pass at all is `headers`'s.
+Owns how each header's value is taken apart and put together again. How a URL in it is mapped is
+`urls`'s; which headers pass at all is `header_tables`'s.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from .urls import View
 
 Mapping = Callable[[View, str], str]
 
-# What stands before the URL (HTML standard, "shared declarative refresh steps"): the time, a
-# separator, and `url=` or not. Each part begins with another character: no run is tried twice.
+# The part before the URL (HTML standard, "shared declarative refresh steps"): the time, a
+# separator, and perhaps `url=`. Each part begins with a different character, so that matching is
+# linear.
 _BEFORE_URL = re.compile(
     r"""[\t ]*[^\t ;,]+(?:[\t ]+[;,]?|[;,])[\t ]*(?:url[\t ]*=[\t ]*)?(["']?)""", re.IGNORECASE
 )
 _LINK = re.compile(r"<([^<>]*)>")
-# What an If field consists of (RFC 4918 section 10.4): lists in parentheses, in which a URL is a
-# lock's name, entity tags, which may hold anything, and between them the tags of resources.
+# The parts of an If header (RFC 4918 section 10.4): lists in parentheses, in which a URL is the
+# name of a lock; entity tags, which may contain anything; and between the lists the URLs of
+# resources.
 _OF_IF = re.compile(r"""\(|\)|"[^"]*"|<[^<>]*>""")
-# What stands for a URL in htmx's fields, and is none.
+# Values of htmx's headers that are not URLs.
 _NO_URL = frozenset({"true", "false"})
-# Referrer policies that hide the path from this site too, and what says as much, or as little, to
-# others (Referrer Policy, section 3).
+# Referrer policies that hide the path from this site too, each with one that does not, and that
+# tells other sites the same (Referrer Policy, section 3).
 _TOLD_TO_OWN_SITE = {
     "no-referrer": "same-origin",
     "origin": "origin-when-cross-origin",
@@ -39,7 +41,7 @@ _TOLD_TO_OWN_SITE = {
 
 
 def if_to_service(view: View, value: str) -> str:
-    """A WebDAV If field with the resources that it names mapped, and nothing else in it."""
+    """A WebDAV If header with the URLs of its resources mapped, and nothing else."""
     depth = 0
 
     def mapped(match: re.Match[str]) -> str:
@@ -54,12 +56,12 @@ def if_to_service(view: View, value: str) -> str:
 
 
 def urls_to_service(view: View, value: str) -> str:
-    """tus: `final;` and the URLs of the uploads that are put together, divided by spaces."""
+    """tus: `final;` and the URLs of the uploads to be joined, separated by spaces."""
     kind, mark, urls = value.partition(";")
     return kind + mark + " ".join(map(view.to_service, urls.split(" ")))
 
 
-#: By WSGI's key: the field's name, and how its value becomes the service's.
+#: By WSGI key: the header's name, and how its value becomes the service's.
 URLS_TO_SERVICE: dict[str, tuple[str, Mapping]] = {
     "HTTP_ORIGIN": ("Origin", View.origin_to_service),  # Fetch standard, section 3.2
     "HTTP_REFERER": ("Referer", View.page_to_service),  # RFC 9110 section 10.1.3
@@ -76,7 +78,7 @@ URLS_TO_SERVICE: dict[str, tuple[str, Mapping]] = {
 
 
 def refresh_to_visitor(view: View, value: str) -> str:
-    """A Refresh field (`5; url=/next`) with its URL mapped."""
+    """A Refresh header (`5; url=/next`) with its URL mapped."""
     before = _BEFORE_URL.match(value)
     if before is None or before.end() == len(value):
         return value
@@ -87,17 +89,17 @@ def refresh_to_visitor(view: View, value: str) -> str:
 
 
 def link_to_visitor(view: View, value: str) -> str:
-    """A Link field with the targets between its angle brackets mapped."""
+    """A Link header with the URLs in angle brackets mapped."""
     return _LINK.sub(lambda link: f"<{view.to_visitor(link[1])}>", value)
 
 
 def htmx_to_visitor(view: View, value: str) -> str:
-    """A URL, or `false` where the address is to stay."""
+    """A URL, or `false` if the address is to stay."""
     return value if value.strip().lower() in _NO_URL else view.to_visitor(value)
 
 
 def hx_location_to_visitor(view: View, value: str) -> str:
-    """A URL, or a JSON object with one as its `path`."""
+    """A URL, or a JSON object with a URL as its `path`."""
     if not value.lstrip().startswith("{"):
         return view.to_visitor(value)
     try:
@@ -111,15 +113,15 @@ def hx_location_to_visitor(view: View, value: str) -> str:
 
 
 def origins_to_visitor(view: View, value: str) -> str:
-    """Origins divided by commas: the service's own become the visitor's."""
+    """Origins separated by commas: the service's own becomes the visitor's."""
     origins = [one.strip() for one in value.split(",")]
     return ", ".join(view.origin if one == view.told.origin else one for one in origins)
 
 
 def referrer_policy_to_visitor(view: View, value: str) -> str:
-    """A Referrer-Policy under which this site, and no other, sees what page a request is from.
+    """A Referrer-Policy under which this site, and no other, sees which page a request comes from.
 
-    A stray is known by its Referer, and of a form that is posted browsers hide the Origin too.
+    Strays are found by their Referer; without one, browsers also hide the Origin of a posted form.
     Helmet's default is `no-referrer`.
     """
     return ", ".join(
@@ -127,7 +129,7 @@ def referrer_policy_to_visitor(view: View, value: str) -> str:
     )
 
 
-#: By the field's name in lower case: how its value becomes the visitor's.
+#: By the header's name in lower case: how its value becomes the visitor's.
 URLS_TO_VISITOR: dict[str, Mapping] = {
     "location": View.to_visitor,  # RFC 9110 section 10.2.2
     "content-location": View.to_visitor,  # RFC 9110 section 8.7

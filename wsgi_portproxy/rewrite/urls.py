@@ -1,9 +1,9 @@
-"""URLs between the two views: the service's, which begins at its own root, and the visitor's.
+"""Maps URLs between the service's view, which begins at its own root, and the visitor's.
 
-Owns what a URL means and how it is written on the other side. Mapping is idempotent: what carries
+Owns what a URL means and how it is written on the other side. Mapping is idempotent: a URL that has
 the prefix already (services that honour X-Forwarded-Prefix) stays, and so do relative and foreign
-URLs. What was absolute stays absolute: clients such as requests do not resolve a Link. Which fields
-hold URLs is `urlfields`'s, which attributes of pages `attributes`'s.
+URLs. An absolute URL stays absolute: clients such as requests do not resolve a Link. Which headers
+hold URLs is `url_fields`'s, and which attributes of pages, `pages.attributes`'s.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..locate.locator import refuse_climbing
 from ..locate.request_target import visible
 from ..locate.target import Target, cut_port, with_port
 
-# Browsers read `\` as `/` in http URLs (WHATWG URL standard), so both must be seen here.
+# Browsers read `\` as `/` in http URLs (WHATWG URL standard), so we must too.
 _ABSOLUTE = re.compile(r"((?:(https?):)?[/\\]{2})([^/\\?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 
 class Place(NamedTuple):
-    """What a URL of a service means: a path, with query and fragment, at a port of this machine."""
+    """What a service's URL means: a path, with query and fragment, at a port of this machine."""
 
     port: int
     path: str
@@ -40,15 +40,16 @@ class View(NamedTuple):
     """How one request's URLs look from both sides.
 
     target: where the request went.
-    told: the address that the service is told: `http://localhost:16006`, or the visitor's own.
-    visited: the wrapped app's own address as the visitor sees it, `https://app.example.com`; in the
-        host form that of the port.
-    base: the path in front of all that the service was asked for, without a final slash: the
-        target's prefix for one that was told its full path, else nothing.
-    strays: whether requests that lost the port are known by the Referer of this page.
-    root: SCRIPT_NAME as it stands in a URL, where such requests go.
-    others: the visitor's absolute URL of the root of another port, without a final slash; None for
-        a port that is not opened.
+    told: the address that the service is told that it has: `http://localhost:16006`, or the
+        visitor's.
+    visited: the address that the visitor uses: the wrapped app's, `https://app.example.com`, or in
+        the host form the port's own.
+    base: the path in front of everything that the service is asked for, without a final slash: the
+        target's prefix if the service was given its full path, else empty.
+    strays: whether requests from this page that lost the port are found by their Referer.
+    root: SCRIPT_NAME as it appears in a URL, below which such requests arrive.
+    others: gives the visitor's absolute URL of another port's root, without a final slash; None for
+        a port that is not allowed.
     """
 
     target: Target
@@ -66,22 +67,23 @@ class View(NamedTuple):
 
     @property
     def external(self) -> bool:
-        """Whether the service is told the visitor's own address."""
+        """Whether the service is told the visitor's address."""
         return self.told == self.visited
 
     @property
     def is_https(self) -> bool:
-        """Whether the visitor asks on https."""
+        """Whether the visitor uses https."""
         return self.visited.scheme == "https"
 
     @property
     def of_this_host(self) -> bool:
-        """Whether a cookie can be the port's alone, by its name: see `CookiePolicy.for_visitor`."""
+        """Whether a cookie's name can bind it to this port's host: see
+        `CookiePolicy.for_visitor`."""
         return self.target.form.has_own_origin and self.is_https
 
     @property
     def request_target(self) -> str:
-        """What the service is asked for, in origin-form."""
+        """The request target for the service, in origin-form."""
         return self.base + self.target.path
 
     def at(self, path: str) -> View:
@@ -91,7 +93,7 @@ class View(NamedTuple):
     # --- From the service to the visitor
 
     def to_visitor(self, url: str) -> str:
-        """The visitor's URL for one that the service gave."""
+        """The visitor's URL for one of the service's."""
         place = self._place(url)
         if place is None:
             return url
@@ -101,11 +103,11 @@ class View(NamedTuple):
             return mapped.partition(":")[2] if absolute and absolute[2] is None else mapped
         if absolute is not None:
             scheme = "" if absolute[2] is None else f"{self.visited.scheme}:"
-            # In the host form as it is: `//x` behind an authority is a path.
+            # In the host form the path stays: `//x` after an authority is a path.
             is_root = self.target.form.has_own_origin and not self.target.prefix
             path = place.path if is_root else self._visitors_path(place.path)
             return f"{scheme}//{self.visited.authority}{path}"
-        if self.target.form.has_port_in_query:  # has the port in every URL, relative ones included
+        if self.target.form.has_port_in_query:  # every URL needs the port, relative ones too
             return self._visitors_path(place.path)
         return url if _is_relative(url) else self._visitors_path(place.path)
 
@@ -117,7 +119,7 @@ class View(NamedTuple):
         return self.target.prefix + path
 
     def redirect_path(self, location: str) -> str | None:
-        """The `Target.path` for a Location at this service, or None if it leads elsewhere."""
+        """The `Target.path` for a Location within this service, or None if it leads elsewhere."""
         path = self.service_path(location)
         if path is None:
             return None
@@ -125,7 +127,7 @@ class View(NamedTuple):
         return path if path.startswith("/") else f"/{path}"
 
     def service_path(self, url: str) -> str | None:
-        """The path (with query and fragment) at this service that `url` means, or None if foreign.
+        """The path (with query and fragment) of `url` at this service, or None if it is foreign.
 
         A relative URL is resolved against the request's path.
         """
@@ -133,7 +135,7 @@ class View(NamedTuple):
         return None if place is None or place.port != self.target.port else place.path
 
     def _place(self, url: str) -> Place | None:
-        """What a URL of the service means; None if it is foreign, or the visitor's already."""
+        """What a URL of the service means; None if it is foreign, or already the visitor's."""
         port, path = self.target.port, url
         absolute = _ABSOLUTE.fullmatch(url)
         if absolute is not None:
@@ -152,25 +154,25 @@ class View(NamedTuple):
         return None if own is None else Place(port, own)
 
     def port_at(self, there: Address) -> int | None:
-        """The port that an address means which the service gave; None if it is another site's.
+        """The port that an address from the service means; None if it is another site's.
 
-        A local one is never the visitor's own machine. It is another service's if its port is one
-        that is opened, else this one's: behind `docker run -p` or `ssh -L` a service knows another
-        port of itself, or none.
+        A local address never means the visitor's machine. It is another service's if its port is
+        allowed, else this one's: behind `docker run -p` or `ssh -L` a service knows itself by
+        another port, or by none.
         """
         own = self.target.port
         if there[1:] == self.told[1:]:
             return own
         if there[1:] == self.visited[1:] and there.port:
-            return None  # where the site itself is on a local address
+            return None  # the site itself has a local address
         if not is_local(there.host):
             return None
         port = int(there.port) if 0 < len(there.port) <= 5 else own
         return port if port == own or self.others(port) is not None else own
 
     def _without_prefix(self, path: str) -> str | None:
-        """A path as the service sees it, if it was the visitor's already: services that honour
-        X-Forwarded-Prefix make such. None if it is the visitor's URL of another port."""
+        """The path as the service sees it, even if it already is the visitor's (services that
+        honour X-Forwarded-Prefix make such). None if it is the visitor's URL of another port."""
         below = self._below_prefix(path)
         if below is None:
             return path
@@ -183,7 +185,7 @@ class View(NamedTuple):
         return f"{resource}?{query}{fragment}" if query else resource + fragment
 
     def _below_prefix(self, path: str) -> str | None:
-        """What follows the prefix in a path; None if it is not there, or there is no prefix."""
+        """What follows the prefix in a path; None if the path lacks it, or there is no prefix."""
         prefix = self.target.prefix
         rest = path[len(prefix) :]
         return rest if prefix and path.startswith(prefix) and rest[:1] in "/\\?#" else None
@@ -191,14 +193,14 @@ class View(NamedTuple):
     # --- From the visitor to the service
 
     def origin_to_service(self, origin: str) -> str:
-        """The Origin that the service is sent: our own becomes the service's, others stay."""
+        """The Origin for the service: the site's own becomes the service's, others stay."""
         scheme, mark, authority = origin.partition("://")
         own = mark and address(scheme, authority) == self.visited
         return self.told.origin if own else origin
 
     def to_service(self, url: str) -> str:
-        """The service's URL for one of the visitor's, such as a WebDAV Destination; what is not
-        this service's stays. Raises `BadRequest` for one that climbs out of the service."""
+        """The service's URL for one of the visitor's, such as a WebDAV Destination; others stay.
+        Raises `BadRequest` for one that climbs out of the service."""
         here = self._own_path(url)
         below = None if here is None else self._path_of_visitor(here)
         if below is None:
@@ -207,15 +209,15 @@ class View(NamedTuple):
         try:
             refuse_climbing(re.split(r"[?#]", path, maxsplit=1)[0])
         except NotFound as error:
-            raise BadRequest("A URL in a header leads out of the service.") from error
+            raise BadRequest("A URL in a request header points outside the service.") from error
         is_absolute = _ABSOLUTE.fullmatch(url) is not None
         return f"{self.told.origin if is_absolute else ''}{self.base}{path}"
 
     def page_to_service(self, url: str) -> str:
-        """The URL of the page that asks, such as the Referer, as the service is told it.
+        """The URL of the requesting page, such as the Referer, as the service gets it.
 
-        Of pages outside the service only the origin is told: their paths and queries are the app's.
-        Foreign ones stay as they are.
+        Of the app's pages it gets the origin only: their paths and queries are the app's. Foreign
+        URLs stay.
         """
         here = self._own_path(url)
         if here is None:
@@ -228,7 +230,7 @@ class View(NamedTuple):
         return f"{self.told.origin}{self.base}{below if below.startswith('/') else '/' + below}"
 
     def _own_path(self, url: str) -> str | None:
-        """Path, query and fragment of an absolute or root-absolute URL of this site."""
+        """Path, query and fragment of an absolute or root-absolute URL on this site."""
         absolute = _ABSOLUTE.fullmatch(url)
         if absolute is None:
             return url if url.startswith("/") else None
@@ -236,8 +238,8 @@ class View(NamedTuple):
         return path if address(scheme or self.visited.scheme, authority) == self.visited else None
 
     def _path_of_visitor(self, here: str) -> str | None:
-        """The path at the service that a path of this site means; None if it is not its own."""
-        # Encoded as the visitor's client likes, which need not be twice the same.
+        """The service's path for a path on this site; None if that is not the service's."""
+        # Compared decoded: clients do not always encode a path in the same way.
         prefix = _decoded(self.target.prefix)
         segments = re.split(r"[?#]", here, maxsplit=1)[0].split("/", len(prefix))[: len(prefix)]
         is_own = _decoded("/".join(segments)) == prefix
@@ -252,12 +254,12 @@ class View(NamedTuple):
 
 
 def _decoded(path: str) -> list[str]:
-    """The segments of a path, decoded: a slash within one divides nothing."""
+    """The segments of a path, each decoded: an encoded slash does not divide."""
     return [unquote(segment, "latin-1") for segment in path.split("/")]
 
 
 def _is_relative(url: str) -> bool:
-    """Neither absolute nor beginning at the root: resolved against the present URL."""
+    """Whether a URL is neither absolute nor root-absolute: to be resolved against the request's."""
     return not url.startswith(("/", "\\")) and _SCHEME.match(url) is None
 
 
@@ -269,9 +271,9 @@ def _split(path: str) -> tuple[str, str, str]:
 
 
 def _resolved(base: str, url: str) -> str:
-    """A relative URL as seen from the request target `base` (RFC 3986 section 5.2).
+    """A relative URL resolved against the request target `base` (RFC 3986 section 5.2).
 
-    urllib's urljoin takes a target that begins with `//` for a host, and drops empty segments.
+    urllib's urljoin mistakes a target that begins with `//` for a host, and drops empty segments.
     """
     if not url or url.startswith("#"):
         return base + url

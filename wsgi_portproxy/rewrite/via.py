@@ -1,4 +1,8 @@
-"""TODO."""
+"""Recognises requests that come back to us, by the name that we leave in Via.
+
+Owns that name. Requests for the server's own port are refused by `policy.ports`; this finds those
+that come back by another way.
+"""
 
 from __future__ import annotations
 
@@ -15,32 +19,33 @@ if TYPE_CHECKING:
 
 
 def check_no_loop(environ: WSGIEnvironment) -> None:
-    """Return unless the request was sent by this server itself (RFC 9110 section 7.6.3).
+    """Raise `Loop` if this server itself sent the request (RFC 9110 section 7.6.3).
 
-    To be asked of every request, one for the app itself too: by way of a front-end's port, or of
-    one that the server listens on besides, the app would be opened as a service, from 127.0.0.1,
-    with a visitor's fields. Raises `Loop`.
+    Checked for every request, those for the app included: through a front end's port, or another
+    port of the server, the app would otherwise be opened as a service, from 127.0.0.1, with a
+    visitor's headers.
     """
     if "HTTP_VIA" in environ and pseudonym(environ) in environ["HTTP_VIA"]:
         raise Loop(
             "This address leads back to this application.",
-            "The port is the application's own, or the service forwards to the address that it "
-            "was asked through.",
+            "Either the port belongs to the application itself, or the service forwards requests "
+            "back here.",
         )
 
 
 def via(environ: WSGIEnvironment) -> tuple[str, str]:
-    """The Via field for the service: what came, and us (RFC 9110 section 7.6.3)."""
+    """The Via header for the service: the visitor's, and our name (RFC 9110 section 7.6.3)."""
     ours = f"1.1 {pseudonym(environ)}"
     received = environ.get("HTTP_VIA")
     return "Via", f"{received}, {ours}" if received else ours
 
 
 def pseudonym(environ: WSGIEnvironment) -> str:
-    """Our name in Via: the same in all workers of a server and on all of its ports, another for
-    another server's, also on this machine.
+    """Our name in Via: the same in all workers and on all ports of a server, and different for
+    every other server, on this machine too.
 
-    From the host name, which is not told, and the process: of several workers, their parent.
+    A digest of the host name, so that it stays secret, and the process; of several workers, their
+    parent.
     """
     return f"portproxy-{_digest(os.getppid() if environ.get('wsgi.multiprocess') else os.getpid())}"
 
@@ -52,8 +57,8 @@ def _digest(process: int) -> str:
 
 
 def _start_of(process: int) -> str:
-    """When a process began, since its number may be another's later, and in each container is the
-    same; "" where the system does not tell (proc(5), field 22)."""
+    """When a process started, since its number may be used again, and is the same in every
+    container; "" if the system does not say (proc(5), field 22)."""
     try:
         with open(f"/proc/{process}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[19]

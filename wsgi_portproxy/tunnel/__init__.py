@@ -1,6 +1,6 @@
-"""Tunnels: WebSockets that leave the server, so that none holds a worker thread.
+"""Tunnels: WebSockets and streams that leave the server, so that they hold no worker thread.
 
-`handshake` judges both sides of the upgrade, `handover` takes the visitor's connection out of the
-WSGI server, `relay` carries the bytes; `pump` does so in the worker's thread where the connection
-cannot leave it (TLS that Python itself ends).
+`handshake` judges both sides of an upgrade, `websocket` and `detach` decide what leaves, `hijack`
+takes the visitor's connection out of the WSGI server, and `relay` carries the bytes. If the
+connection cannot leave (Python itself ends TLS), `blocking` carries them in the worker's thread.
 """

@@ -1,7 +1,7 @@
-"""A tunnel in the worker's own thread, for connections that cannot leave the server.
+"""Carries a tunnel in the worker's own thread, if its connection cannot leave the server.
 
-TLS that Python ends is one: what its descriptor carries is of no use without the session, and that
-stays with the server's socket object. The thread is held as long as the WebSocket is open.
+That is so if Python ends TLS: the descriptor is useless without the TLS session, which stays with
+the server's socket object. The thread is held as long as the WebSocket is open.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _READ_SIZE = 65536
 
 @dataclass
 class Pumped:
-    """What went through: bytes in each direction, and whether both sides came to their end."""
+    """What was carried: bytes in each direction, and whether both sides ended properly."""
 
     to_service: int = 0
     to_client: int = 0
@@ -31,17 +31,17 @@ class Pumped:
 
 
 class _Side:
-    """One socket with what waits to be written to it. `ended`: nothing more comes from it."""
+    """One socket, and what waits to be written to it. `ended`: nothing more will come from it."""
 
     def __init__(self, sock: Any, pending: bytes) -> None:
         self.sock = sock
         self.pending = bytearray(pending)
         self.sent = 0
         self.ended = False
-        self.shut = False  # told that nothing more will be written
+        self.shut = False  # its peer knows that nothing more will be written
 
     def pull(self, other: _Side) -> bool:
-        """Move what has come to `other`; whether anything happened. Raises OSError if it broke."""
+        """Move what has come to `other`; returns whether anything happened. Raises OSError."""
         if self.ended or len(other.pending) >= MAX_PENDING:
             return False
         try:
@@ -55,7 +55,7 @@ class _Side:
         return True
 
     def push(self, other: _Side) -> bool:
-        """Write what waits, and tell the end of `other` once all of it is written."""
+        """Write what waits, and pass on the end of `other` once everything is written."""
         if self.pending:
             try:
                 sent = self.sock.send(self.pending)
@@ -67,7 +67,7 @@ class _Side:
         if other.ended and not self.shut:
             self.shut = True
             self.sock.shutdown(_socket.SHUT_WR if not is_tls(self.sock) else _socket.SHUT_RDWR)
-            self.ended = self.ended or is_tls(self.sock)  # TLS has no half-close to speak of
+            self.ended = self.ended or is_tls(self.sock)  # TLS cannot be half-closed in practice
             return True
         return False
 
@@ -85,9 +85,10 @@ def pump(
     idle_timeout: float,
     pumped: Pumped,
 ) -> None:
-    """Carry bytes both ways until both sides have ended, one is lost, or all is silent for long.
+    """Carry bytes both ways until both sides have ended, one breaks, or both are silent for too
+    long.
 
-    `client` stays the server's, shut down; `service` is closed; `pumped` is filled in.
+    Shuts `client` down, which stays the server's; closes `service`; fills in `pumped`.
     """
     near, far = _Side(client, to_client), _Side(service, to_service)
     timeout = client.gettimeout()
@@ -100,7 +101,7 @@ def pump(
                 return
         pumped.complete = True
     except OSError:
-        return  # one side is lost, and the tunnel with it
+        return  # one side broke, and with it the tunnel
     finally:
         pumped.to_client, pumped.to_service = near.sent, far.sent
         service.close()
@@ -109,7 +110,7 @@ def pump(
 
 
 def _wait(near: _Side, far: _Side, idle_timeout: float) -> bool:
-    """Wait until something can happen; False after too long a silence."""
+    """Wait until something can be done; False after too long a silence."""
     poller = select.poll()
     for side, other in ((near, far), (far, near)):
         mask = side.mask(other)
@@ -121,5 +122,5 @@ def _wait(near: _Side, far: _Side, idle_timeout: float) -> bool:
 
 
 def _shut_down(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # the visitor may have been first
+    with contextlib.suppress(OSError):  # the visitor may have closed it first
         sock.shutdown(_socket.SHUT_RDWR)

@@ -1,24 +1,24 @@
-"""Where WebSocket frames end (RFC 6455 section 5.2), and nothing else of them."""
+"""Finds where WebSocket frames end (RFC 6455 section 5.2), and reads nothing else of them."""
 
 from __future__ import annotations
 
-#: A whole unmasked close frame, status 1001: the endpoint is going away (section 7.4.1).
+#: A complete unmasked close frame, status 1001: the endpoint is going away (section 7.4.1).
 CLOSE_GOING_AWAY = b"\x88\x02\x03\xe9"
 
-_EXTENDED = {126: 2, 127: 8}  # by the 7-bit length: further bytes that hold the real one
+_EXTENDED = {126: 2, 127: 8}  # by the 7-bit length: the number of bytes with the real length
 
 
-# Frames followed at a time, each some 50 ns: a service that sends nothing but empty ones would else
-# hold all tunnels up for 7 ms with each 256 KiB.
+# Frames followed at a time, about 50 ns each: otherwise a service that sends only empty frames
+# would hold up all tunnels for 7 ms with each 256 KiB.
 _FRAMES = 512
 _NOTHING = memoryview(b"")
 
 
 class FrameTracker:
-    """Follows the frames of one direction in any split.
+    """Follows the frames of one direction, however the bytes are split.
 
-    `at_boundary`: the bytes so far end with a frame, so another may be put in here. `is_behind`:
-    more was fed than is followed at a time; it is kept, and to go on is to feed nothing.
+    `at_boundary`: the bytes so far end with a frame, so another one may be inserted. `is_behind`:
+    more was fed than is followed at a time; the rest is kept, and feeding nothing goes on with it.
     """
 
     __slots__ = ("_header", "_payload", "_rest", "is_behind")
@@ -34,9 +34,9 @@ class FrameTracker:
         return not self._payload and not self._header
 
     def feed(self, data: memoryview) -> memoryview:
-        """The bytes that go through now: those whose frames were followed.
+        """The bytes to pass on now: those whose frames were followed.
 
-        One loop, without a slice or a call for short frames.
+        A single loop, without a slice or a call for short frames.
         """
         if self.is_behind:
             data = memoryview(b"".join((self._rest, data))) if data else self._rest
@@ -49,7 +49,7 @@ class FrameTracker:
         while position + 2 <= size and frames < _FRAMES:
             frames += 1
             length = data[position + 1]
-            if length < 126:  # and not masked: nothing that a service sends is
+            if length < 126:  # and not masked: a service's frames never are
                 position += 2 + length
                 continue
             extended = _EXTENDED.get(length & 0x7F, 0)

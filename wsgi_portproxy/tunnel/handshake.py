@@ -1,7 +1,7 @@
 """The WebSocket handshake, judged on both sides (RFC 6455 section 4).
 
-The service's answer decides: only a 101 that accepts this visitor's key becomes a tunnel, and no
-101 is ever sent before it. Opens nothing.
+The service decides: only its 101 that accepts this visitor's key becomes a tunnel, and we never
+send a 101 before it. Opens nothing.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _VERSION = "13"
 
 
 def check_request(environ: WSGIEnvironment, *, require_origin: bool) -> None:
-    """Return if the handshake is one (section 4.2.1).
+    """Check a handshake (section 4.2.1).
 
     Raises `UpgradeRequired` for another version, `BadRequest` for a bad key or method, and
-    `ForeignOrigin` for a missing Origin where the deployment wants one.
+    `ForeignOrigin` for a missing Origin if the deployment requires one.
     """
     if environ["REQUEST_METHOD"] != "GET":
-        raise BadRequest("A WebSocket handshake is a GET request.")
+        raise BadRequest("A WebSocket handshake must be a GET request.")
     if "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") not in ("", "0"):
-        raise BadRequest("A WebSocket handshake has no body.")  # it would be taken for frames
+        raise BadRequest("A WebSocket handshake must not have a body.")  # to be read as frames
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION", "").strip() != _VERSION:
         raise UpgradeRequired("Only version 13 of the WebSocket protocol is supported.")
     if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
-        raise BadRequest("The Sec-WebSocket-Key is not 16 bytes in base64.")
+        raise BadRequest("The Sec-WebSocket-Key must be 16 bytes in base64.")
     if require_origin and "HTTP_ORIGIN" not in environ:
-        raise ForeignOrigin("A WebSocket handshake needs an Origin here.")
+        raise ForeignOrigin("This site requires an Origin header in WebSocket handshakes.")
 
 
 def check_response(headers: HTTPHeaderDict, environ: WSGIEnvironment, port: int) -> None:
-    """Return if a 101 accepts the handshake (section 4.1). Raises `BadResponse`."""
+    """Raise `BadResponse` unless a 101 accepts the handshake (section 4.1)."""
     upgrade = headers.get("Upgrade", "").strip().lower()
     options = [option.strip() for option in headers.get("Connection", "").lower().split(",")]
     accept = headers.getlist("Sec-WebSocket-Accept")

@@ -1,9 +1,9 @@
-"""Taking the visitor's connection out of a WSGI server that is still using it.
+"""Takes the visitor's connection out of a WSGI server that is still using it.
 
-The server's descriptor number is given to a dummy: a socket at its end of input that swallows what
-is written. The server goes on by its own rules, with its own accounting and access log, says
-goodbye to the dummy and closes it; the visitor's connection is ours. `detach()` or a plain `dup`
-would not do: several servers end a connection with `shutdown()`, or read from it while closing.
+A dummy gets the server's descriptor number: a socket at its end of input that swallows whatever is
+written. The server goes on by its own rules, with its own accounting and access log, says goodbye
+to the dummy and closes it; the visitor's connection is ours. `detach()` or a plain `dup` would not
+do: several servers end a connection with `shutdown()`, or read from it while closing.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ..upstream.pool import idle
 if TYPE_CHECKING:
     pass
 
-# TCP keep-alive: a visitor whose machine vanished is noticed after about two minutes, in seconds.
+# TCP keep-alive in seconds: a visitor whose machine vanished is noticed after about two minutes.
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
 class TakenOver(NamedTuple):
-    """The visitor's connection, what the server had read of it past the request, and the end of the
-    dummy that has to stay open until the server has closed the other."""
+    """The visitor's connection, what the server had read from it past the request, and our end of
+    the dummy, which must stay open until the server closes the other end."""
 
     sock: _socket.socket
     read_ahead: bytes
@@ -37,8 +37,8 @@ class TakenOver(NamedTuple):
 def take_over(visit: Visit) -> TakenOver:
     """Take the connection of this request out of its server.
 
-    Raises OSError if no descriptor can be spared, or if the visitor is gone: the server keeps the
-    connection.
+    Raises OSError if no descriptor can be spared, or if the visitor is gone; the server then keeps
+    the connection.
     """
     adapter, servers = visit.server, visit.socket
     assert adapter is not None, "checked before"
@@ -51,14 +51,14 @@ def take_over(visit: Visit) -> TakenOver:
         undo.callback(replacement.close)
         sock = _duplicate(number)
         undo.callback(sock.close)
-        # The last ones are the server's, to take visitors with.
+        # The last descriptors are the server's, to accept visitors.
         if descriptors.are_scarce(sock.fileno()) and not idle.close_all():
             raise OSError(errno.EMFILE, "the descriptors left are the server's")
         _keep_alive(sock)
         dummy.shutdown(_socket.SHUT_WR)
         read_ahead = adapter.read_ahead(visit.environ)
-        # A server that closed the connection meanwhile may have given the number to another
-        # visitor's: whichever socket it names, it must be the one that was duplicated.
+        # If the server closed the connection meanwhile, its number may be another visitor's by now:
+        # it must still mean the socket that was duplicated.
         if not os.fstat(number).st_ino == os.fstat(sock.fileno()).st_ino == connection:
             raise OSError(errno.EBADF, "the server has closed the connection")
         os.dup2(replacement.fileno(), number, inheritable=False)

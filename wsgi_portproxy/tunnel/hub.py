@@ -1,8 +1,8 @@
-"""Telling the end of a tunnel to the rest of the process, without holding up the relay's thread.
+"""Reports the end of a tunnel to the rest of the process without blocking the relay's thread.
 
-Where gevent has replaced the locks of the standard library, those of `logging` and of an app's own
-metrics belong to the threads of its hubs: the relay's native thread may not wait for one. There the
-call is made by a greenlet of the hub that opened the tunnel.
+If gevent has replaced the standard library's locks, those of `logging` and of an app's own metrics
+belong to the threads of its hubs, and the relay's native thread must not wait for them. A greenlet
+in the hub that opened the tunnel makes the call instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _watchers: dict[int, Any] = {}  # by the identity of their hub, which they keep 
 
 
 def telling(on_end: OnEnd) -> OnEnd:
-    """`on_end`, to be called from the relay's thread."""
+    """`on_end` in a form that the relay's thread may call."""
     if "gevent.monkey" not in sys.modules:
         return on_end
     wake = _watcher().send
@@ -33,13 +33,13 @@ def telling(on_end: OnEnd) -> OnEnd:
 
 
 def tell_waiting() -> None:
-    """Call what waits; at the end of the process, when no hub runs any more, too."""
+    """Make the calls that wait; also at the end of the process, when no hub runs any more."""
     while _waiting:
         _waiting.popleft()()
 
 
 def _watcher() -> Any:
-    """gevent's way for other threads to wake a hub's loop; it keeps no process from ending."""
+    """gevent's way to wake a hub's loop from another thread; does not keep the process alive."""
     gevent = sys.modules["gevent"]
     hub = gevent.get_hub()
     if id(hub) not in _watchers:
@@ -50,7 +50,7 @@ def _watcher() -> Any:
 
 
 def _after_fork() -> None:
-    """The parent's tunnels are its own to tell of, and so are its loops."""
+    """In a forked child: the parent's tunnels and loops are the parent's to report and run."""
     _waiting.clear()
     _watchers.clear()
 

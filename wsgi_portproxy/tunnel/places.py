@@ -1,8 +1,8 @@
-"""How many tunnels there may be: in all, and to each port.
+"""Counts the tunnels, in total and to each port.
 
-A place is taken before anything is taken out of a server, and belongs to the tunnel until it is
-over. Its lock is Python's own even where gevent has replaced it: the relay's thread takes it too,
-and nobody holds it for longer than it takes to count.
+A place is taken before a connection is taken out of its server, and belongs to the tunnel until it
+ends. The lock is Python's own even if gevent has replaced it: the relay's thread takes it too, and
+it is only held to count.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .unpatched import native
 
 
 class Places:
-    """Those of one process."""
+    """The places of one process."""
 
     def __init__(self) -> None:
         self._lock = native("_thread", "allocate_lock")()
@@ -21,8 +21,8 @@ class Places:
         self.taken = 0
 
     def take(self, port: int, *, limit: int, limit_of_port: int) -> bool:
-        """Take a place for a tunnel to `port`, to be given back, if fewer than `limit` are taken,
-        and fewer than `limit_of_port` to this port."""
+        """Take a place for a tunnel to `port`, to be given back, if fewer than `limit` are taken in
+        total and fewer than `limit_of_port` to this port; returns whether it was taken."""
         with self._lock:
             if self.taken >= limit or self._by_port[port] >= limit_of_port:
                 return False

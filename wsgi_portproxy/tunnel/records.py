@@ -1,4 +1,4 @@
-"""The relay's records: two joined connections, and what is known of each.
+"""The relay's records: a tunnel, its two ends, and what the relay has to know about them.
 
 Plain data with slots, since there may be ten thousand of them.
 """
@@ -12,20 +12,20 @@ from typing import NamedTuple, TypeAlias
 from .frames import FrameTracker
 from .reframe import Transcoder
 
-#: Called once, in the relay's thread or in the one that ends the process: with whether it came to
-#: its proper end (the visitor was sent all of the stream; both sides have closed the WebSocket),
-#: and the bytes that came from the visitor and from the service.
+#: Called once, in the relay's thread or in the thread that ends the process: with whether the
+#: tunnel ended properly (the visitor was sent the whole stream; both sides have closed the
+#: WebSocket), and the number of bytes that came from the visitor and from the service.
 OnEnd: TypeAlias = Callable[[bool, int, int], None]
 
 
 class NewTunnel(NamedTuple):
     """Two connections to be joined; their sockets belong to the relay from then on.
 
-    client, service: the visitor's and the service's socket. to_client, to_service: what was read of
-    the other before. dummy: what keeps the server's replacement socket writable until the server
-    closed it. idle_timeout: seconds of silence in both directions after which the tunnel is cut.
-    port: the service's. head: of the response, if it was not sent yet; goes out before all else.
-    stream: for the rest of a response instead of a WebSocket. on_end: see `OnEnd`.
+    client, service: the visitor's and the service's socket. to_client, to_service: bytes already
+    read from the other one. dummy: our end of the server's dummy, kept open until the server closes
+    its own. idle_timeout: seconds of silence in both directions after which the tunnel is cut.
+    port: the service's. head: of the response, if it has not been sent; sent before everything
+    else. stream: for the rest of a response; None for a WebSocket. on_end: see `OnEnd`.
     """
 
     port: int
@@ -49,15 +49,15 @@ class End:
         self.sock = sock
         self.fd = sock.fileno()
         self.tunnel = tunnel
-        self.peer: End = self  # set to the other one at once
+        self.peer: End = self  # set to the other end at once
         self.pending = bytearray(pending) if pending else None
         self.mask = 0  # what epoll watches; 0: not registered, so that a hang-up cannot spin
         self.ended = False  # nothing more will be read from it
-        self.is_queued = False  # in the relay's queue of those that it goes on with
+        self.is_queued = False  # in the relay's queue of ends with bytes left over
 
 
 class Tunnel:
-    """Two ends, and either the service's `frames` to follow or its `stream` to frame on."""
+    """Two ends, and either the service's `frames` to follow or its `stream` to re-frame."""
 
     __slots__ = (
         "broken",
@@ -85,16 +85,16 @@ class Tunnel:
         self.client = End(new.client, self, b"".join((new.head, to_client)))
         self.service = End(new.service, self, new.to_service)
         self.client.peer, self.service.peer = self.service, self.client
-        self.delivered = False  # the visitor was sent the whole stream, or all of the WebSocket
-        self.broken = False  # an end was lost, or sent away, so that it has no proper end
+        self.delivered = False  # the visitor was sent the whole stream, or the whole WebSocket
+        self.broken = False  # an end was lost, or told to leave: the tunnel cannot end properly
         self.received, self.sent = len(new.to_service), len(new.to_client)
         self.on_end = new.on_end
         self.idle_timeout = new.idle_timeout
-        self.last = now  # when bytes last went through, monotonic
-        self.half_closed = 0.0  # since when one side has ended; 0: neither has
+        self.last = now  # when bytes last passed, monotonic
+        self.half_closed = 0.0  # when the first side ended, monotonic; 0: neither has
 
     def is_behind(self, end: End) -> bool:
-        """Whether bytes that came from `end` wait to be looked at: only the service's are."""
+        """Whether bytes from `end` wait to be followed or decoded: only the service's are."""
         if end is not self.service:
             return False
         framing = self.stream or self.frames
@@ -102,12 +102,12 @@ class Tunnel:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether one of the ends still has bytes to come. A paused download may take hours, and
-        its connection breaks by itself if nobody is there (TCP's own timers)."""
+        """Whether bytes wait to be written to one of the ends. A paused download may take hours,
+        and its connection breaks by itself if nobody is there (TCP's own timers)."""
         return bool(self.client.pending or self.service.pending)
 
     def count(self, end: End, size: int) -> None:
-        """Bytes came from `end`."""
+        """Count bytes that came from `end`."""
         if end is self.service:
             self.sent += size
         else:
@@ -116,8 +116,8 @@ class Tunnel:
     def is_over(self, now: float, linger: float) -> bool:
         """Whether it has been silent for too long, or for `linger` seconds since one side ended.
 
-        A stream whose visitor has not taken what came is not read: that silence is not the
-        service's.
+        While a stream's visitor has not read what came, the service is not read: that silence does
+        not count.
         """
         silent = now - self.last
         if self.half_closed and silent > linger and not self.is_awaited:
@@ -125,7 +125,7 @@ class Tunnel:
         return silent > self.idle_timeout and not (self.stream is not None and self.client.pending)
 
     def conclude(self, *, delivered: bool = False) -> None:
-        """Report the end of it, once."""
+        """Report its end, once."""
         self.delivered = self.delivered or delivered
         on_end, self.on_end = self.on_end, None
         if on_end is not None:

@@ -1,5 +1,5 @@
-"""The framing of a response that left its thread in mid-body: decoded as a thread would, and
-framed on as the server had announced it to the visitor. No I/O.
+"""Re-frames a response that left its thread in mid-body: decodes the service's framing and goes on
+with the framing that the server announced to the visitor. No I/O.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ Buffer: TypeAlias = bytes | memoryview
 
 
 class Transcoder:
-    """From the bytes on a service's connection to the bytes on the visitor's.
+    """Turns the bytes of a service's connection into those for the visitor's.
 
-    decoder: the body's, as far as it was read. chunked: whether the server had begun to send
-    chunks; else it sends the bytes as they are, to a length or until the connection closes.
-    needs_reset: whether a closed connection would look like a proper end of the body.
+    decoder: the body's, at its current position. chunked: whether the server had begun to send
+    chunks; otherwise it sends the bytes unchanged, up to a length or until the connection closes.
+    needs_reset: whether closing the connection would look like a proper end of the body.
     """
 
     __slots__ = ("_chunked", "_decoder", "needs_reset", "passed")
@@ -35,11 +35,13 @@ class Transcoder:
 
     @property
     def is_behind(self) -> bool:
-        """Whether bytes that were fed wait to be decoded: by feeding nothing."""
+        """Whether bytes that were fed still wait to be decoded; feeding nothing goes on with
+        them."""
         return self._decoder.is_behind
 
     def feed(self, data: memoryview) -> list[Buffer]:
-        """What the visitor is sent for bytes of the service, in few pieces. Raises `Malformed`."""
+        """What to send to the visitor for bytes from the service, in few pieces. Raises
+        `Malformed`."""
         return self.encode(self._decoder.split(data))
 
     def eof(self) -> list[Buffer]:
@@ -48,7 +50,7 @@ class Transcoder:
         return self.encode([])
 
     def encode(self, body: Sequence[Buffer]) -> list[Buffer]:
-        """Pieces of a body in the visitor's framing, with its end if the body is complete."""
+        """Pieces of a body in the visitor's framing, and its end if the body is complete."""
         size = sum(map(len, body))
         self.passed += size
         if not self._chunked:

@@ -1,15 +1,15 @@
 """The relay: one thread per process that carries the bytes of all tunnels, with epoll.
 
-Owns the sockets it is given and all that can happen to them: slow readers, half-closes, resets,
-silence, the end of the process. Of what the bytes mean it knows only where the service's frames
-end, so that a closing process can say goodbye at such a place. Nobody but the relay thread touches
-its maps; others put into a queue and wake it. It uses the plain socket type and a native thread
-even where gevent has replaced both, for it waits for nothing but epoll.
+Owns the sockets it is given and everything that can happen to them: slow readers, half-closes,
+resets, silence, the end of the process. Of the bytes it knows only where the service's frames end,
+so that a closing process can say goodbye there. Only the relay's thread touches its maps; others
+put tunnels into a queue and wake it. It uses the plain socket type and a native thread even if
+gevent has replaced both, since it waits for nothing but epoll.
 
-All tunnels wait while it works for one, so the work of a turn is bounded, whatever comes: as much
-of each kind as the constants below say. Where a service's bytes mean more work than that (a byte in
-each chunk, empty frames), the rest is kept, nothing more is read from that service, and it goes to
-the end of a queue, of which each turn takes one.
+All tunnels wait while it works for one, so the work of a turn is bounded, whatever comes, by the
+constants below. If a service's bytes mean more work than that (one byte per chunk, empty frames),
+the rest is kept, nothing more is read from that service, and it goes to the end of a queue, of
+which each turn takes one.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from .reframe import Transcoder
 from .turns import Turns
 from .unpatched import native
 
-MAX_PENDING = 262144  # bytes kept in each direction for a reader slower than the sender
+MAX_PENDING = 262144  # bytes kept in each direction if the reader is slower than the sender
 # Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455
-# section 7.1.1) needs one answer, and a visitor who vanished gives none.
+# section 7.1.1) needs one reply, and a visitor who vanished sends none.
 LINGER = 10.0
 DRAIN = 2.0  # seconds for open tunnels to end when the process does
-_SWEEP = 1.0  # seconds between looks at tunnels that are silent or lingering
-# Of one turn: sockets, tunnels that begin, and tunnels that are looked at for their silence. Linux
-# tells of ready sockets in turns too, so that those beyond come first the next time (epoll(7)).
+_SWEEP = 1.0  # seconds between two checks for tunnels that are silent or lingering
+# Per turn: ready sockets, new tunnels, and tunnels checked for silence. Linux reports ready sockets
+# in turns too: those that were left out come first the next time (epoll(7)).
 _SOCKETS, _BEGINNING, _SWEPT = 8, 4, 256
 _IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
-_ITS_TURN = 0  # instead of an event: an end in the queue
+_ITS_TURN = 0  # instead of an event, for an end from the queue
 _RESET = struct.pack("ii", 1, 0)  # struct linger: closing resets the connection (socket(7))
 _NOTHING = memoryview(b"")
 _NO_SIGNAL = getattr(_socket, "MSG_NOSIGNAL", 0)
@@ -60,7 +60,7 @@ class Relay:
         self.turns = Turns()
         self.streams = 0  # of the tunnels that are carried
         self._new: deque[NewTunnel] = deque()
-        self._behind: deque[End] = deque()  # whose bytes are not all looked at, in turns
+        self._behind: deque[End] = deque()  # the queue of ends with bytes left over
         self._unswept: list[Tunnel] = []
         self._next_sweep = 0.0
         self._ends: dict[int, End] = {}
@@ -72,19 +72,19 @@ class Relay:
         self._buffer = memoryview(bytearray(MAX_PENDING))
 
     def start(self) -> None:
-        """Make sure that it runs. Raises OSError if it cannot: before anything was taken from a
-        server."""
+        """Make sure that it runs. Raises OSError if it cannot; call it before anything is taken
+        from a server."""
         with self._lock:
             if self._epoll is None:
                 self._start()
 
     def add(self, tunnel: NewTunnel) -> None:
-        """Begin to carry a tunnel, which has its place."""
+        """Begin to carry a tunnel, which must have a place."""
         self._new.append(tunnel)
         os.eventfd_write(self._wake_fd, 1)
 
     def drain(self) -> None:
-        """Say goodbye on all tunnels and wait until they ended, for `DRAIN` seconds at most."""
+        """Say goodbye on all tunnels and wait for them to end, for `DRAIN` seconds at most."""
         if self._epoll is None:
             return
         self._draining = True
@@ -131,7 +131,7 @@ class Relay:
             self._turn()
 
     def _turn(self) -> None:
-        """Look at what has come, and do a bounded amount of work, whatever that is."""
+        """Look at what has come, and do a bounded amount of work."""
         waits = _SWEEP if self._tunnels else -1.0
         if self._behind or self._new or self._unswept:
             waits = 0
@@ -148,7 +148,7 @@ class Relay:
                 self._dummies.pop(fd).close()  # the server has closed its side
         if self._behind:
             self._serve(self._behind.popleft(), _ITS_TURN, now)
-        # At last: a new tunnel may have the number, and events, of one that ended.
+        # After the events: a new tunnel may have the descriptor number of one that just ended.
         if self._new:
             for _ in range(min(_BEGINNING, len(self._new))):
                 self._begin(self._new.popleft(), now)
@@ -159,15 +159,15 @@ class Relay:
         self.turns.ended(now)
 
     def _serve(self, end: End, event: int, now: float) -> None:
-        """Do what an event of epoll asks for, or go on with what is left of an earlier one."""
+        """Handle an event from epoll, or go on with the rest of an earlier one."""
         try:
             if event == _ITS_TURN:
                 self._go_on(end, now)
             else:
                 self._on_event(end, event, now)
         except Exception:
-            # One tunnel must not take the others with it. Not logged: under gevent this thread may
-            # not take the locks that logging takes.
+            # One tunnel must not take the others down. Not logged: under gevent this thread must
+            # not take the locks of `logging`.
             sys.excepthook(*sys.exc_info())
             self._close(end.tunnel)
 
@@ -181,7 +181,7 @@ class Relay:
         self._tunnels[tunnel.client.fd] = tunnel
         self._dummies[new.dummy.fileno()] = new.dummy
         try:
-            self._epoll.register(new.dummy.fileno(), 0)  # a hang-up is always told
+            self._epoll.register(new.dummy.fileno(), 0)  # a hang-up is always reported
             for end in (tunnel.client, tunnel.service):
                 if end.pending:
                     self._flush(end)
@@ -192,7 +192,7 @@ class Relay:
 
     def _on_event(self, end: End, event: int, now: float) -> None:
         tunnel = end.tunnel
-        # What a visitor sends behind a request keeps no response alive.
+        # What a visitor sends after a request does not keep the response alive.
         if tunnel.stream is None or end is tunnel.service or end.pending:
             tunnel.last = now
         if event & (_OUT | _ERR | _HUP) and end.pending:
@@ -201,7 +201,7 @@ class Relay:
             self._pull(end, now)
 
     def _pull(self, end: End, now: float) -> None:
-        """Read once from an end, and write what came to its peer, or keep it for later."""
+        """Read once from an end and pass it on to its peer, or keep it for later."""
         peer = end.peer
         room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
         try:
@@ -220,14 +220,14 @@ class Relay:
             self._end(end, now)
 
     def _pass_on(self, end: End, data: memoryview, now: float) -> None:
-        """Send on what came from an end, or as much of it as is looked at in one turn."""
+        """Pass on what came from an end, or as much of it as one turn allows."""
         tunnel = end.tunnel
         framing: FrameTracker | Transcoder | None = tunnel.stream
         if framing is not None:
             self._pass_stream(end, data, now)
         elif end is tunnel.service:
             framing = tunnel.frames
-            assert framing is not None, "what is no stream has frames"
+            assert framing is not None, "a tunnel without a stream has frames"
             self._write(end.peer, framing.feed(data), now)
         else:
             self._write(end.peer, data, now)
@@ -235,7 +235,7 @@ class Relay:
             self._watch(end)
 
     def _go_on(self, end: End, now: float) -> None:
-        """Look at more of what an end had sent: it is its turn in the queue."""
+        """Go on with the bytes that an end sent earlier: it is first in the queue."""
         end.is_queued = False
         if end.ended or self._tunnels.get(end.tunnel.client.fd) is not end.tunnel:
             return
@@ -244,7 +244,7 @@ class Relay:
         self._watch(end)
 
     def _write(self, end: End, data: bytes | memoryview, now: float) -> None:
-        """Write to an end, or keep for later what it does not take."""
+        """Write to an end, and keep for later what it does not take."""
         if end.pending:
             end.pending += data
         else:
@@ -262,14 +262,14 @@ class Relay:
         self._watch(end.peer)
 
     def _pass_stream(self, end: End, data: memoryview, now: float) -> None:
-        """Pass on a response's bytes, none for the end of them. The visitor's are dropped: they can
-        only be another request, and the connection closes after this answer."""
+        """Pass on a response's bytes; no bytes mean its end. The visitor's bytes are dropped: they
+        can only be another request, and the connection closes after this response."""
         tunnel = end.tunnel
         stream, client = tunnel.stream, tunnel.client
         assert stream is not None
         if end is client:
             if not data:
-                self._close(tunnel)  # it left
+                self._close(tunnel)  # the visitor left
             return
         try:
             pieces = stream.feed(data) if data or stream.is_behind else stream.eof()
@@ -284,7 +284,7 @@ class Relay:
             except OSError:
                 self._close(tunnel)
                 return
-            # The service was read since nothing waits for the visitor.
+            # Nothing was waiting for the visitor, or the service would not have been read.
             if sent < sum(map(len, pieces)):
                 client.pending = bytearray().join(pieces)
                 del client.pending[:sent]
@@ -294,7 +294,7 @@ class Relay:
             self._end(end, now)
 
     def _flush(self, end: End) -> None:
-        """Write what waits for an end; when all is written, pass on that its peer has ended."""
+        """Write what waits for an end; once all is written, pass on that its peer has ended."""
         pending = end.pending
         assert pending is not None
         try:
@@ -314,10 +314,10 @@ class Relay:
         self._watch(end.peer)
 
     def _end(self, end: End, now: float) -> None:
-        """An end has sent its last byte: flush, then tell its peer the same."""
+        """An end has sent its last byte: flush, then pass the end on to its peer."""
         end.ended = True
         if end.tunnel.stream is not None:
-            # The visitor may take long; the service need not wait for that.
+            # The visitor may take long; the service need not wait.
             with contextlib.suppress(OSError):
                 end.sock.shutdown(_socket.SHUT_RDWR)
         end.tunnel.half_closed = end.tunnel.half_closed or now
@@ -326,7 +326,7 @@ class Relay:
             self._shut(end.peer)
 
     def _shut(self, end: End) -> None:
-        """Nothing more will be written to `end`. Over, if nothing more will be read either."""
+        """Nothing more will be written to `end`. If nothing more will be read either, close."""
         tunnel = end.tunnel
         if tunnel.stream is not None and tunnel.stream.complete:
             tunnel.conclude(delivered=True)
@@ -340,7 +340,8 @@ class Relay:
             self._deafen(end, end.tunnel.last)
 
     def _deafen(self, end: End, now: float) -> None:
-        """An end takes nothing more. What it sent before, a close frame perhaps, may still come."""
+        """An end accepts nothing more. What it sent before, perhaps a close frame, may still
+        come."""
         if end.tunnel.stream is not None:
             self._close(end.tunnel)
             return
@@ -353,7 +354,7 @@ class Relay:
             self._close(end.tunnel)
 
     def _lose(self, end: End, now: float) -> None:
-        """An end is gone without a word. What it had sent still goes to its peer."""
+        """An end is gone without a proper end. What it had sent still goes to its peer."""
         end.pending = None
         end.tunnel.broken = end.ended = end.peer.ended = True
         end.tunnel.half_closed = end.tunnel.half_closed or now
@@ -364,12 +365,12 @@ class Relay:
         self._watch(end.peer)
 
     def _watch(self, end: End) -> None:
-        """Have epoll watch for what an end can do now; leave it out where that is nothing."""
+        """Make epoll watch for what an end can do now; unregister it if that is nothing."""
         waiting = end.peer.pending
-        # Reading goes on below the limit, and once stopped begins again at half of it.
+        # Reading stops at the limit, and starts again at half of it.
         limit = MAX_PENDING if end.mask & _IN else MAX_PENDING // 2
         if end.tunnel.stream is not None:
-            limit = 1  # the kernel's buffers are enough for a reader who is slow
+            limit = 1  # the kernel's buffers are enough for a slow reader
         mask = 0
         if not end.ended and (waiting is None or len(waiting) < limit):
             if not end.tunnel.is_behind(end):
@@ -398,9 +399,9 @@ class Relay:
                 self._epoll.unregister(end.fd)
             del self._ends[end.fd]
             end.ended, end.mask, end.pending = True, 0, None
-            # A child that the app forked may hold copies, which would keep the peer waiting.
+            # A child that the app forked may hold copies, so closing alone would not end it.
             if not self._spoil(end):
-                with contextlib.suppress(OSError):  # it is gone already
+                with contextlib.suppress(OSError):  # already gone
                     end.sock.shutdown(_socket.SHUT_RDWR)
             end.sock.close()
         self.streams -= tunnel.stream is not None
@@ -408,8 +409,8 @@ class Relay:
         tunnel.conclude()
 
     def _spoil(self, end: End) -> bool:
-        """Whether closing this end resets it now: so that the visitor sees a response that was cut
-        as cut, where nothing else would tell."""
+        """Make closing this end reset the connection, if nothing else would show the visitor that
+        the response was cut; returns whether it does."""
         stream = end.tunnel.stream
         if stream is None or not stream.needs_reset or end.tunnel.delivered:
             return False
@@ -419,7 +420,7 @@ class Relay:
         return False
 
     def _sweep(self, now: float) -> None:
-        """Look at some of the tunnels, once a second at each."""
+        """Check some of the tunnels for silence, each about once a second."""
         if not self._unswept:
             self._next_sweep = now + _SWEEP
             self._unswept = list(self._tunnels.values())
@@ -432,7 +433,7 @@ class Relay:
         for tunnel in list(self._tunnels.values()):
             client, service = tunnel.client, tunnel.service
             if service.ended or tunnel.frames is None or not tunnel.frames.at_boundary:
-                continue  # it may end in time, or come to where a frame does
+                continue  # it may still end by itself, or reach the end of a frame
             client.pending = (client.pending or bytearray()) + CLOSE_GOING_AWAY
             service.ended = tunnel.broken = True
             tunnel.half_closed = tunnel.last = now

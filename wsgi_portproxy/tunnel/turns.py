@@ -1,7 +1,7 @@
-"""How long the relay's turns take: a watchdog, for `PortProxy.stats()`.
+"""Measures how long the relay's turns take, for `PortProxy.stats()`.
 
-A turn is all that the relay does between two looks at what has come. All tunnels of the process
-wait for it, so that each piece of its work is bounded; this tells whether it is.
+A turn is everything that the relay does between two looks at its sockets. All tunnels of the
+process wait for it, so its work is bounded; this shows whether that holds.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Turns:
 
     @property
     def longest(self) -> float:
-        """Seconds of processor time that the longest turn of the last one or two minutes took.
+        """Seconds of processor time of the longest turn in the last one or two minutes.
 
-        Not of the clock: where the machine is busy, that says nothing of the relay.
+        Not of wall-clock time: on a busy machine that says nothing about the relay.
         """
-        late = time.monotonic() - self._until  # no turn has ended this span: nothing is carried
+        late = time.monotonic() - self._until  # positive: no turn since, so nothing is carried
         if late > _SPAN:
             return 0.0
         return self._longest if late > 0 else max(self._before, self._longest)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def native(module: str, name: str) -> Callable[..., Any]:
-    """The function `name` of `module`, as Python itself has it."""
+    """Python's own function `name` of `module`."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None:
         original: Callable[..., Any] = monkey.get_original(module, name)

@@ -1,6 +1,7 @@
-"""What a deployment's tunnels are allowed, and the hand-over of one to the relay.
+"""The limits of a deployment's tunnels, and the way from a service's 101 to a tunnel.
 
-Owns the caps and what the visitor's side of a 101 looks like on the wire.
+Owns the limits, and what the visitor's side of a 101 looks like on the wire. Taking the connection
+out of its server is `hijack`'s, and carrying the bytes `relay`'s.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _DESCRIPTORS_PER_TUNNEL = 2  # the dummy's is closed at once
-_PORTS = 4  # ports that have to be crowded for all places to be taken
+_PORTS = 4  # ports it takes to use up all places
 
 
 class Tunnels:
-    """The WebSockets, and the streams that left, of one `PortProxy`. Settings as there."""
+    """The WebSockets and detached streams of one `PortProxy`. The settings are as there."""
 
     def __init__(
         self,
@@ -57,29 +58,27 @@ class Tunnels:
         self._require_origin = require_origin
 
     def check(self, visit: Visit) -> None:
-        """Return if a handshake may go on.
-
-        Raises `BadRequest`, `UpgradeRequired`, `ForeignOrigin`, and `NotImplementedHere` where this
-        server cannot give away its connections.
+        """Raise unless a handshake may go on: `BadRequest`, `UpgradeRequired`, `ForeignOrigin`, or
+        `NotImplementedHere` if this server cannot hand over its connections.
         """
         environ, adapter = visit.environ, visit.server
         check_request(environ, require_origin=self._require_origin)
         if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
-            # Under HTTP/2 the socket is shared by all of the visitor's requests.
+            # Under HTTP/2 all of the visitor's requests share the socket.
             raise NotImplementedHere(
-                "WebSockets need HTTP/1.1 here.",
-                "Switch HTTP/2 off in the server, or for this path.",
+                "WebSockets require HTTP/1.1 here.",
+                "Turn HTTP/2 off in the server, or for this path.",
             )
         if not is_available() or adapter is None or not adapter.hands_over(environ):
             raise NotImplementedHere(
-                "This server cannot hand over a connection, so WebSockets do not work.",
+                "WebSockets do not work on this server, because it cannot hand over connections.",
                 "Run the application on gunicorn, waitress (without channel_request_lookahead), "
                 "cheroot, gevent or uWSGI (with --enable-threads), on Linux.",
             )
 
     def check_room(self, port: int) -> None:
-        """Return if there is room for another tunnel to a port. Raises `TooManyTunnels`; so this is
-        for those to know who may use the port."""
+        """Raise `TooManyTunnels` if there is no room for another tunnel to a port. Only visitors
+        who may use the port should learn this."""
         places, (limit, limit_of_port) = relay().places, self._limits()
         if places.taken >= limit or places.taken_to(port) >= limit_of_port:
             raise self._too_many(port)
@@ -91,11 +90,11 @@ class Tunnels:
         fields: ResponseFields,
         request: InFlight,
     ) -> WSGIApplication:
-        """Make a tunnel of the service's 101. The application returned ends the server's part;
+        """Turn the service's 101 into a tunnel. The returned application ends the server's part;
         `request` ends with the tunnel.
 
         Raises `BadResponse` for a 101 that does not accept the handshake, and `TooManyTunnels` or
-        `Overloaded` where there is no room after all; `response` is closed then.
+        `Overloaded` if there is no room after all; closes `response` then.
         """
         port, environ, adapter = request.port, request.visit.environ, request.visit.server
         try:
@@ -112,7 +111,7 @@ class Tunnels:
                 raise self._too_many(port)
         except OSError as error:
             response.close()
-            # Without a traceback: shortages come in crowds, and where they are met says nothing.
+            # No traceback: resource exhaustion comes in bursts, and the stack adds nothing.
             raise Overloaded(port, detail=f"hand-over: {error}") from None
         except BaseException:
             response.close()
@@ -168,8 +167,8 @@ class Tunnels:
     def take(self, visit: Visit, port: int) -> TakenOver | None:
         """Take the visitor's connection out of its server, for the relay to carry.
 
-        None if all places are taken. Raises OSError where the process has no descriptor to spare,
-        or the visitor is gone. In both cases the server keeps the connection.
+        None if all places are taken. Raises OSError if the process has no descriptor to spare, or
+        the visitor is gone. In all these cases the server keeps the connection.
         """
         if not self._take_place(port):
             return None
@@ -185,13 +184,13 @@ class Tunnels:
             raise
 
     def _take_place(self, port: int) -> bool:
-        """Take a place in the relay, if there is one; to be given back, or used by a tunnel."""
+        """Take a place in the relay, if there is one, for a tunnel to use or to be given back."""
         relay().start()
         limit, limit_of_port = self._limits()
         return relay().places.take(port, limit=limit, limit_of_port=limit_of_port)
 
     def _limits(self) -> tuple[int, int]:
-        """Of tunnels in the process, and of those to one port."""
+        """The limits for tunnels in the process, and for those to one port."""
         limit, of_port = self._max_tunnels, self._max_tunnels_per_port
         if limit is None:
             limit = descriptors.ours() // _DESCRIPTORS_PER_TUNNEL
@@ -200,7 +199,7 @@ class Tunnels:
     def _too_many(self, port: int) -> TooManyTunnels:
         places, (limit, limit_of_port) = relay().places, self._limits()
         return TooManyTunnels(
-            f"There are too many open WebSockets to open another one to port {port}.",
+            f"Too many WebSockets are open to open another one to port {port}.",
             "Close some pages, or try again later.",
             detail=f"{places.taken} of {limit} tunnels are open, {places.taken_to(port)} of "
             f"{limit_of_port} to this port",
@@ -210,7 +209,7 @@ class Tunnels:
 def _headers(
     response: UpstreamResponse, view: View, fields: ResponseFields, environ: WSGIEnvironment
 ) -> Headers:
-    """The 101's fields for the visitor: filtered as any answer's, with the upgrade they lost.
+    """The 101's headers for the visitor: filtered like any response's, plus the upgrade.
 
     Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
     """
@@ -225,6 +224,6 @@ def _head(headers: Headers) -> bytes:
 
 
 def _switched(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """What the server is left with: an empty answer, which goes into the dummy and into its log."""
+    """What the server is left with: an empty response, for the dummy and the server's log."""
     start_response("101 Switching Protocols", [])
     return []

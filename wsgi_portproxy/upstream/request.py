@@ -44,7 +44,7 @@ class UpstreamRequest(NamedTuple):
         text = "\r\n".join([line, *map(": ".join, self.headers)])
         breaks = len(self.headers)
         if text.count("\r") != breaks or text.count("\n") != breaks or "\0" in text:
-            raise BadRequest("The request holds a character that no header may hold.")
+            raise BadRequest("The request contains a character that is not allowed in headers.")
         return f"{text}\r\n\r\n".encode("latin-1")
 
 

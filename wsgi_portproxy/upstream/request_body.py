@@ -100,7 +100,7 @@ def upload_of(environ: WSGIEnvironment, limit: int | None = None) -> Upload | No
             raise NotImplementedHere("This Transfer-Encoding is not supported.")
         if not environ.get("wsgi.input_terminated"):
             raise LengthRequired(
-                "This server takes no chunked request bodies.", "Send a Content-Length."
+                "This server does not accept chunked request bodies.", "Send a Content-Length."
             )
         return Upload(body_reader(environ), None, limit)
     if not length:

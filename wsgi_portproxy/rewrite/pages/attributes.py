@@ -1,10 +1,10 @@
-"""URLs in the attributes of a page, as a table of the attributes that hold some.
+"""Maps URLs in the attributes of a page; has the table of attributes that hold URLs.
 
-Owns which are corrected, and how their text becomes a URL and text again. Absolute URLs of the
-service's own, made from the Host that it was sent (Django's `build_absolute_uri`, Starlette's
-`url_for`), name an address that the visitor's browser does not have. Root-absolute ones are
-corrected where they are followed: a link to `/` would show the app's start page. Not where they
-load something, since strays find their way; but for modules that would run twice: see `MODULES`.
+Owns which are mapped, and how their text becomes a URL and text again. The service's own absolute
+URLs, made from the Host that it received (Django's `build_absolute_uri`, Starlette's `url_for`),
+name an address that the visitor's browser cannot reach. Root-absolute URLs are mapped only where
+they are followed: a link to `/` would show the app's start page. Where they load something they
+stay, since strays are found anyway, except modules that would run twice: see `MODULES`.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from ..url_fields import refresh_to_visitor
 from ..urls import View
 from .tags import Attribute, StartTag, start_tags
 
-#: How the text of an attribute becomes the visitor's, before and behind character references.
+#: How an attribute's text becomes the visitor's, as written, character references included.
 Correction = Callable[[View, str], str]
 
 _SPACE = "\t\n\f\r "
-# What a URL begins with, up to a character reference that could be another character in another
-# encoding, or none: the rest of it stays as it is written.
+# The beginning of a URL, up to a character reference that may mean different characters in other
+# encodings, or none: from there on the URL stays as it is written.
 _BEGINNING = re.compile(
     r"(?:[^&?#]|&(?:amp|apos|quot|sol|colon|#x[2-7][0-9a-f]|#(?:3[2-9]|[4-9][0-9]|1[01][0-9]));)*",
     re.IGNORECASE,
 )
 _OTHER_SITE = re.compile(r"[/\\]{2}")
-# Of a srcset (HTML standard, "parse a srcset attribute"): what is between candidates, a URL, and
-# what tells its size, up to the next comma outside of parentheses.
+# The parts of a srcset (HTML standard, "parse a srcset attribute"): the gap between candidates, a
+# URL, and its size, up to the next comma outside parentheses.
 _GAP = re.compile(r"[\t\n\f\r ,]*")
 _URL = re.compile(r"[^\t\n\f\r ]+")
 _SIZE = re.compile(r"(?:\([^)]*\)?|[^,(])*")
 
 
 def _absolute(view: View, text: str) -> str:
-    """A URL that is mapped if it is absolute."""
+    """A URL, mapped if it is absolute."""
     return _mapped(view, text, root_absolute=False)
 
 
 def _followed(view: View, text: str) -> str:
-    """A URL that is mapped if it is absolute or begins at the root."""
+    """A URL, mapped if it is absolute or root-absolute."""
     return _mapped(view, text, root_absolute=True)
 
 
 def _mapped(view: View, text: str, *, root_absolute: bool) -> str:
     before = text[: len(text) - len(text.lstrip(_SPACE))]
     match = _BEGINNING.match(text, len(before))
-    assert match is not None, "it matches nothing, too"
+    assert match is not None, "it also matches an empty string"
     begins = html.unescape(match[0])
     is_absolute = _OTHER_SITE.match(begins) or begins[:5].lower() in ("http:", "https")
     if not (is_absolute or (root_absolute and begins.startswith("/"))):
@@ -61,12 +61,12 @@ def _mapped(view: View, text: str, *, root_absolute: bool) -> str:
 
 
 def _ping(view: View, text: str) -> str:
-    """URLs divided by white space."""
+    """URLs separated by white space."""
     return "".join(_absolute(view, one) for one in re.split(r"([\t\n\f\r ]+)", text))
 
 
 def _srcset(view: View, text: str) -> str:
-    """URLs with sizes, divided by commas."""
+    """URLs with sizes, separated by commas."""
     parts = []
     position = 0
     while position < len(text):
@@ -85,7 +85,7 @@ def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 def _whole(mapping: Callable[[View, str], str]) -> Correction:
-    """The correction of a value that is a header field's, of which all is read."""
+    """The correction of a value that has the syntax of a header, and is read as a whole."""
 
     def corrected(view: View, text: str) -> str:
         value = html.unescape(text)
@@ -96,12 +96,12 @@ def _whole(mapping: Callable[[View, str], str]) -> Correction:
 
 
 #: By element and attribute, in lower case (HTML standard, index of attributes; `frame` and
-#: `manifest` are in older ones).
+#: `manifest` are in older versions).
 ATTRIBUTES: dict[bytes, dict[bytes, Correction]] = {
     b"a": {b"href": _followed, b"ping": _ping},
     b"area": {b"href": _followed, b"ping": _ping},
     b"audio": {b"src": _absolute},
-    b"base": {b"href": _followed},  # of Angular, Flutter, Blazor: where their routers begin
+    b"base": {b"href": _followed},  # the base of Angular's, Flutter's and Blazor's routers
     b"blockquote": {b"cite": _absolute},
     b"button": {b"formaction": _followed},
     b"del": {b"cite": _absolute},
@@ -121,20 +121,21 @@ ATTRIBUTES: dict[bytes, dict[bytes, Correction]] = {
     b"track": {b"src": _absolute},
     b"video": {b"src": _absolute, b"poster": _absolute},
 }
-#: By element: the attribute and its value by which it loads a module, and what is corrected of it
-#: where a builder made it, which adds `crossorigin` (Vite, Nuxt). A browser knows a module by the
-#: URL that it asked for, and resolves what the module imports at the one that it was redirected to.
-#: Builders' modules import each other by relative URLs: a page loads `/assets/index.js`, which
-#: imports `./lazy.js`, which imports `./index.js`, and the first would run twice. Those that people
-#: write import from the root as well, and stay astray, all of them.
+#: By element: the attribute and the value by which it loads a module, and what is corrected if a
+#: build tool made it, which adds `crossorigin` (Vite, Nuxt). A browser identifies a module by the
+#: URL that it asked for, but resolves the module's imports against the URL that it was redirected
+#: to. Built modules import each other by relative URLs: a page loads `/assets/index.js`, which
+#: imports `./lazy.js`, which imports `./index.js`, and the first would run twice. Modules that
+#: people write import from the root as well; all of those stay strays.
 MODULES: dict[bytes, tuple[bytes, bytes, dict[bytes, Correction]]] = {
     b"link": (b"rel", b"modulepreload", {b"href": _followed}),
     b"script": (b"type", b"module", {b"src": _followed}),
 }
-#: Vite's development server: there all imports begin at the root, and those of the page belong to
-#: the same modules. They stay astray, all of them.
+#: Vite's development server: all its imports begin at the root, and the page's belong to the same
+#: modules. All of them stay strays.
 IMPORTED_FROM_THE_ROOT = re.compile(rb"/@(?:vite|id|fs)/")
-#: What `content` is of a `meta` with this `http-equiv` (HTML standard, "pragma directives").
+#: How the `content` of a `meta` is mapped, by its `http-equiv` (HTML standard, "pragma
+#: directives").
 PRAGMAS: dict[bytes, Correction] = {
     b"refresh": _whole(refresh_to_visitor),
     b"content-security-policy": _whole(csp_to_visitor),
@@ -142,8 +143,8 @@ PRAGMAS: dict[bytes, Correction] = {
 
 
 def urls_in_attributes(document: bytes, view: View) -> bytes:
-    """The document with the URLs of the service's own in its start tags as the visitor's. All else
-    stays byte for byte: text, scripts, values, comments, templates."""
+    """The document with the service's own URLs in start tags mapped to the visitor's. Everything
+    else stays byte for byte: text, scripts, values, comments, templates."""
     parts = []
     copied = 0
     with_modules = IMPORTED_FROM_THE_ROOT.search(document) is None
@@ -168,7 +169,7 @@ def urls_in_attributes(document: bytes, view: View) -> bytes:
 
 
 def _of_meta(document: bytes, tag: StartTag) -> dict[bytes, Correction] | None:
-    """What is corrected of a `meta` element."""
+    """The corrections for a `meta` element."""
     for name, start, end, _ in tag.attributes:
         if name == b"http-equiv" and (pragma := PRAGMAS.get(document[start:end].lower())):
             return {b"content": pragma}
@@ -183,12 +184,13 @@ def _of_module(document: bytes, tag: StartTag) -> dict[bytes, Correction] | None
 
 
 def _reference(text: str) -> str:
-    """Text for an attribute, whose ampersands do not begin a character reference."""
+    """Text for an attribute, with its ampersands escaped."""
     return text.replace("&", "&amp;")
 
 
 def _fitting(text: str, attribute: Attribute) -> bytes:
-    """What fits between the attribute's quotes. Without them, some of what it gets may end it."""
+    """The text escaped for the attribute's quotes; quoted if it has none, so that nothing ends
+    it."""
     data = text.encode("latin-1")
     if not attribute.quote:
         return b'"%b"' % data.replace(b'"', b"&quot;")

@@ -1,11 +1,11 @@
-"""The start tags of an HTML document, and where in it their attributes stand.
+"""Finds the start tags of an HTML document, and the positions of their attributes.
 
 Follows the tokenizer of the HTML standard (section 13.2.5) over bytes, as far as start tags need
-it, and leaves out what it cannot be sure of. Of the standard library's html.parser each release
-divides a document in another way, and some take minutes for hostile ones.
+it, and leaves out whatever it cannot be sure of. The standard library's html.parser divides a
+document differently in each release, and in some takes minutes for a hostile one.
 
-Not told are tags within comments, scripts, styles, text fields and titles, which are text there;
-within templates, which scripts fill in; and within SVG and MathML, whose rules are others.
+Skips tags within comments, scripts, styles, text fields and titles, where they are text; within
+templates, which scripts fill in; and within SVG and MathML, which have other rules.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import NamedTuple
 
 _SPACE = rb"[\t\n\f\r ]"
 _NAME_END = rb"(?=[\t\n\f\r />])"
-# What begins with `<`: a start tag, an end tag, a comment, CDATA, or what is skipped up to a `>`.
+# Markup that begins with `<`: a start tag, an end tag, a comment, CDATA, or something to skip up to
+# the next `>`.
 _MARKUP = re.compile(
     rb"<(?:([A-Za-z][^\t\n\f\r />]*)|/([A-Za-z][^\t\n\f\r />]*)|(!--)|(!\[CDATA\[)|[!?/])"
 )
-# An attribute, and its value in double, in single and without quotes. The last group: that quotes
-# are closed. No part matches what the next one begins with, so that nothing is tried twice.
+# An attribute, and its value in double quotes, in single quotes or unquoted. After a quoted value a
+# group tells whether the quote is closed. No part matches the first character of the next one, so
+# that matching is linear.
 _ATTRIBUTE = re.compile(
     rb"[\t\n\f\r /]*([^\t\n\f\r />][^\t\n\f\r />=]*)"
     rb"(?:%b*=%b*(?:\"([^\"]*)(\"?)|'([^']*)('?)|([^\t\n\f\r >\"'][^\t\n\f\r >]*))?)?"
@@ -40,13 +42,13 @@ _OF_TEXT = {
 }  # fmt: skip
 _LEFT_ALONE = frozenset({b"math", b"svg", b"template"})
 _FOREIGN = frozenset({b"math", b"svg"})
-# Switches to other characters (ISO 2022), where a `<` may be half of one.
+# Switches to another character set (ISO 2022), in which a `<` may be half of a character.
 _SWITCHES_CHARACTERS = re.compile(rb"\x1b[$(]")
 
 
 class Attribute(NamedTuple):
-    """An attribute's name in lower case, and where its value stands in the document, an empty one
-    too. `quote`: the quotes around it, b"" for none."""
+    """An attribute's name in lower case, and the position of its value in the document, which may
+    be empty. `quote`: the quote around it, b"" for none."""
 
     name: bytes
     start: int
@@ -62,7 +64,7 @@ class StartTag(NamedTuple):
 
 
 def start_tags(document: bytes) -> Iterator[StartTag]:
-    """The start tags of a document, in their order; linear in its size."""
+    """The start tags of a document, in order; linear in its size."""
     if _SWITCHES_CHARACTERS.search(document):
         return
     position, left_alone, depth = 0, b"", 0
@@ -75,7 +77,7 @@ def start_tags(document: bytes) -> Iterator[StartTag]:
         attributes: list[Attribute] = []
         position = _read_attributes(document, position, attributes)
         if position < 0:
-            return  # the document ends within a tag, which then is none
+            return  # the document ends within a tag, which then does not count
         if name in _LEFT_ALONE and name == (left_alone or name):
             closes_itself = name in _FOREIGN and document[position - 2 : position] == b"/>"
             if markup[2] is not None:
@@ -90,7 +92,8 @@ def start_tags(document: bytes) -> Iterator[StartTag]:
 
 
 def _read_attributes(document: bytes, position: int, found: list[Attribute]) -> int:
-    """Add a tag's attributes to `found`; the position behind the tag, -1 if it does not end."""
+    """Add a tag's attributes to `found`; returns the position after the tag, -1 if it has no
+    end."""
     while (end := _TAG_END.match(document, position)) is None:
         match = _ATTRIBUTE.match(document, position)
         if match is None:
@@ -107,11 +110,11 @@ def _read_attributes(document: bytes, position: int, found: list[Attribute]) -> 
 
 
 def _end_of_text(document: bytes, markup: re.Match[bytes]) -> int:
-    """The position behind a comment, CDATA, a declaration, or what is taken for a comment."""
+    """The position after a comment, CDATA, a declaration, or whatever counts as a comment."""
     start = markup.end()
     if markup[3]:
         if document[start : start + 1] == b">" or document[start : start + 2] == b"->":
-            return start  # `<!-->` is all of a comment
+            return start  # `<!-->` is a whole comment
         end = _COMMENT_END.search(document, start)
         return end.end() if end is not None else len(document)
     mark = b"]]>" if markup[4] else b">"
@@ -120,7 +123,7 @@ def _end_of_text(document: bytes, markup: re.Match[bytes]) -> int:
 
 
 def _end_of_content(document: bytes, name: bytes, position: int) -> int:
-    """Where the content of an element ends, of one whose content is text; else `position`."""
+    """Where the content of an element ends, if its content is text; else `position`."""
     if name == b"script":
         return _end_of_script(document, position)
     if name == b"plaintext":
@@ -133,7 +136,7 @@ def _end_of_content(document: bytes, name: bytes, position: int) -> int:
 
 
 def _end_of_script(document: bytes, position: int) -> int:
-    """Where a script ends: within `<!-- ... -->` it may hold a `<script>` and its end (HTML
+    """Where a script ends: within `<!-- ... -->` it may contain a `<script>` and its end tag (HTML
     standard, "script data double escaped state")."""
     is_escaped = is_double = False
     for part in _SCRIPT_PART.finditer(document, position):
