@@ -20,8 +20,8 @@ tunnel
 inflight
 upstream
 policy
-rewrite
 settings
+rewrite
 locate
 servers
 metrics  subrequest

@@ -47,6 +47,7 @@ from wsgi_portproxy import (
     Target,
     Timeouts,
     UrlForms,
+    Withhold,
 )
 from wsgi_portproxy.locate.target import Form
 
@@ -299,7 +300,13 @@ def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "documented"), [("### PortProxy", PortProxy), ("### AskApp", AskApp)]
+    ("heading", "documented"),
+    [
+        ("### PortProxy", PortProxy),
+        *((f"#### {value.__name__}", value) for value in (Service, UrlForms, Timeouts, Limits)),
+        ("#### Withhold", Withhold),
+        ("### AskApp", AskApp),
+    ],
 )
 def test_the_settings_are_those_of_the_code(
     heading: str, documented: Callable[..., object]
@@ -317,6 +324,9 @@ def test_the_settings_are_those_of_the_code(
             assert {one.name.partition(",")[0] for one in expected} == {*default.split(", ")}
         elif isinstance(expected, frozenset):
             assert set(CODE.findall(default)) == expected
+        elif default.endswith("()`"):
+            assert default == f"`{type(expected).__name__}()`"
+            assert expected == type(expected)()
         else:
             assert default.replace('"', "'") == f"`{expected!r}`", name
 

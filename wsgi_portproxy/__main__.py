@@ -14,6 +14,7 @@ from typing import Any
 from werkzeug.serving import run_simple
 
 from . import AskApp, PortProxy, UrlForms, __version__
+from .locate.mount import Mount
 from .policy.hosts import LOOPBACK
 from .policy.ports import DEFAULT_PORTS
 
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.path.insert(0, os.getcwd())
     app = _load(options.app)
     try:
+        Mount(options.mount)  # what is wrong with it is told first
         authorizer: Any = _load(options.authorizer) if options.authorizer != "ask" else None
         if authorizer is None:
             authorizer = AskApp(app, options.mount.rstrip("/") + "/")

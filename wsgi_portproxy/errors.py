@@ -239,7 +239,7 @@ class WantsHttps(UpstreamError):
             hint = "This site uses http. Turn the redirect off in the service, or use https and "
         super().__init__(
             f"The service on port {port} redirects every request to https.",
-            f'{hint}PortProxy(identity="external").',
+            f'{hint}Service(identity="external").',
         )
 
 

@@ -26,7 +26,7 @@ threads = 32
 # Connections that one worker holds, running and idle together; beyond it nobody new is let in.
 # Idle ones need no thread, only a descriptor. WebSockets and streams that left do not count here:
 # their number follows from the limit on descriptors (`ulimit -n`, LimitNOFILE in systemd; two for
-# each), or from PortProxy's `max_tunnels`.
+# each), or from PortProxy's `Limits.tunnels`.
 worker_connections = 1000
 
 # Seconds in which a worker must show that it is alive. A gthread worker does so from its main

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.locate.visit import Visit
+from wsgi_portproxy.respond.documents import headers_of_adapters
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.rewrite.header_tables import HOP_BY_HOP, NOT_TO_SERVICE, NOT_TO_SERVICE_PREFIXES
+from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.rewrite.request_headers import request_headers
 from wsgi_portproxy.rewrite.urls import View
 from wsgi_portproxy.rewrite.via import via
@@ -95,15 +98,20 @@ def test_without_an_address_none_is_told() -> None:
     assert "X-Forwarded-For" not in dict(fields)
 
 
-def test_gradio_is_told_where_its_visitors_are_in_the_forms_that_pages_live_in() -> None:
-    name = "X-Gradio-Server"
+def test_adapters_have_services_told_of_pages_in_the_forms_that_these_live_in() -> None:
+    """Gradio asks where its visitors are."""
+
+    def told(view: View, **fields: Any) -> dict[str, str]:
+        visit = Visit(environ(**fields))
+        return dict(headers_of_adapters(DEFAULT_PAGE_ADAPTERS, view, visit))
+
     browser: dict[str, Any] = {"HTTP_USER_AGENT": "Mozilla/5.0"}
     at_host = a_view(prefix="", form="host")
-    assert dict(to_service(view=at_host, **browser))[name] == "http://app.test"
-    assert dict(to_service(**browser))[name] == f"http://app.test{P}"
-    assert name not in dict(to_service(view=a_query_view(), **browser))
-    assert name not in dict(to_service(view=VIEW._replace(told=VIEW.visited), **browser))
-    assert name not in dict(to_service())  # programs know where they ask
+    assert told(at_host, **browser) == {"X-Gradio-Server": "http://app.test"}
+    assert told(VIEW, **browser) == {"X-Gradio-Server": f"http://app.test{P}"}
+    for view in (a_query_view(), a_view(form="stray"), VIEW._replace(told=VIEW.visited)):
+        assert told(view, **browser) == {}
+    assert told(VIEW) == {}  # programs know where they ask
 
 
 def test_without_a_prefix_of_ours_none_is_told() -> None:

@@ -8,7 +8,7 @@ import pytest
 from webob import Request
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from wsgi_portproxy import PortProxy, url_for_port
+from wsgi_portproxy import PortProxy, UrlForms, url_for_port
 
 from .asking import MOUNT, App
 from .given import environ, table
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 PLAIN_HOST = {"host": "{port}.ports.example.com"}
 CARRYING = {"host": "{port}--{project}--{username}.ports.example.com"}
-IN_PLACE = {"promote": False}
+IN_PLACE = {"redirect_browsers": False}
 
 
 def proxy(app: WSGIApplication, **settings: Any) -> PortProxy:
-    settings = {"authorizer": lambda request, target: True, "mount": MOUNT, **settings}
-    return PortProxy(app, **settings)
+    mount = settings.pop("mount", MOUNT)
+    urls = UrlForms(**settings)
+    return PortProxy(app, authorizer=lambda request, target: True, mount=mount, urls=urls)
 
 
 def seen(url: str = "/alice/vision/", *, settings: Any = None, **fields: Any) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def test_the_mounts_parameters_in_the_host_name() -> None:
 
 
 def test_another_word_for_the_path_form() -> None:
-    assert link(settings={"proxy": "ports"}) == "/alice/vision/ports/16006/"
+    assert link(settings={"path_segment": "ports"}) == "/alice/vision/ports/16006/"
 
 
 @pytest.mark.parametrize("path", ["//evil.com/x", "/\\evil.com/", "/http://evil.com/"])
@@ -169,7 +170,7 @@ def test_what_is_behind_it_may_move_script_name() -> None:
 
 def test_of_several_in_a_row_the_innermost_that_can_makes_the_link() -> None:
     app = App()
-    outer = proxy(proxy(app, mount="/t/{team}", proxy="in"), mount="", proxy="out")
+    outer = proxy(proxy(app, mount="/t/{team}", path_segment="in"), mount="", path_segment="out")
     for url, params, made in [
         ("/t/red/x", {}, "/t/red/in/16006/"),
         ("/login", {}, "/out/16006/"),

@@ -100,11 +100,19 @@ def test_any_tcp_port_may_be_allowed_and_nothing_else() -> None:
         "bytes": b"10000",
         "class": range,
         "iterator": iter([1, 2]),
+        "texts": ["16006"],
+        "too-large": {70000},
     },
 )
 def test_settings_that_could_never_work_are_refused(allowed: Any) -> None:
-    with pytest.raises(TypeError, match="ports must be"):
+    with pytest.raises(TypeError, match=r"^ports takes"):
         PortPolicy(allowed)
+
+
+def test_a_callable_of_no_parameters_is_refused() -> None:
+    nothing: Any = lambda: range(10)  # noqa: E731
+    with pytest.raises(TypeError, match=r"^ports is called as ports\(target\)"):
+        PortPolicy(nothing)
 
 
 def test_the_callable_is_given_the_target_once() -> None:

@@ -22,6 +22,7 @@ from wsgi_portproxy.settings import (
 from .given import a_target
 
 IDENTITIES: list[Any] = [None, "", "LOCAL", True, ["local"], b"local"]
+NO_BOOLS: list[Any] = [None, "False", 2, [], 1, 0]
 EXTERNAL, LOCAL = Service(identity="external"), Service()
 
 # --- Values --------------------------------------------------------------------------------------
@@ -31,7 +32,7 @@ EXTERNAL, LOCAL = Service(identity="external"), Service()
     ("value", "given"),
     [
         *((Service, {"identity": one}) for one in IDENTITIES),
-        *((Service, {"strip_prefix": one}) for one in (None, "False", 2, [], 1, 0)),
+        *((Service, {"strip_prefix": one}) for one in NO_BOOLS),
         *((Service, {"ipv6": "yes"}), (Service, {"page_adapters": ["jupyter"]})),
         *((UrlForms, {"path_segment": 1}), (UrlForms, {"host": 8000}), (UrlForms, {"isolate": 1})),
         *((UrlForms, {"isolate": True}), (UrlForms, {"redirect_browsers": None})),

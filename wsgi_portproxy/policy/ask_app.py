@@ -130,9 +130,7 @@ class AskApp:
         self._seconds = seconds
         self._entries = entries
         #: What `PortProxy` has to find in the URL, see `AuthorizerFacts`.
-        self.parameters = frozenset(
-            name for _, name, _, _ in Formatter().parse(page) if name is not None
-        )
+        self.parameters = _parameters_of(page)
         self._until: OrderedDict[bytes, float] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -167,6 +165,13 @@ class AskApp:
             self._until[key] = time.monotonic() + self._seconds
             while len(self._until) > self._entries:
                 self._until.popitem(last=False)
+
+
+def _parameters_of(page: str) -> frozenset[str]:
+    try:
+        return frozenset(name for _, name, _, _ in Formatter().parse(page) if name is not None)
+    except ValueError as error:
+        raise ValueError(f"page takes a path with {{names}} in it, not {page!r}: {error}") from None
 
 
 def _is_asked_with(key: str) -> bool:

@@ -61,7 +61,7 @@ def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, view: V
 def headers_of_adapters(adapters: Collection[PageAdapter], view: View, visit: Visit) -> Headers:
     """What the adapters have the service told, with each request of a browser."""
     target = view.target
-    if not (target.form.keeps_pages and visit.is_browser) or target.is_astray:
+    if not (target.form.keeps_pages and visit.is_browser) or target.is_astray or view.external:
         return []
     page = page_of(view)
     return [(name, value(page)) for one in adapters for name, value in one.request_headers.items()]
