@@ -25,7 +25,7 @@ from wsgi_portproxy.rewrite.cookie_copies import copied, set_copies
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.rewrite.pages import page_of
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 from wsgi_portproxy.upstream.framing import (
     ChunkedDecoder,
     Malformed,
@@ -41,7 +41,7 @@ STRAYS = Strays(LOCATOR, promote=True)
 STRAYS_IN_QUERY = Strays(LOCATOR, promote=False)
 PREFIX = "/alice/vision/proxy/16006"
 TARGET = Target(16006, "/", PREFIX, {"username": "alice", "project": "vision"}, Form.PATH, False)
-VIEW = View(TARGET, Address("http", "localhost", "16006"), Address("http", "app.test"))
+URLS = UrlMapper(TARGET, Address("http", "localhost", "16006"), Address("http", "app.test"))
 _VISIBLE = re.compile(r"[\x21\x22\x24-\x7e]*")
 _COPY = re.compile(r"portproxy\.copy1=16006\.[!#-+\--:<-\[\]-~]*; Path=/; HttpOnly; SameSite=Lax")
 
@@ -149,7 +149,7 @@ def cookies_to_visitor(data: bytes) -> None:
         if name in DEFAULT_WITHHELD:  # for scripts of a page below this Path, see `cookies`
             assert name == "csrftoken"
             assert path.startswith(PREFIX)
-    copy = set_copies([_header(data)], VIEW._replace(strays=True), COOKIES, visitors_cookies="")
+    copy = set_copies([_header(data)], URLS._replace(strays=True), COOKIES, visitors_cookies="")
     assert copy is None or _COPY.fullmatch(copy)
 
 
@@ -176,8 +176,8 @@ def port(data: bytes) -> None:
 def pages(data: bytes) -> None:
     """An adapter takes whatever it is given, and what it has corrected once is correct."""
     for adapter in DEFAULT_PAGE_ADAPTERS:
-        adapted = adapter.adapt(data, page_of(VIEW))
-        assert adapter.adapt(adapted, page_of(VIEW)) == adapted
+        adapted = adapter.adapt(data, page_of(URLS))
+        assert adapter.adapt(adapted, page_of(URLS)) == adapted
         if adapter.marker not in data:
             continue
         assert data.count(b"<") >= adapted.count(b"<")  # no element is made

@@ -34,7 +34,7 @@ from .respond.error_page import error_response
 from .rewrite.cookies import CookiePolicy
 from .rewrite.header_tables import Headers
 from .rewrite.response_headers import ResponseFields
-from .rewrite.urls import View
+from .rewrite.urls import UrlMapper
 from .rewrite.via import check_no_loop
 from .settings import (
     Limits,
@@ -167,8 +167,8 @@ class PortProxy:
                 status, location = elsewhere
                 return request.refused(status, moved(status, location, hints))
             request.hold_thread()
-            response, view = self._forward(request, visit)  # 4
-            return self._stream_back(request, response, view, hints)  # 5
+            response, urls = self._forward(request, visit)  # 4
+            return self._stream_back(request, response, urls, hints)  # 5
 
     def _check(self, visit: Visit, target: Target) -> None:
         """Step 2: return if the request may go on to be judged. Raises `RequestError`."""
@@ -225,45 +225,45 @@ class PortProxy:
         if response.status == 404:
             raise NotFound("There is no such page.", detail="the service has none either")
 
-    def _forward(self, request: InFlight, visit: Visit) -> tuple[UpstreamResponse, View]:
+    def _forward(self, request: InFlight, visit: Visit) -> tuple[UpstreamResponse, UrlMapper]:
         """Step 4: send `visit` to the service; its answer, and the view in which its URLs are.
         Raises `PortProxyError`."""
         target = request.target
         service = self._service_of(target)
-        view = self._view(visit, target, service)
+        urls = self._view(visit, target, service)
         upload = request.upload = upload_of(visit.environ, self._limits.request_body)
-        headers = self._request_fields.of(visit.environ, view)
-        headers += headers_of_adapters(service.page_adapters, view, visit)
-        adapts = may_adapt(service.page_adapters, view, visit)
+        headers = self._request_fields.of(visit.environ, urls)
+        headers += headers_of_adapters(service.telling_adapters, urls, visit)
+        adapts = may_adapt(service.page_adapters, urls, visit)
         if adapts:
             headers = asking_for_plain_text(headers)
         if upload is not None:
             headers.append(upload.header)
         early_hints = None
         if not self._withhold.early_hints:
-            early_hints = self._response_fields.early_hints(visit.environ, view)
+            early_hints = self._response_fields.early_hints(visit.environ, urls)
         sent = UpstreamRequest(
-            target.port, visit.method, view.request_target, headers, target.websocket
+            target.port, visit.method, urls.request_target, headers, target.websocket
         )
         deadline = self._upstream.head_deadline()
         send = partial(
             self._upstream.send, deadline=deadline, visitor=visit.socket, ipv6=service.ipv6
         )
         response = send(sent, upload, early_hints=early_hints)
-        check_no_way_to_https(response, sent.method, view)
+        check_no_way_to_https(response, sent.method, urls)
         if adapts:
-            adapt(service.page_adapters, response, view)
+            adapt(service.page_adapters, response, urls)
         if not target.form.has_port_in_query or target.websocket:
-            return response, view
-        return follow_redirects(response, sent, view, self._cookies, send)
+            return response, urls
+        return follow_redirects(response, sent, urls, self._cookies, send)
 
-    def _view(self, visit: Visit, target: Target, service: Service) -> View:
+    def _view(self, visit: Visit, target: Target, service: Service) -> UrlMapper:
         """How the URLs of this request look to the service."""
         external = service.identity == "external"
         if not (external or target.form.has_own_origin or self._hosts.knows(visit.environ)):
             self._hosts.warn_of_unknown(visit.environ)
             external = True
-        return View(
+        return UrlMapper(
             target,
             told=visit.address if external else Address("http", "localhost", str(target.port)),
             visited=visit.address,
@@ -279,16 +279,16 @@ class PortProxy:
         return self._links.base(other, visit) if self._ports.allows(other) else None
 
     def _stream_back(
-        self, request: InFlight, response: UpstreamResponse, view: View, hints: Headers
+        self, request: InFlight, response: UpstreamResponse, urls: UrlMapper, hints: Headers
     ) -> WSGIApplication:
         """Step 5: the service's answer as an application, which ends the request. Raises
         `PortProxyError`."""
         if response.status == 101:
-            return self._tunnels.carry(response, view, self._response_fields, request)
+            return self._tunnels.carry(response, urls, self._response_fields, request)
         if request.target.is_astray:  # a handshake: all else was sent elsewhere
             response.close()
             raise NotFound("There is no such page.", detail="not switched to a WebSocket")
-        return respond(response, view, self._response_fields, self._tunnels, hints, request)
+        return respond(response, urls, self._response_fields, self._tunnels, hints, request)
 
     def stats(self) -> Stats:
         """What this process holds now, see `Stats`. Cheap: to be asked every second, if need be."""

@@ -36,6 +36,8 @@ class Service:
     strip_prefix: bool = True
     ipv6: bool = False
     page_adapters: Collection[PageAdapter] = DEFAULT_PAGE_ADAPTERS
+    #: Those of them that have the service told headers.
+    telling_adapters: tuple[PageAdapter, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _one_of("identity", self.identity, ("local", "external"))
@@ -44,6 +46,8 @@ class Service:
         for adapter in self.page_adapters:
             if not isinstance(adapter, PageAdapter):
                 raise TypeError(f"page_adapters takes PageAdapter values, not {adapter!r}")
+        telling = tuple(one for one in self.page_adapters if one.request_headers)
+        object.__setattr__(self, "telling_adapters", telling)
 
 
 #: The `Service` of every port, of each by its number (others get `Service()`), or what a callable

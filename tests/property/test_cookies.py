@@ -188,14 +188,14 @@ def test_a_renamed_cookie_comes_back_under_its_own_name(name: str, value: str) -
 
 # --- Copies for handshakes -----------------------------------------------------------------------
 
-VIEW = a_view()._replace(strays=True)
+URLS = a_view()._replace(strays=True)
 
 
 @given(st.lists(set_cookie, max_size=4), st.lists(set_cookie, max_size=4))
 def test_copies_are_one_short_cookie_for_one_service(first: list[str], second: list[str]) -> None:
     sent = ""
     for answer in (first, second):
-        copy = set_copies(answer, VIEW, COOKIES, visitors_cookies=sent)
+        copy = set_copies(answer, URLS, COOKIES, visitors_cookies=sent)
         if copy is None:
             continue
         assert re.fullmatch(
@@ -210,7 +210,7 @@ def test_copies_are_one_short_cookie_for_one_service(first: list[str], second: l
 
 @given(st.lists(set_cookie, max_size=4))
 def test_what_a_copy_holds_was_set_as_it_is(answer: list[str]) -> None:
-    copy = set_copies(answer, VIEW, COOKIES, visitors_cookies="")
+    copy = set_copies(answer, URLS, COOKIES, visitors_cookies="")
     held = copied((copy or "").partition(";")[0], 16006)
     passed = [line for line in answer if COOKIES.for_visitor(line, a_target(), needs_path=False)]
     assert {*filter(None, held.split("; "))} <= {line.partition(";")[0].strip() for line in passed}

@@ -18,7 +18,7 @@ from wsgi_portproxy.locate.target import cut_port
 from wsgi_portproxy.rewrite.pages import PageAdapter, page_of
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.rewrite.url_fields import link_to_visitor, refresh_to_visitor
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from . import made
 
@@ -46,9 +46,9 @@ _PATHS = [
 url = st.one_of(made.latin1, made.mixed([*_SITES, *_PATHS], "/\\?#:@. a", 5))
 
 
-def seen_by_a_browser(view: View, location: str) -> tuple[str, str]:
+def seen_by_a_browser(urls: UrlMapper, location: str) -> tuple[str, str]:
     """Origin and path of a Location for a browser that shows the view's page (WHATWG URL)."""
-    page = f"{view.origin}{view.target.prefix}{view.target.path}"
+    page = f"{urls.origin}{urls.target.prefix}{urls.target.path}"
     text = re.sub(r"[\t\r\n]", "", location.strip("".join(map(chr, range(0x21)))))
     before, mark, after = re.match(r"([^?#]*)([?#]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     before = before.replace("\\", "/")
@@ -62,31 +62,31 @@ def seen_by_a_browser(view: View, location: str) -> tuple[str, str]:
 @pytest.mark.case("Location")
 @of_views
 @given(views, url)
-def test_what_was_mapped_once_stays(view: View, location: str) -> None:
-    once = view.to_visitor(location)
-    assert view.to_visitor(once) == once
+def test_what_was_mapped_once_stays(urls: UrlMapper, location: str) -> None:
+    once = urls.to_visitor(location)
+    assert urls.to_visitor(once) == once
 
 
 @of_views
 @given(views, url.filter(lambda text: ".." not in text))
-def test_what_is_mapped_is_below_the_prefix_on_this_site(view: View, location: str) -> None:
-    mapped = view.to_visitor(location)
+def test_what_is_mapped_is_below_the_prefix_on_this_site(urls: UrlMapper, location: str) -> None:
+    mapped = urls.to_visitor(location)
     if mapped != location:
         assert not mapped.startswith(("//", "/\\"))
-        origin, path = seen_by_a_browser(view, mapped)
-        assert origin == view.origin
-        assert path == view.target.prefix or path.startswith(view.target.prefix + "/")
+        origin, path = seen_by_a_browser(urls, mapped)
+        assert origin == urls.origin
+        assert path == urls.target.prefix or path.startswith(urls.target.prefix + "/")
 
 
 @of_views
 @given(views, made.rest, made.any_query)
 def test_a_path_of_the_service_keeps_its_bytes_behind_the_prefix(
-    view: View, rest: str, query: str
+    urls: UrlMapper, rest: str, query: str
 ) -> None:
     location = f"{rest}?{query}"
-    mapped = view.to_visitor("http://localhost:16006" + location)
-    if view.target.form != "query":
-        assert mapped == f"{view.origin}{view.target.prefix}{location}"
+    mapped = urls.to_visitor("http://localhost:16006" + location)
+    if urls.target.form != "query":
+        assert mapped == f"{urls.origin}{urls.target.prefix}{location}"
     else:
         ports, others = cut_port(mapped.partition("?")[2])
         assert ports == ["16006"]
@@ -95,32 +95,32 @@ def test_a_path_of_the_service_keeps_its_bytes_behind_the_prefix(
 
 @of_views
 @given(views, url)
-def test_another_sites_url_stays(view: View, location: str) -> None:
-    if view.service_path(location) is None:
-        assert view.to_visitor(location) == location
+def test_another_sites_url_stays(urls: UrlMapper, location: str) -> None:
+    if urls.service_path(location) is None:
+        assert urls.to_visitor(location) == location
 
 
 @of_views
 @given(views, url)
-def test_a_referer_tells_a_service_nothing_of_the_apps_pages(view: View, rest: str) -> None:
-    for referer in (view.origin + rest, view.origin + view.target.prefix + rest):
-        told = view.page_to_service(referer)
-        own_page = referer.startswith((view.origin + "/",)) or referer == view.origin
+def test_a_referer_tells_a_service_nothing_of_the_apps_pages(urls: UrlMapper, rest: str) -> None:
+    for referer in (urls.origin + rest, urls.origin + urls.target.prefix + rest):
+        told = urls.page_to_service(referer)
+        own_page = referer.startswith((urls.origin + "/",)) or referer == urls.origin
         if told == referer:
-            below = view.target.prefix and referer.startswith(view.origin + view.target.prefix)
-            assert not own_page or view.external or below or view.target.form == "host"
+            below = urls.target.prefix and referer.startswith(urls.origin + urls.target.prefix)
+            assert not own_page or urls.external or below or urls.target.form == "host"
         else:
-            assert told.startswith(view.told.origin + "/")
-            assert view.target.prefix not in told.split("?")[0] or not view.target.prefix or rest
+            assert told.startswith(urls.told.origin + "/")
+            assert urls.target.prefix not in told.split("?")[0] or not urls.target.prefix or rest
 
 
 @of_views
 @given(views, st.one_of(url, st.builds("{}{}{}".format, st.integers(0, 9), st.just("; url="), url)))
-def test_refresh_and_link_are_mapped_once(view: View, value: str) -> None:
-    refresh = refresh_to_visitor(view, value)
-    assert refresh_to_visitor(view, refresh) == refresh
-    link = link_to_visitor(view, f"<{value}>; rel=next")
-    assert link_to_visitor(view, link) == link
+def test_refresh_and_link_are_mapped_once(urls: UrlMapper, value: str) -> None:
+    refresh = refresh_to_visitor(urls, value)
+    assert refresh_to_visitor(urls, refresh) == refresh
+    link = link_to_visitor(urls, f"<{value}>; rel=next")
+    assert link_to_visitor(urls, link) == link
 
 
 # --- Pages ---------------------------------------------------------------------------------------
@@ -137,10 +137,10 @@ page = made.mixed([*_MARKERS, *_KEYS, *_MARKUP, ": ", ":", '"/', '"'], '"\\/<&\x
 @of_views
 @given(views, st.sampled_from(DEFAULT_PAGE_ADAPTERS), st.one_of(page, st.binary(max_size=60)))
 def test_an_adapter_takes_any_bytes_and_corrects_them_once(
-    view: View, adapter: PageAdapter, document: bytes
+    urls: UrlMapper, adapter: PageAdapter, document: bytes
 ) -> None:
-    adapted = adapter.adapt(document, page_of(view))
-    assert adapter.adapt(adapted, page_of(view)) == adapted
+    adapted = adapter.adapt(document, page_of(urls))
+    assert adapter.adapt(adapted, page_of(urls)) == adapted
 
 
 json_value = st.recursive(
@@ -158,19 +158,19 @@ CASES = {
 @given(
     name=st.sampled_from([*CASES]),
     others=st.dictionaries(made.any_text, json_value, max_size=4),
-    urls=st.lists(st.sampled_from(["/", "/a/b", "/a?b=<c>", "http://localhost:16006/x", "y", ""])),
+    texts=st.lists(st.sampled_from(["/", "/a/b", "/a?b=<c>", "http://localhost:16006/x", "y", ""])),
     around=st.tuples(made.latin1, made.latin1),
 )
 def test_only_the_values_that_an_adapter_names_change(
-    name: str, others: dict[str, Any], urls: list[str], around: tuple[str, str]
+    name: str, others: dict[str, Any], texts: list[str], around: tuple[str, str]
 ) -> None:
     begin, keys = CASES[name]
-    view = VIEWS["path"]
-    config = {**others, **dict(zip(keys, urls, strict=False))}
+    urls = VIEWS["path"]
+    config = {**others, **dict(zip(keys, texts, strict=False))}
     before = (around[0].replace("<", "") + begin).encode("latin-1")
     after = ("</script>" + around[1]).encode("latin-1")
     data = json.dumps(config).replace("<", "\\u003c").encode()
-    adapted = ADAPTERS[name].adapt(before + data + after, page_of(view))
+    adapted = ADAPTERS[name].adapt(before + data + after, page_of(urls))
     assert adapted.startswith(before)
     assert adapted.endswith(after)
     changed = json.loads(adapted[len(before) : -len(after)])
@@ -178,7 +178,7 @@ def test_only_the_values_that_an_adapter_names_change(
     assert list(changed) == list(config)
     for key, value in config.items():
         if key in named and isinstance(value, str):
-            expected = view.to_visitor(value) if value.startswith(("/", "http")) else value
+            expected = urls.to_visitor(value) if value.startswith(("/", "http")) else value
             assert changed[key] == expected
         else:
             assert changed[key] == value

@@ -15,7 +15,7 @@ from wsgi_portproxy.locate.address import Address, address_of
 from wsgi_portproxy.locate.target import Evidence, Form, Target
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 
 COOKIES = CookiePolicy(DEFAULT_WITHHELD)
 
@@ -77,9 +77,9 @@ def a_target(
     return Target(port, path, prefix, params, Form(form), websocket, evidence)
 
 
-def a_view(path: str = "/", **kwargs: Any) -> View:
+def a_view(path: str = "/", **kwargs: Any) -> UrlMapper:
     target = a_target(path, **kwargs)
-    return View(target, told=told_at(target.port), visited=address_of("http://app.test"))
+    return UrlMapper(target, told=told_at(target.port), visited=address_of("http://app.test"))
 
 
 def told_at(port: int) -> Address:
@@ -87,7 +87,7 @@ def told_at(port: int) -> Address:
     return Address("http", "localhost", str(port))
 
 
-def a_query_view(path: str = "/", *, prefix: str = "/alice/vision") -> View:
+def a_query_view(path: str = "/", *, prefix: str = "/alice/vision") -> UrlMapper:
     return a_view(path, prefix=prefix, form="query")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.rewrite.pages.attributes import ATTRIBUTES, urls_in_attributes
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from .given import a_target, a_view, costs_little, table
 
@@ -30,7 +30,7 @@ LOADED = [
 SETS = ["img srcset", "source srcset", "link imagesrcset", "a ping", "area ping"]
 
 
-def corrected(document: str, view: View = PATH) -> str:
+def corrected(document: str, view: UrlMapper = PATH) -> str:
     """The document as the visitor gets it; corrected once more it is the same."""
     data = urls_in_attributes(document.encode(), view)
     assert urls_in_attributes(data, view) == data

@@ -20,11 +20,11 @@ MOST = 768  # bytes of one service's copies
 
 
 def value(
-    *set_cookies: str, path: str = "/", sent: str = "", view: Any = None, **kwargs: Any
+    *set_cookies: str, path: str = "/", sent: str = "", urls: Any = None, **kwargs: Any
 ) -> str | None:
     """The Set-Cookie value for the copies, to a browser that sent `sent`."""
-    view = view or a_view(path, **kwargs)._replace(strays=True)
-    return set_copies(set_cookies, view, POLICY, visitors_cookies=sent)
+    urls = urls or a_view(path, **kwargs)._replace(strays=True)
+    return set_copies(set_cookies, urls, POLICY, visitors_cookies=sent)
 
 
 def pair(*set_cookies: str, sent: str = "", **kwargs: Any) -> str:
@@ -45,8 +45,8 @@ def test_there_is_one_cookie_for_all_of_a_services() -> None:
 
 
 def test_below_a_script_name_and_on_https() -> None:
-    view = a_view()._replace(root="/apps", visited=address_of("https://app.test"))
-    made = value("a=1; Path=/", view=view)
+    urls = a_view()._replace(root="/apps", visited=address_of("https://app.test"))
+    made = value("a=1; Path=/", urls=urls)
     assert made is not None
     assert made.partition("; ")[2] == "Path=/apps/; HttpOnly; SameSite=Lax; Secure"
 

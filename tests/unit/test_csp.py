@@ -6,7 +6,7 @@ import pytest
 
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.rewrite.csp import csp_to_visitor
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from .given import a_target, a_view, costs_little
 
@@ -30,9 +30,9 @@ DIRECTIVES = [
 ]
 
 
-def mapped(view: View, policy: str) -> str:
-    made = csp_to_visitor(view, policy)
-    assert csp_to_visitor(view, made) == made
+def mapped(urls: UrlMapper, policy: str) -> str:
+    made = csp_to_visitor(urls, policy)
+    assert csp_to_visitor(urls, made) == made
     return made
 
 

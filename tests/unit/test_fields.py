@@ -16,7 +16,7 @@ from wsgi_portproxy.upstream.request import RequestFields, UpstreamRequest
 
 from .given import COOKIES, a_target, a_view, environ, told_at
 
-VIEW = a_view("/a/b")
+URLS = a_view("/a/b")
 # One request, and others that differ from it in one thing each.
 SAME: dict[str, Any] = {
     "HTTP_COOKIE": "theme=dark",
@@ -35,15 +35,15 @@ OTHERS: dict[str, dict[str, Any]] = {
     "another-field": {"HTTP_X_A": "1"},
 }
 VIEWS = {
-    "same": VIEW,
-    "port": VIEW._replace(told=told_at(16007), target=replace(VIEW.target, port=16007)),
-    "project": VIEW._replace(target=replace(VIEW.target, prefix="/bob/vision/proxy/16006")),
-    "form": VIEW._replace(target=replace(VIEW.target, form=Form.HOST, prefix="")),
-    "websocket": VIEW._replace(target=replace(VIEW.target, websocket=True)),
-    "origin": VIEW._replace(visited=address_of("http://other.test")),
-    "external": VIEW._replace(told=VIEW.visited),
-    "scheme": VIEW._replace(told=address_of("https://localhost:16006")),
-    "base": VIEW._replace(base=VIEW.target.prefix),
+    "same": URLS,
+    "port": URLS._replace(told=told_at(16007), target=replace(URLS.target, port=16007)),
+    "project": URLS._replace(target=replace(URLS.target, prefix="/bob/vision/proxy/16006")),
+    "form": URLS._replace(target=replace(URLS.target, form=Form.HOST, prefix="")),
+    "websocket": URLS._replace(target=replace(URLS.target, websocket=True)),
+    "origin": URLS._replace(visited=address_of("http://other.test")),
+    "external": URLS._replace(told=URLS.visited),
+    "scheme": URLS._replace(told=address_of("https://localhost:16006")),
+    "base": URLS._replace(base=URLS.target.prefix),
 }
 
 
@@ -59,8 +59,8 @@ def made(**changes: Any) -> dict[str, Any]:
 def test_what_differs_in_one_thing_has_other_headers(name: str) -> None:
     """By the same object, in turns: nothing is kept from one request to the next."""
     fields = new()
-    one = (made(), VIEW)
-    other = (made(**OTHERS.get(name, {})), VIEWS.get(name, VIEW))
+    one = (made(), URLS)
+    other = (made(**OTHERS.get(name, {})), VIEWS.get(name, URLS))
     expected = new().of(*one), new().of(*other)
     assert (expected[0] == expected[1]) is (name == "same")
     for _ in range(2):
@@ -89,18 +89,18 @@ def test_a_deployment_withholds_fields_of_its_own() -> None:
     names = ["X-Corp-User", "x-sso_*"]
     withholding = RequestFields(COOKIES, Withhold(headers=names))
     asking = made(HTTP_X_CORP_USER="1", HTTP_X_SSO_ID="2", HTTP_X_SSO="3", HTTP_X_CORP_USER_ID="4")
-    fields = dict(withholding.of(asking, VIEW))
+    fields = dict(withholding.of(asking, URLS))
     assert {name for name in fields if name[:3] in ("X-S", "X-C")} == {"X-Sso", "X-Corp-User-Id"}
-    assert "X-Corp-User" in dict(new().of(asking, VIEW))  # which another does not
+    assert "X-Corp-User" in dict(new().of(asking, URLS))  # which another does not
 
 
 def test_a_deployment_drops_fields_of_services() -> None:
     fields = [("X_Corp.Id", "1"), ("Location", "/x"), ("Content-Length", "2"), ("X-Kept", "3")]
     dropping = ResponseFields(COOKIES, ["X-Corp-*", "Location", "Content-Length", "Set-Cookie"])
     given = [*fields, ("Set-Cookie", "a=1")]
-    answer = dropping.of(given, VIEW, environ())
+    answer = dropping.of(given, URLS, environ())
     assert answer == [("X-Kept", "3"), ("Content-Length", "2"), ("Cache-Control", "private")]
-    others = ResponseFields(COOKIES).of(given, VIEW, environ())
+    others = ResponseFields(COOKIES).of(given, URLS, environ())
     assert len(others) == len(given) + 1
 
 
@@ -126,6 +126,6 @@ def test_a_cookie_without_a_path_is_kept_to_the_prefix(
     path: str, target: Target, added: bool
 ) -> None:
     """Browsers take the folder of the visitor's URL, which may lie above it."""
-    view = a_view()._replace(target=target)
-    fields = ResponseFields(COOKIES).of([("Set-Cookie", "a=1")], view, environ(path))
+    urls = a_view()._replace(target=target)
+    fields = ResponseFields(COOKIES).of([("Set-Cookie", "a=1")], urls, environ(path))
     assert ("Path=" in dict(fields)["Set-Cookie"]) is added

@@ -17,7 +17,7 @@ from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.rewrite.header_tables import HOP_BY_HOP, NOT_TO_SERVICE, NOT_TO_SERVICE_PREFIXES
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.rewrite.request_headers import request_headers
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 from wsgi_portproxy.rewrite.via import via
 from wsgi_portproxy.settings import Withhold
 from wsgi_portproxy.upstream.request import RequestFields
@@ -26,16 +26,16 @@ from .given import a_query_view, a_view, environ, table, words
 
 POLICY = CookiePolicy(DEFAULT_WITHHELD)
 FIELDS = [RequestFields(POLICY, Withhold(authorization=withholds)) for withholds in (False, True)]
-VIEW = a_view("/a/b")
-P = VIEW.target.prefix
+URLS = a_view("/a/b")
+P = URLS.target.prefix
 
 
 def to_service(
-    *, view: View = VIEW, withhold_authorization: bool = False, **fields: Any
+    *, urls: UrlMapper = URLS, withhold_authorization: bool = False, **fields: Any
 ) -> list[tuple[str, str]]:
     made = environ(**fields)
-    headers = request_headers(made, view, POLICY, withhold_authorization=withhold_authorization)
-    assert FIELDS[withhold_authorization].of(made, view) == [*headers, via(made)]
+    headers = request_headers(made, urls, POLICY, withhold_authorization=withhold_authorization)
+    assert FIELDS[withhold_authorization].of(made, urls) == [*headers, via(made)]
     return headers
 
 
@@ -94,30 +94,30 @@ def test_without_an_address_none_is_told() -> None:
         assert "X-Forwarded-For" not in dict(to_service(REMOTE_ADDR=address))
     made = environ()
     del made["REMOTE_ADDR"]
-    fields = request_headers(made, VIEW, POLICY, withhold_authorization=False)
+    fields = request_headers(made, URLS, POLICY, withhold_authorization=False)
     assert "X-Forwarded-For" not in dict(fields)
 
 
 def test_adapters_have_services_told_of_pages_in_the_forms_that_these_live_in() -> None:
     """Gradio asks where its visitors are."""
 
-    def told(view: View, **fields: Any) -> dict[str, str]:
+    def told(urls: UrlMapper, **fields: Any) -> dict[str, str]:
         visit = Visit(environ(**fields))
-        return dict(headers_of_adapters(DEFAULT_PAGE_ADAPTERS, view, visit))
+        return dict(headers_of_adapters(DEFAULT_PAGE_ADAPTERS, urls, visit))
 
     browser: dict[str, Any] = {"HTTP_USER_AGENT": "Mozilla/5.0"}
     at_host = a_view(prefix="", form="host")
     assert told(at_host, **browser) == {"X-Gradio-Server": "http://app.test"}
-    assert told(VIEW, **browser) == {"X-Gradio-Server": f"http://app.test{P}"}
-    for view in (a_query_view(), a_view(form="stray"), VIEW._replace(told=VIEW.visited)):
-        assert told(view, **browser) == {}
-    assert told(VIEW) == {}  # programs know where they ask
+    assert told(URLS, **browser) == {"X-Gradio-Server": f"http://app.test{P}"}
+    for urls in (a_query_view(), a_view(form="stray"), URLS._replace(told=URLS.visited)):
+        assert told(urls, **browser) == {}
+    assert told(URLS) == {}  # programs know where they ask
 
 
 def test_without_a_prefix_of_ours_none_is_told() -> None:
-    for view in (a_query_view(prefix=""), VIEW._replace(base=P)):
-        assert "X-Forwarded-Prefix" not in dict(to_service(view=view))
-    told = dict(to_service(view=VIEW._replace(told=VIEW.visited)))
+    for urls in (a_query_view(prefix=""), URLS._replace(base=P)):
+        assert "X-Forwarded-Prefix" not in dict(to_service(urls=urls))
+    told = dict(to_service(urls=URLS._replace(told=URLS.visited)))
     assert told["Host"] == told["X-Forwarded-Host"] == "app.test"
 
 
@@ -221,7 +221,7 @@ def test_a_stray_has_the_services_cookies_by_their_copies(
     cookie: str, astray: str | None, else_: str | None
 ) -> None:
     stray = a_view("/ws", form="stray")
-    assert dict(to_service(view=stray, HTTP_COOKIE=cookie)).get("Cookie") == astray
+    assert dict(to_service(urls=stray, HTTP_COOKIE=cookie)).get("Cookie") == astray
     assert dict(to_service(HTTP_COOKIE=cookie)).get("Cookie") == else_
 
 
@@ -230,8 +230,8 @@ def test_in_the_host_form_on_https_renamed_cookies_are_those_of_that_host() -> N
     cookie = "portproxy.16006.session=EVIL; __Host-portproxy.16006.session=1"
     at_host = a_view(prefix="", form="host")
     https = at_host._replace(visited=address_of("https://16006.ports.test"))
-    assert dict(to_service(view=https, HTTP_COOKIE=cookie))["Cookie"] == "session=1"
-    assert dict(to_service(view=at_host, HTTP_COOKIE=cookie))["Cookie"] == "session=EVIL"
+    assert dict(to_service(urls=https, HTTP_COOKIE=cookie))["Cookie"] == "session=1"
+    assert dict(to_service(urls=at_host, HTTP_COOKIE=cookie))["Cookie"] == "session=EVIL"
 
 
 @pytest.mark.parametrize("cookie", ["sessionid=S", "", " "])

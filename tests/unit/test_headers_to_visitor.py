@@ -25,17 +25,17 @@ from wsgi_portproxy.rewrite.response_headers import (
     private,
     response_headers,
 )
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from .given import a_query_view, a_view, environ, table, words
 
-VIEW = a_view("/a/b")
-P = VIEW.target.prefix
+URLS = a_view("/a/b")
+P = URLS.target.prefix
 
 
 def to_visitor(
     *fields: tuple[str, str],
-    view: View = VIEW,
+    urls: UrlMapper = URLS,
     needs_path: bool = False,
     policy: CookiePolicy | None = None,
     cookie: str = "",
@@ -43,7 +43,7 @@ def to_visitor(
     """The fields for a visitor who sent `cookie`; without a policy, of one that saw none before."""
     policy = policy or CookiePolicy(DEFAULT_WITHHELD)
     return response_headers(
-        list(fields), view, policy, needs_path=needs_path, visitors_cookies=cookie
+        list(fields), urls, policy, needs_path=needs_path, visitors_cookies=cookie
     )
 
 
@@ -156,13 +156,13 @@ def test_early_hints_have_their_links_mapped_and_nothing_else() -> None:
     fields = [("LINK", "</a.css>; rel=preload"), ("Set-Cookie", "sessionid=evil"), ("X", "1")]
     sent: list[list[tuple[str, str]]] = []
     given = {"wsgi.early_hints": sent.append}
-    pass_on = early_hints(given, VIEW, HeaderNames("response_headers", ["X"]))
+    pass_on = early_hints(given, URLS, HeaderNames("response_headers", ["X"]))
     assert pass_on is not None
     pass_on(fields)
     pass_on(fields[1:])  # which leaves nothing to send
     assert sent == [[("LINK", f"<{P}/a.css>; rel=preload")]]
-    assert early_hints(given, VIEW, HeaderNames("response_headers", ["Link"])) is None
-    assert early_hints({}, VIEW) is None
+    assert early_hints(given, URLS, HeaderNames("response_headers", ["Link"])) is None
+    assert early_hints({}, URLS) is None
 
 
 # --- Cookies -------------------------------------------------------------------------------------
@@ -189,20 +189,20 @@ def test_set_cookie_is_scoped_or_dropped() -> None:
 
 @pytest.mark.case("sibling services' cookies")
 def test_in_the_host_form_on_https_renamed_cookies_are_of_that_host() -> None:
-    view = a_view(prefix="", form="host")
+    urls = a_view(prefix="", form="host")
     field = ("Set-Cookie", "session=1; Path=/x")
-    assert to_visitor(field, view=view)[0][1] == "portproxy.16006.session=1; Path=/x"
-    https = view._replace(visited=address_of("https://16006.ports.test"))
-    [(_, value), _] = to_visitor(field, view=https)
+    assert to_visitor(field, urls=urls)[0][1] == "portproxy.16006.session=1; Path=/x"
+    https = urls._replace(visited=address_of("https://16006.ports.test"))
+    [(_, value), _] = to_visitor(field, urls=https)
     assert value == "__Host-portproxy.16006.session=1; Path=/; Secure"
 
 
 def test_a_copy_for_handshakes_goes_along_where_strays_are_found() -> None:
     fields = [("Set-Cookie", f"{name}=1; Path=/") for name in ("a", "sessionid", "b c")]
-    [*scoped, (_, copy), _] = to_visitor(*fields, view=VIEW._replace(strays=True))
+    [*scoped, (_, copy), _] = to_visitor(*fields, urls=URLS._replace(strays=True))
     assert [*scoped, ALWAYS] == to_visitor(*fields)
     assert copy.startswith("portproxy.copy1=16006.a%3D1%3B%20sessionid%3D1; Path=/; HttpOnly")
-    assert to_visitor(("X", "1"), view=VIEW._replace(strays=True)) == [("X", "1"), ALWAYS]
+    assert to_visitor(("X", "1"), urls=URLS._replace(strays=True)) == [("X", "1"), ALWAYS]
 
 
 def test_only_some_of_300_cookies_of_one_answer_pass() -> None:
@@ -218,10 +218,10 @@ def test_a_token_that_is_two_cookies_counts_as_two() -> None:
     assert passed == [*fields, ("Set-Cookie", "z=1"), ALWAYS]
 
 
-def names_set(policy: CookiePolicy, cookie: str, *, first: int, view: View = VIEW) -> int:
+def names_set(policy: CookiePolicy, cookie: str, *, first: int, urls: UrlMapper = URLS) -> int:
     """How many of ten new names of a service's pass."""
     fields = [("Set-Cookie", f"c{first + number}={'x' * 200}") for number in range(10)]
-    return len(to_visitor(*fields, view=view, policy=policy, cookie=cookie)) - 1
+    return len(to_visitor(*fields, urls=urls, policy=policy, cookie=cookie)) - 1
 
 
 def test_many_answers_set_no_more_than_a_few_would() -> None:
@@ -238,21 +238,21 @@ def test_many_answers_set_no_more_than_a_few_would() -> None:
 
 def test_in_the_query_form_they_are_as_long_as_the_apps_server_takes() -> None:
     """There the app's own pages get them, whose server refuses what is too long."""
-    policy, alice, view = CookiePolicy(DEFAULT_WITHHELD), "sessionid=alice", a_query_view()
-    other = view._replace(target=replace(view.target, port=16007))
-    passed = [names_set(policy, alice, first=10 * number, view=view) for number in range(4)]
+    policy, alice, urls = CookiePolicy(DEFAULT_WITHHELD), "sessionid=alice", a_query_view()
+    other = urls._replace(target=replace(urls.target, port=16007))
+    passed = [names_set(policy, alice, first=10 * number, urls=urls) for number in range(4)]
     assert (passed[0], sum(passed)) == (10, 2048 // len("c10=" + "x" * 200))
-    assert names_set(policy, alice, first=50, view=other) == 0  # the same pages, another service
+    assert names_set(policy, alice, first=50, urls=other) == 0  # the same pages, another service
 
 
 def test_there_what_the_browser_has_counts_too_but_not_twice() -> None:
-    view = a_query_view()
+    urls = a_query_view()
     for sent, passed in [
         (f"sessionid=S; old={'x' * 3900}", 3),  # set by a process that is no more, or long ago
         (f"sessionid={'S' * 3900}; old=x", 3),  # the app's own goes along too
         ("; ".join(f"c{number}={'x' * 420}" for number in range(10)), 10),
     ]:
-        assert names_set(CookiePolicy(DEFAULT_WITHHELD), sent, first=0, view=view) == passed
+        assert names_set(CookiePolicy(DEFAULT_WITHHELD), sent, first=0, urls=urls) == passed
 
 
 # --- Service workers and logins ------------------------------------------------------------------
@@ -338,9 +338,9 @@ def test_many_answers_set_no_more_cookies_than_a_browser_keeps(one: str) -> None
     policy = CookiePolicy(DEFAULT_WITHHELD)
     passed = 0
     for number in range(300):
-        view = a_view(f"/folder{number}/page")
+        urls = a_view(f"/folder{number}/page")
         fields = [("Set-Cookie", one.format(number, number))]
-        headers = response_headers(fields, view, policy, needs_path=False)
+        headers = response_headers(fields, urls, policy, needs_path=False)
         passed += sum(name == "Set-Cookie" for name, _ in headers)
     assert passed == 60
 
@@ -352,7 +352,7 @@ def test_a_service_cannot_choose_who_the_visitor_is() -> None:
     for number in range(300):
         sent = f"a=1; sessionid=alice; csrftoken=n{number}; c{number}=1"
         headers = response_headers(
-            [("Set-Cookie", f"c{number}=1")], VIEW, policy, needs_path=False, visitors_cookies=sent
+            [("Set-Cookie", f"c{number}=1")], URLS, policy, needs_path=False, visitors_cookies=sent
         )
         passed += ("Set-Cookie", f"c{number}=1") in headers
     assert passed == 60
@@ -361,7 +361,7 @@ def test_a_service_cannot_choose_who_the_visitor_is() -> None:
 def test_names_are_told_apart_as_browsers_do() -> None:
     policy = CookiePolicy(DEFAULT_WITHHELD)
     fields = [("Set-Cookie", "c" + "\xa0" * number + "=1") for number in range(100)]
-    passed = [response_headers([one], VIEW, policy, needs_path=False) for one in fields]
+    passed = [response_headers([one], URLS, policy, needs_path=False) for one in fields]
     assert sum(len(headers) > 1 for headers in passed) == 60
 
 
@@ -372,11 +372,11 @@ def test_visitors_whom_the_app_tells_apart_otherwise_have_browsers_of_their_own(
     def passed(who: str) -> int:
         made = ResponseFields(policy)
         given = {**environ(), key: who}
-        one = [made.of([("Set-Cookie", f"c{n}=1")], VIEW, given) for n in range(80)]
+        one = [made.of([("Set-Cookie", f"c{n}=1")], URLS, given) for n in range(80)]
         return sum(len(headers) > 1 for headers in one)
 
     assert (passed("alice"), passed("bob"), passed("bob")) == (60, 60, 60)
-    more = ResponseFields(policy).of([("Set-Cookie", "d=1")], VIEW, {**environ(), key: "bob"})
+    more = ResponseFields(policy).of([("Set-Cookie", "d=1")], URLS, {**environ(), key: "bob"})
     assert len(more) == 1
 
 
@@ -387,8 +387,8 @@ def test_what_passes_as_a_removal_is_one_in_the_browser() -> None:
     for number in range(100):
         for date in ("Wed, 21 Oct 69 07:28:00 GMT", "Wed, 21 Oct 1969 07:28:00 +0000"):
             field = ("Set-Cookie", f"c{number}=1; Expires={date}")
-            headers = response_headers([field], VIEW, policy, needs_path=False)
+            headers = response_headers([field], URLS, policy, needs_path=False)
             assert headers[0] == ("Set-Cookie", f"{field[1]}; Max-Age=0")
     for sure in ("c=; Max-Age=0; Expires=x", "c=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"):
         field = ("Set-Cookie", sure)
-        assert response_headers([field], VIEW, policy, needs_path=False)[0] == field
+        assert response_headers([field], URLS, policy, needs_path=False)[0] == field

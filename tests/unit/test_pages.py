@@ -26,7 +26,7 @@ from wsgi_portproxy.rewrite.pages.adapters import (
     jupyter_classic,
     react_router,
 )
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 from wsgi_portproxy.settings import Service
 
 from .given import a_query_view, a_target, a_view, costs_little, environ, table, words
@@ -83,10 +83,10 @@ LAB = {
 MAPPED = {"baseUrl", "fullAppUrl", "fullStaticUrl", "fullWorkspacesApiUrl"}
 
 
-@table("view, prefix", {"plain": (PAGE, P), "below-a-script-name": (MOUNTED, f"/apps{P}")})
-def test_jupyters_base_url_and_what_is_made_from_it(view: Page, prefix: str) -> None:
+@table("urls, prefix", {"plain": (PAGE, P), "below-a-script-name": (MOUNTED, f"/apps{P}")})
+def test_jupyters_base_url_and_what_is_made_from_it(urls: Page, prefix: str) -> None:
     document = lab(**LAB)
-    adapted = jupyter(document, view)
+    adapted = jupyter(document, urls)
     mapped = {name: prefix + LAB[name] for name in MAPPED}
     assert config(adapted) == {**config(document), **mapped}
     # And nothing outside of it.
@@ -95,17 +95,17 @@ def test_jupyters_base_url_and_what_is_made_from_it(view: Page, prefix: str) -> 
     assert adapted.partition(end)[2] == document.partition(end)[2]
 
 
-@table("view", {"mounted": MOUNTED, "host": HOST, "external": EXTERNAL, "full": FULL_PATH})
-def test_what_is_mapped_already_stays(view: Page) -> None:
-    adapted = jupyter(lab(**LAB), view)
-    assert jupyter(adapted, view) == adapted
-    assert config(adapted)["baseUrl"] == view.prefix + "/"
+@table("urls", {"mounted": MOUNTED, "host": HOST, "external": EXTERNAL, "full": FULL_PATH})
+def test_what_is_mapped_already_stays(urls: Page) -> None:
+    adapted = jupyter(lab(**LAB), urls)
+    assert jupyter(adapted, urls) == adapted
+    assert config(adapted)["baseUrl"] == urls.prefix + "/"
 
 
 def test_what_is_right_is_left_alone() -> None:
     told = lab(**{name: P + value for name, value in LAB.items() if name in MAPPED})
-    for document, view in ((told, FULL_PATH), (told, PAGE), (lab(**LAB), HOST)):
-        assert jupyter(document, view) == document
+    for document, urls in ((told, FULL_PATH), (told, PAGE), (lab(**LAB), HOST)):
+        assert jupyter(document, urls) == document
 
 
 @pytest.mark.parametrize(
@@ -213,20 +213,20 @@ GRADIO = (
 
 
 @table(
-    "view, root", {"path": (PAGE, f"http://app.test{P}"), "host": (HOST, "https://16006.p.test")}
+    "urls, root", {"path": (PAGE, f"http://app.test{P}"), "host": (HOST, "https://16006.p.test")}
 )
-def test_gradio(view: Page, root: str) -> None:
-    adapted = gradio(GRADIO, view)
+def test_gradio(urls: Page, root: str) -> None:
+    adapted = gradio(GRADIO, urls)
     assert adapted == GRADIO.replace(b"http://localhost:16006", root.encode())
-    assert gradio(adapted, view) == adapted
+    assert gradio(adapted, urls) == adapted
 
 
 def test_gradio_that_knows_its_address_is_left_alone() -> None:
     """With root_path it writes the prefix itself, behind the Host that it was sent."""
-    for view in (EXTERNAL, FULL_PATH):
+    for urls in (EXTERNAL, FULL_PATH):
         for root in (f"http://app.test{P}", f"http://app.test{P}/"):
             document = GRADIO.replace(b"http://localhost:16006", root.encode())
-            assert gradio(document, view) == document
+            assert gradio(document, urls) == document
     sent = GRADIO.replace(b"http://localhost:16006", b"http://app.test")
     assert f'"root":"http://app.test{P}"'.encode() in gradio(sent, EXTERNAL)
 
@@ -465,7 +465,7 @@ def test_what_is_no_adapter_is_refused() -> None:
 
 
 @table(
-    "view, method, mode, looks",
+    "urls, method, mode, looks",
     {
         "page": (PAGE.mapping, "GET", "navigate", True),
         "page-in-the-host-form": (HOST.mapping, "GET", "navigate", True),
@@ -477,10 +477,10 @@ def test_what_is_no_adapter_is_refused() -> None:
         "put": (PAGE.mapping, "PUT", "navigate", False),
     },
 )
-def test_which_answers_are_looked_at(view: View, method: str, mode: str, looks: bool) -> None:
+def test_which_answers_are_looked_at(urls: UrlMapper, method: str, mode: str, looks: bool) -> None:
     made = environ(method=method, HTTP_SEC_FETCH_MODE=mode)
-    assert may_adapt(DEFAULT_PAGE_ADAPTERS, view, Visit(made)) is looks
-    assert not may_adapt((), view, Visit(made))
+    assert may_adapt(DEFAULT_PAGE_ADAPTERS, urls, Visit(made)) is looks
+    assert not may_adapt((), urls, Visit(made))
 
 
 def test_a_page_is_asked_for_unencoded_and_all_else_as_it_came() -> None:

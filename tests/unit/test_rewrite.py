@@ -9,7 +9,7 @@ import pytest
 
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.rewrite.url_fields import link_to_visitor, refresh_to_visitor
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from .given import a_query_view, a_view, costs_little, table, words
 
@@ -59,11 +59,11 @@ FOREIGN.append("http://localhost: 16006/x")
 
 
 # Found by Hypothesis: browsers read `\\` as `/`, and the prefix came in front once more.
-@pytest.mark.parametrize("view", [PATH, a_query_view("/")], ids=["path", "query"])
-def test_a_backslash_behind_the_prefix_ends_it_too(view: View) -> None:
-    mapped = view.to_visitor(view.target.prefix + "\\x")
-    assert mapped.startswith(view.target.prefix + "\\x")
-    assert view.to_visitor(mapped) == mapped
+@pytest.mark.parametrize("urls", [PATH, a_query_view("/")], ids=["path", "query"])
+def test_a_backslash_behind_the_prefix_ends_it_too(urls: UrlMapper) -> None:
+    mapped = urls.to_visitor(urls.target.prefix + "\\x")
+    assert mapped.startswith(urls.target.prefix + "\\x")
+    assert urls.to_visitor(mapped) == mapped
 
 
 @pytest.mark.case("Location")
@@ -87,9 +87,9 @@ def test_below_a_script_name_too() -> None:
 
 
 def test_the_host_that_the_service_was_sent_means_the_service() -> None:
-    view = a_view("/")._replace(told=address_of("http://app.test"))
+    urls = a_view("/")._replace(told=address_of("http://app.test"))
     for url in ("http://app.test/x", "http://APP.TEST/x", "http://app.test:80/x"):
-        assert view.to_visitor(url) == f"{A}{P}/x"
+        assert urls.to_visitor(url) == f"{A}{P}/x"
 
 
 # --- Location, in the query form -----------------------------------------------------------------
@@ -151,9 +151,9 @@ def test_in_the_query_form_all_else_stays(url: str) -> None:
 def test_with_the_whole_app_as_the_mount_it_stays_on_this_site(
     path: str, url: str, mapped: str
 ) -> None:
-    view = a_query_view(path, prefix="")
-    assert view.to_visitor(url) == mapped
-    assert view.to_visitor(mapped) == mapped
+    urls = a_query_view(path, prefix="")
+    assert urls.to_visitor(url) == mapped
+    assert urls.to_visitor(mapped) == mapped
 
 
 # --- Redirects that are followed here ------------------------------------------------------------
@@ -190,8 +190,8 @@ def test_the_request_target_of_a_redirect(location: str, target: str | None) -> 
 
 
 def test_a_view_of_another_path() -> None:
-    view = QUERY.at("/deep/er/x")
-    assert view.to_visitor("c") == f"{M}/deep/er/c?port=16006"
+    urls = QUERY.at("/deep/er/x")
+    assert urls.to_visitor("c") == f"{M}/deep/er/c?port=16006"
     assert QUERY.target.path == "/a/b?x=1"
 
 
@@ -304,9 +304,9 @@ def test_link(value: str, mapped: str) -> None:
 )
 def test_an_odd_value_costs_linear_time(value: str) -> None:
     with costs_little():
-        for view in (PATH, QUERY):
-            view.to_visitor(value)
-            refresh_to_visitor(view, value)
-            link_to_visitor(view, value)
-            view.redirect_path(value)
-            view.page_to_service(value)
+        for urls in (PATH, QUERY):
+            urls.to_visitor(value)
+            refresh_to_visitor(urls, value)
+            link_to_visitor(urls, value)
+            urls.redirect_path(value)
+            urls.page_to_service(value)

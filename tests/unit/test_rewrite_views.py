@@ -7,7 +7,7 @@ import pytest
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.rewrite.csp import csp_to_visitor
 from wsgi_portproxy.rewrite.url_fields import referrer_policy_to_visitor
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from .given import a_query_view, a_target, a_view, costs_little, told_at
 
@@ -16,7 +16,7 @@ P = "/alice/vision/proxy/16006"
 LOCAL = "http://localhost:16006"
 OWN = "https://16006.p.test"
 
-HOST = View(a_target("/a/b?x=1", prefix="", form="host"), told_at(16006), address_of(OWN))
+HOST = UrlMapper(a_target("/a/b?x=1", prefix="", form="host"), told_at(16006), address_of(OWN))
 HOST_BELOW = HOST._replace(target=a_target("/a/b", prefix="/apps", form="host"))
 HOST_EXTERNAL = HOST._replace(told=HOST.visited)
 PATH = a_view("/a/b?x=1")
@@ -50,7 +50,7 @@ def test_in_the_host_form_only_the_origin_is_another(url: str, mapped: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("view", "url", "mapped"),
+    ("urls", "url", "mapped"),
     [
         # Below a SCRIPT_NAME.
         (HOST_BELOW, "/", "/apps/"),
@@ -77,16 +77,16 @@ def test_in_the_host_form_only_the_origin_is_another(url: str, mapped: str) -> N
         (FULL, "x", "x"),
     ],
 )
-def test_in_other_views(view: View, url: str, mapped: str) -> None:
-    assert view.to_visitor(url) == mapped
-    assert view.to_visitor(mapped) == mapped
+def test_in_other_views(urls: UrlMapper, url: str, mapped: str) -> None:
+    assert urls.to_visitor(url) == mapped
+    assert urls.to_visitor(mapped) == mapped
 
 
 # --- What the service is asked for ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("view", "asked"),
+    ("urls", "asked"),
     [
         (PATH, "/a/b?x=1"),
         (HOST, "/a/b?x=1"),
@@ -97,8 +97,8 @@ def test_in_other_views(view: View, url: str, mapped: str) -> None:
         (FULL.at("/c"), f"{P}/c"),
     ],
 )
-def test_the_request_target(view: View, asked: str) -> None:
-    assert view.request_target == asked
+def test_the_request_target(urls: UrlMapper, asked: str) -> None:
+    assert urls.request_target == asked
 
 
 def test_a_redirect_of_a_service_with_its_full_path_is_followed_below_it() -> None:
@@ -116,7 +116,7 @@ def test_a_redirect_of_a_service_with_its_full_path_is_followed_below_it() -> No
 
 
 @pytest.mark.parametrize(
-    ("view", "origin", "told"),
+    ("urls", "origin", "told"),
     [
         (PATH, "http://app.test", LOCAL),
         (PATH, "http://APP.test:80", LOCAL),
@@ -128,12 +128,12 @@ def test_a_redirect_of_a_service_with_its_full_path_is_followed_below_it() -> No
         (HOST_EXTERNAL, OWN, OWN),
     ],
 )
-def test_origin(view: View, origin: str, told: str) -> None:
-    assert view.origin_to_service(origin) == told
+def test_origin(urls: UrlMapper, origin: str, told: str) -> None:
+    assert urls.origin_to_service(origin) == told
 
 
 @pytest.mark.parametrize(
-    ("view", "referer", "told"),
+    ("urls", "referer", "told"),
     [
         (HOST, f"{OWN}/lab?x=1", f"{LOCAL}/lab?x=1"),
         (HOST, OWN, f"{LOCAL}/"),
@@ -151,13 +151,13 @@ def test_origin(view: View, origin: str, told: str) -> None:
         (QUERY_FULL, "http://app.test/alice/vision/x?port=16006", f"{LOCAL}/alice/vision/x"),
     ],
 )
-def test_referer(view: View, referer: str, told: str) -> None:
-    assert view.page_to_service(referer) == told
+def test_referer(urls: UrlMapper, referer: str, told: str) -> None:
+    assert urls.page_to_service(referer) == told
 
 
 def test_the_origin_of_a_services_pages_as_it_sees_them() -> None:
-    for view in (PATH, HOST, FULL):
-        assert view.told.origin == LOCAL
+    for urls in (PATH, HOST, FULL):
+        assert urls.told.origin == LOCAL
     assert EXTERNAL.told.origin == "http://app.test"
     assert HOST_EXTERNAL.told.origin == OWN
 

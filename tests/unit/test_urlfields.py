@@ -9,7 +9,7 @@ import pytest
 from wsgi_portproxy.errors import BadRequest
 from wsgi_portproxy.locate.address import Address, address_of
 from wsgi_portproxy.rewrite.url_fields import URLS_TO_SERVICE, URLS_TO_VISITOR
-from wsgi_portproxy.rewrite.urls import View
+from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from .given import a_query_view, a_target, a_view, costs_little
 
@@ -65,9 +65,9 @@ URLS = [
 ]
 
 
-def to_visitor(name: str, value: str, view: View = PATH) -> str:
-    mapped = URLS_TO_VISITOR[name](view, value)
-    assert URLS_TO_VISITOR[name](view, mapped) == mapped
+def to_visitor(name: str, value: str, urls: UrlMapper = PATH) -> str:
+    mapped = URLS_TO_VISITOR[name](urls, value)
+    assert URLS_TO_VISITOR[name](urls, mapped) == mapped
     return mapped
 
 
@@ -89,7 +89,7 @@ def test_a_url_in_link_and_refresh(url: str, mapped: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "url", "mapped"),
+    ("urls", "url", "mapped"),
     [
         (HOST, "/x", "/x"),
         (HOST, f"{LOCAL}/x", "https://16006.p.test/x"),
@@ -103,13 +103,13 @@ def test_a_url_in_link_and_refresh(url: str, mapped: str) -> None:
         (EXTERNAL, f"{A}:8443/x", f"{A}:8443/x"),
     ],
 )
-def test_a_url_in_other_views(view: View, url: str, mapped: str) -> None:
-    assert to_visitor("location", url, view) == mapped
+def test_a_url_in_other_views(urls: UrlMapper, url: str, mapped: str) -> None:
+    assert to_visitor("location", url, urls) == mapped
 
 
 def test_where_the_site_is_local_its_own_address_is_no_services() -> None:
-    view = PATH._replace(visited=address_of("http://localhost:8000"))
-    assert to_visitor("location", "http://localhost:8000/login", view) == (
+    urls = PATH._replace(visited=address_of("http://localhost:8000"))
+    assert to_visitor("location", "http://localhost:8000/login", urls) == (
         "http://localhost:8000/login"
     )
     without_port = PATH._replace(visited=address_of("http://localhost"))
@@ -152,9 +152,9 @@ def test_an_origin(value: str, mapped: str) -> None:
 # --- To the service ------------------------------------------------------------------------------
 
 
-def to_service(name: str, value: str, view: View = PATH) -> str:
+def to_service(name: str, value: str, urls: UrlMapper = PATH) -> str:
     (mapping,) = [one for field, one in URLS_TO_SERVICE.values() if field == name]
-    return mapping(view, value)
+    return mapping(urls, value)
 
 
 def test_the_keys_are_the_names() -> None:
@@ -164,7 +164,7 @@ def test_the_keys_are_the_names() -> None:
 
 @pytest.mark.case("request fields with URLs")
 @pytest.mark.parametrize(
-    ("view", "url", "told"),
+    ("urls", "url", "told"),
     [
         (PATH, f"{A}{P}/new", f"{LOCAL}/new"),
         (PATH, f"{A}:443{P}/a%2Fb?x#y", f"{LOCAL}/a%2Fb?x#y"),
@@ -190,18 +190,18 @@ def test_the_keys_are_the_names() -> None:
         (EXTERNAL, f"{A}{P}/new", f"{A}/new"),
     ],
 )
-def test_a_destination(view: View, url: str, told: str) -> None:
-    assert to_service("Destination", url, view) == told
-    assert to_service("Ping-To", url, view) == told
+def test_a_destination(urls: UrlMapper, url: str, told: str) -> None:
+    assert to_service("Destination", url, urls) == told
+    assert to_service("Ping-To", url, urls) == told
 
 
 @pytest.mark.parametrize(
     "rest", ["/../x", "/a/../../x", "/%2e%2e/x", "/..", "/..%2f..", "/.\\..\\..\\x"]
 )
 def test_a_destination_that_climbs_out_is_refused(rest: str) -> None:
-    for view, base in ((PATH, A + P), (HOST, "https://16006.p.test"), (PATH, P)):
+    for urls, base in ((PATH, A + P), (HOST, "https://16006.p.test"), (PATH, P)):
         with pytest.raises(BadRequest):
-            to_service("Destination", base + rest, view)
+            to_service("Destination", base + rest, urls)
 
 
 @pytest.mark.parametrize(
@@ -240,23 +240,23 @@ def test_a_page_of_the_app_is_told_by_its_origin_only(name: str) -> None:
 def test_one_story(site: str, *, is_external: bool) -> None:
     visited = address_of(site)
     told = visited if is_external else Address("http", "localhost", "16006")
-    view = PATH._replace(visited=visited, told=told)
-    assert to_service("Origin", site, view) == told.origin
-    assert to_service("Origin", "null", view) == "null"
-    assert to_service("Origin", "https://evil.test", view) == "https://evil.test"
-    assert to_service("Referer", f"{site}{P}/x", view).startswith(told.origin + "/")
-    assert to_service("Destination", f"{site}{P}/x", view) == f"{told.origin}/x"
-    assert to_visitor("location", f"{told.origin}/x", view) == f"{site}{P}/x"
+    urls = PATH._replace(visited=visited, told=told)
+    assert to_service("Origin", site, urls) == told.origin
+    assert to_service("Origin", "null", urls) == "null"
+    assert to_service("Origin", "https://evil.test", urls) == "https://evil.test"
+    assert to_service("Referer", f"{site}{P}/x", urls).startswith(told.origin + "/")
+    assert to_service("Destination", f"{site}{P}/x", urls) == f"{told.origin}/x"
+    assert to_visitor("location", f"{told.origin}/x", urls) == f"{site}{P}/x"
 
 
 @pytest.mark.parametrize("name", [name for name, _ in URLS_TO_SERVICE.values()])
 def test_hostile_values_cost_little(name: str) -> None:
     for piece in ("<", "(", '"', "/", "../", ":", " ", "?port=16006&", "%2e"):
         value = piece * (65536 // len(piece))
-        for view in (PATH, QUERY):
+        for urls in (PATH, QUERY):
             with costs_little():
                 try:
-                    to_service(name, value, view)
-                    to_service(name, A + P + "/" + value, view)
+                    to_service(name, value, urls)
+                    to_service(name, A + P + "/" + value, urls)
                 except BadRequest:
                     pass

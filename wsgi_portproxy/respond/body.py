@@ -21,7 +21,7 @@ from ..metrics import Ending, loggable
 from ..names import log
 from ..rewrite.header_tables import Headers
 from ..rewrite.response_headers import ResponseFields
-from ..rewrite.urls import View
+from ..rewrite.urls import UrlMapper
 from ..servers import bodiless_headers
 from ..tunnel.detach import Departure, departure
 from ..tunnel.websocket import Tunnels
@@ -39,7 +39,7 @@ _FILLED = 7 / 8  # of what was read; the rest may have been the sizes of chunks
 
 def respond(
     response: UpstreamResponse,
-    view: View,
+    urls: UrlMapper,
     fields: ResponseFields,
     tunnels: Tunnels,
     extra: Headers,
@@ -53,7 +53,7 @@ def respond(
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            headers = _headers(response, view, fields, request.visit.environ) + extra
+            headers = _headers(response, urls, fields, request.visit.environ) + extra
             leaving = departure(request.visit, start_response, response, tunnels)
             write = start_response(f"{response.status} {response.reason or ''}", headers)
             if response.is_whole:
@@ -92,9 +92,9 @@ def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
 
 
 def _headers(
-    response: UpstreamResponse, view: View, fields: ResponseFields, environ: WSGIEnvironment
+    response: UpstreamResponse, urls: UrlMapper, fields: ResponseFields, environ: WSGIEnvironment
 ) -> Headers:
-    headers = fields.of(response.fields, view, environ)
+    headers = fields.of(response.fields, urls, environ)
     if response.status == 204:  # RFC 9110 section 8.6: never with a Content-Length
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
     if response.status == 304 or environ["REQUEST_METHOD"] == "HEAD":

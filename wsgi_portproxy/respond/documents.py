@@ -16,7 +16,7 @@ from ..locate.visit import Visit
 from ..names import log
 from ..rewrite.header_tables import Headers
 from ..rewrite.pages import Page, PageAdapter, page_of
-from ..rewrite.urls import View
+from ..rewrite.urls import UrlMapper
 
 if TYPE_CHECKING:
     from ..upstream.response import UpstreamResponse
@@ -34,19 +34,19 @@ _OF_THE_BYTES = ("ETag", "Last-Modified", "Accept-Ranges", "Content-MD5", "Diges
                  "Content-Digest", "Repr-Digest", "Transfer-Encoding")  # fmt: skip
 
 
-def may_adapt(service_adapters: Collection[PageAdapter], view: View, visit: Visit) -> bool:
+def may_adapt(service_adapters: Collection[PageAdapter], urls: UrlMapper, visit: Visit) -> bool:
     """Whether the response may be corrected, and so has to come unencoded."""
-    target = view.target
+    target = urls.target
     is_at_home = target.form.keeps_pages and not target.is_astray
     return bool(service_adapters) and is_at_home and visit.shows_page
 
 
-def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, view: View) -> None:
+def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, urls: UrlMapper) -> None:
     """Correct the body of a response, and its headers with it, if an adapter knows it."""
     came = _document(response)
     if came is None:
         return
-    adapted, page = came.data, page_of(view)
+    adapted, page = came.data, page_of(urls)
     for adapter in adapters:
         if adapter.marker in adapted:
             adapted = _applied(adapter, adapted, page)
@@ -58,12 +58,14 @@ def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, view: V
             response.headers["Content-Length"] = str(len(adapted))
 
 
-def headers_of_adapters(adapters: Collection[PageAdapter], view: View, visit: Visit) -> Headers:
+def headers_of_adapters(
+    adapters: Collection[PageAdapter], urls: UrlMapper, visit: Visit
+) -> Headers:
     """What the adapters have the service told, with each request of a browser."""
-    target = view.target
-    if not (target.form.keeps_pages and visit.is_browser) or target.is_astray or view.external:
+    target = urls.target
+    if not (target.form.keeps_pages and visit.is_browser) or target.is_astray or urls.external:
         return []
-    page = page_of(view)
+    page = page_of(urls)
     return [(name, value(page)) for one in adapters for name, value in one.request_headers.items()]
 
 

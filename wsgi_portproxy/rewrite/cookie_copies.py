@@ -16,7 +16,7 @@ from ..locate.slots import slot_for
 from ..names import COOKIE_PREFIX, log
 from .cookies import CookiePolicy
 from .set_cookie import SetCookie, parse_set_cookie
-from .urls import View
+from .urls import UrlMapper
 
 # Services that have copies, and bytes of each copy, encoded. They are sent with every request to
 # the app, whose session may take 4 KiB of the 8 that servers accept. Most copies have some 100
@@ -41,13 +41,13 @@ def copied(cookie_header: str, port: int) -> str:
 
 
 def set_copies(
-    set_cookies: Iterable[str], view: View, policy: CookiePolicy, *, visitors_cookies: str
+    set_cookies: Iterable[str], urls: UrlMapper, policy: CookiePolicy, *, visitors_cookies: str
 ) -> str | None:
     """The Set-Cookie value that updates the copies after a response; None if nothing changes.
 
     set_cookies: the service's. visitors_cookies: the Cookie header of the request.
     """
-    target = view.target
+    target = urls.target
     if not target.form.has_own_path or target.is_astray:
         return None
     before = copied(visitors_cookies, target.port)
@@ -73,8 +73,8 @@ def set_copies(
     found = [one for one in _COPIES.findall(visitors_cookies) if int(one[0]) < _SLOTS]
     used = {int(slot): (int(port), 0) for slot, port, _ in found}
     name = f"{COOKIE_PREFIX}copy{slot_for(target.port, used, _SLOTS)}"
-    secure = "; Secure" if view.is_https else ""
-    attributes = f"; Path={view.root}/; HttpOnly; SameSite=Lax{secure}"
+    secure = "; Secure" if urls.is_https else ""
+    attributes = f"; Path={urls.root}/; HttpOnly; SameSite=Lax{secure}"
     if not encoded:
         return f"{name}={attributes}; Max-Age=0"
     return f"{name}={target.port}.{encoded}{attributes}"

@@ -63,6 +63,12 @@ _OF_THE_SITE = re.compile(rf"{re.escape(COOKIE_PREFIX)}(?:hint|copy)")
 _NAME_PREFIX = re.compile(r"^__(?:secure-|http-|host-(?:http-)?)")
 
 
+# What browsers send: cookies by RFC 6265 section 4.2.1, in which no parser sees anything else.
+_PLAIN_COOKIE = rf"[{_IN_NAMES}]+=[!#-+\--:<-\[\]-~]*"
+_PLAIN_HEADER = re.compile(rf"{_PLAIN_COOKIE}(?:; {_PLAIN_COOKIE})*")
+_MOST_KNOWN, _LONGEST_KNOWN = 256, 64  # names, and characters of one
+
+
 class CookiePolicy:
     """Knows the withheld names. They are compared in lower case, without odd characters, and both
     with and without a prefix that has a meaning to browsers (`__Host-`).
@@ -76,6 +82,8 @@ class CookiePolicy:
             raise TypeError("withhold_cookies must be a collection of names, not one string")
         self.withheld = frozenset(_bare(name) for name in withheld) - {""}
         self.limits = CookieLimits()
+        # By name, whether a cookie is withheld: the same few come with every request.
+        self._known: dict[str, bool] = {}
 
     def adding(self, names: object) -> CookiePolicy:
         """The same policy with more names withheld: an authorizer's attribute `withhold_cookies`.
@@ -94,6 +102,8 @@ class CookiePolicy:
         port get their own names back. `of_this_host`: as in `for_visitor`.
         """
         own = _own(port, of_this_host=of_this_host)
+        if _PLAIN_HEADER.fullmatch(cookie_header):
+            return self._of_plain(cookie_header, own)
         kept = []
         lost = None  # the separator before the first cookie removed since the last one kept
         for separator, pair, is_withheld in self._pairs(cookie_header, own):
@@ -105,6 +115,22 @@ class CookiePolicy:
             kept += [separator, pair]
             lost = None
         return "".join(kept)
+
+    def _of_plain(self, cookie_header: str, own: str) -> str:
+        """The same of a header in which all parsers see the same cookies."""
+        kept = []
+        for pair in cookie_header.split("; "):
+            name = pair.partition("=")[0]
+            is_withheld = self._known.get(name)
+            if is_withheld is None:
+                is_withheld = self._could_be_withheld(name)
+                if len(self._known) < _MOST_KNOWN and len(name) <= _LONGEST_KNOWN:
+                    self._known[name] = is_withheld
+            if not is_withheld:
+                kept.append(pair)
+            elif name.startswith(own) and self._renames(name[len(own) :]):
+                kept.append(pair[len(own) :])
+        return "; ".join(kept)
 
     def _pairs(self, cookie_header: str, own: str) -> Iterator[tuple[str, str, bool]]:
         """The separator before each pair, the pair, and whether it is withheld."""

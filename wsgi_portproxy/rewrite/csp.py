@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ..locate.address import address, address_of, is_local
-from .urls import View
+from .urls import UrlMapper
 
 # A host-source (CSP 3, section 2.3.1): scheme, host, port, path.
 _SOURCE = re.compile(
@@ -30,7 +30,7 @@ _NO_SOURCES = frozenset(
 )
 
 
-def csp_to_visitor(view: View, value: str) -> str:
+def csp_to_visitor(urls: UrlMapper, value: str) -> str:
     """A Content-Security-Policy in which the service's own sources are the visitor's.
 
     If the site is on plain http, `upgrade-insecure-requests` is removed (CSP Upgrade, section 3.3;
@@ -39,31 +39,31 @@ def csp_to_visitor(view: View, value: str) -> str:
     """
     policies = [policy.split(";") for policy in value.split(",")]  # CSP 3, section 3.1
     return ",".join(
-        ";".join(_directive(view, one) for one in policy if not _is_dropped(view, one))
+        ";".join(_directive(urls, one) for one in policy if not _is_dropped(urls, one))
         for policy in policies
     )
 
 
-def _is_dropped(view: View, directive: str) -> bool:
-    return not view.is_https and directive.strip().lower() == "upgrade-insecure-requests"
+def _is_dropped(urls: UrlMapper, directive: str) -> bool:
+    return not urls.is_https and directive.strip().lower() == "upgrade-insecure-requests"
 
 
-def _directive(view: View, text: str) -> str:
+def _directive(urls: UrlMapper, text: str) -> str:
     """A directive with its sources mapped; unchanged if there is nothing to map."""
     name, *sources = text.split() or [""]
     if not sources or name.lower() in _NO_SOURCES:
         return text
     if name.lower() == "report-uri":  # of URLs, not of sources
-        mapped = [view.to_visitor(url) for url in sources]
+        mapped = [urls.to_visitor(url) for url in sources]
     else:
-        mapped = [one for source in sources for one in _source(view, source)]
+        mapped = [one for source in sources for one in _source(urls, source)]
     if mapped == sources:
         return text
     before = text[: len(text) - len(text.lstrip())]
     return f"{before}{name} {' '.join(dict.fromkeys(mapped))}"
 
 
-def _source(view: View, source: str) -> list[str]:
+def _source(urls: UrlMapper, source: str) -> list[str]:
     """A source as the visitor's browser needs it.
 
     A source with a path becomes two: a page's root-absolute requests are first made without the
@@ -75,12 +75,12 @@ def _source(view: View, source: str) -> list[str]:
     scheme, host, port, path = match[1], match[2], match[3] or "", match[4] or ""
     if not (scheme or port or is_local(host.lower())):
         return [source]  # a keyword, or a foreign name
-    as_http = _AS_HTTP.get(scheme.lower(), scheme) if scheme else view.told.scheme
-    meant = view.port_at(address(as_http, host + (f":{port}" if port not in ("", "*") else "")))
+    as_http = _AS_HTTP.get(scheme.lower(), scheme) if scheme else urls.told.scheme
+    meant = urls.port_at(address(as_http, host + (f":{port}" if port not in ("", "*") else "")))
     if meant is None:
         return [source]
-    base = view.others(meant) if meant != view.target.port else view.origin + view.target.prefix
-    origin, prefix = _divided(base or view.origin)
+    base = urls.others(meant) if meant != urls.target.port else urls.origin + urls.target.prefix
+    origin, prefix = _divided(base or urls.origin)
     there = address_of(origin)
     shown = there.authority
     if scheme:

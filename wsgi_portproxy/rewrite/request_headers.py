@@ -24,7 +24,7 @@ from .header_tables import (
     _connection_options,
 )
 from .url_fields import URLS_TO_SERVICE
-from .urls import View
+from .urls import UrlMapper
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -40,7 +40,7 @@ _FILTERED_TO_SERVICE = frozenset(
 
 def request_headers(
     environ: WSGIEnvironment,
-    view: View,
+    urls: UrlMapper,
     cookies: CookiePolicy,
     *,
     withhold_authorization: bool,
@@ -59,7 +59,7 @@ def request_headers(
     named = _connection_options(environ.get("HTTP_CONNECTION", ""))
     if not named <= _SAY_NOTHING:
         passing = [field for field in passing if _canonical(field[0]) not in named]
-    headers = [("Host", view.told.authority), *passing]
+    headers = [("Host", urls.told.authority), *passing]
 
     def is_withheld(canonical: str) -> bool:
         return withheld is not None and withheld.match(canonical)
@@ -67,9 +67,9 @@ def request_headers(
     if (content_type := environ.get("CONTENT_TYPE")) and not is_withheld("content-type"):
         headers.append(("Content-Type", content_type))
     if (cookie := environ.get("HTTP_COOKIE")) and not is_withheld("cookie"):
-        port = view.target.port
-        kept = cookies.for_service(cookie, port, of_this_host=view.of_this_host)
-        if view.target.is_astray and (copies := copied(cookie, port)):
+        port = urls.target.port
+        kept = cookies.for_service(cookie, port, of_this_host=urls.of_this_host)
+        if urls.target.is_astray and (copies := copied(cookie, port)):
             kept = f"{kept}; {copies}" if kept.strip() else copies
         if kept.strip():
             headers.append(("Cookie", kept))
@@ -79,7 +79,7 @@ def request_headers(
             continue
         canonical = _canonical(name)
         if canonical not in named - _NEVER_HOP_BY_HOP and not is_withheld(canonical):
-            headers.append((name, to_service(view, value)))
+            headers.append((name, to_service(urls, value)))
     authorization = environ.get("HTTP_AUTHORIZATION")
     if (
         authorization is not None
@@ -88,19 +88,19 @@ def request_headers(
         and not is_withheld("authorization")
     ):
         headers.append(("Authorization", authorization))
-    return headers + _forwarded(environ, view)
+    return headers + _forwarded(environ, urls)
 
 
-def _forwarded(environ: WSGIEnvironment, view: View) -> Headers:
+def _forwarded(environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
     """What a proxy adds, for the service to know the visitor and its own address by."""
     headers: Headers = []
     if remote := environ.get("REMOTE_ADDR"):
         headers.append(("X-Forwarded-For", remote))
-    headers.append(("X-Forwarded-Proto", view.told.scheme))
-    if view.external:
-        headers.append(("X-Forwarded-Host", view.told.authority))
-    if view.target.prefix and not view.base:  # who was told its full path would add it twice
-        headers.append(("X-Forwarded-Prefix", view.target.prefix))
+    headers.append(("X-Forwarded-Proto", urls.told.scheme))
+    if urls.external:
+        headers.append(("X-Forwarded-Host", urls.told.authority))
+    if urls.target.prefix and not urls.base:  # who was told its full path would add it twice
+        headers.append(("X-Forwarded-Prefix", urls.target.prefix))
     return headers
 
 

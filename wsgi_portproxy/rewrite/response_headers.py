@@ -30,7 +30,7 @@ from .header_tables import (
 )
 from .set_cookie import SetCookie, parse_set_cookie
 from .url_fields import URLS_TO_VISITOR, link_to_visitor
-from .urls import View
+from .urls import UrlMapper
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -49,22 +49,24 @@ class ResponseFields:
         self._cookies = cookies
         self._dropped = HeaderNames("response_headers", withheld)
 
-    def of(self, fields: Headers, view: View, environ: WSGIEnvironment) -> Headers:
+    def of(self, fields: Headers, urls: UrlMapper, environ: WSGIEnvironment) -> Headers:
         """The headers for the visitor, of any response, a 101 included."""
         return response_headers(
             fields,
-            view,
+            urls,
             self._cookies,
-            needs_path=_is_above(view.target, environ),
+            needs_path=_is_above(urls.target, environ),
             visitors_cookies=environ.get("HTTP_COOKIE", ""),
             visitor=partial(visitor_of, environ),
             processes=partial(server_processes, environ),
             dropped=self._dropped,
         )
 
-    def early_hints(self, environ: WSGIEnvironment, view: View) -> Callable[[Headers], None] | None:
+    def early_hints(
+        self, environ: WSGIEnvironment, urls: UrlMapper
+    ) -> Callable[[Headers], None] | None:
         """Passes on what a 103 may say to the visitor; None where nothing can be."""
-        return early_hints(environ, view, self._dropped)
+        return early_hints(environ, urls, self._dropped)
 
 
 def _is_above(target: Target, environ: WSGIEnvironment) -> bool:
@@ -76,7 +78,7 @@ def _is_above(target: Target, environ: WSGIEnvironment) -> bool:
 
 def response_headers(
     fields: Headers,
-    view: View,
+    urls: UrlMapper,
     cookies: CookiePolicy,
     *,
     needs_path: bool,
@@ -107,21 +109,21 @@ def response_headers(
             if name.lower() == canonical:  # nobody reads it in another spelling
                 set_cookies.append(value)
         elif canonical in URLS_TO_VISITOR:
-            headers.append((name, URLS_TO_VISITOR[canonical](view, value)))
-        elif _KEPT_IF[canonical](view, value):
+            headers.append((name, URLS_TO_VISITOR[canonical](urls, value)))
+        elif _KEPT_IF[canonical](urls, value):
             headers.append((name, value))
     if connection and not (named := _connection_options(",".join(connection))) <= _SAY_NOTHING:
         headers = [field for field in headers if _canonical(field[0]) not in named]
     if set_cookies:
         headers += _set_cookies(
-            set_cookies, view, cookies, needs_path, visitors_cookies, visitor(), processes()
+            set_cookies, urls, cookies, needs_path, visitors_cookies, visitor(), processes()
         )
     return [*headers, *lengths[:1], ("Cache-Control", private(cache_control))]
 
 
 def _set_cookies(
     values: list[str],
-    view: View,
+    urls: UrlMapper,
     cookies: CookiePolicy,
     needs_path: bool,
     visitors_cookies: str,
@@ -129,7 +131,7 @@ def _set_cookies(
     processes: int,
 ) -> Headers:
     """The Set-Cookie headers of a response that may pass, within the limits."""
-    target = view.target
+    target = urls.target
     visitor = cookies.withheld_of(visitors_cookies) or visitor
     known = cookies.sent(visitors_cookies)
     pages = target.prefix if target.form.has_port_in_query else None
@@ -140,8 +142,8 @@ def _set_cookies(
             value,
             target,
             needs_path=needs_path,
-            of_this_host=view.of_this_host,
-            secure=view.is_https,
+            of_this_host=urls.of_this_host,
+            secure=urls.is_https,
         )
         if pages is not None and not all(map(is_plain, scoped)):
             continue
@@ -163,8 +165,8 @@ def _set_cookies(
             ends = ["; Max-Age=0" if one.expired and not one.is_sure else "" for one in made]
             headers += [("Set-Cookie", one + end) for one, end in zip(scoped, ends, strict=True)]
             passed.append(value)
-    if passed and view.strays:
-        copies = set_copies(passed, view, cookies, visitors_cookies=visitors_cookies)
+    if passed and urls.strays:
+        copies = set_copies(passed, urls, cookies, visitors_cookies=visitors_cookies)
         if copies is not None:
             headers.append(("Set-Cookie", copies))
     return headers
@@ -178,18 +180,18 @@ def _with_path(cookie: SetCookie, target: Target) -> SetCookie:
     return cookie._replace(path=visited.rpartition("/")[0])
 
 
-def _names_no_ambient_login(view: View, value: str) -> bool:
+def _names_no_ambient_login(urls: UrlMapper, value: str) -> bool:
     """Negotiate and NTLM would send the visitor's desktop login to the service without asking."""
     schemes = value.lower().replace(",", " ").split()
     return "negotiate" not in schemes and "ntlm" not in schemes
 
 
-def _scope_is_under_prefix(view: View, value: str) -> bool:
-    scope = value.removeprefix(view.target.prefix + "/")
+def _scope_is_under_prefix(urls: UrlMapper, value: str) -> bool:
+    scope = value.removeprefix(urls.target.prefix + "/")
     return scope != value and _PLAIN_PATH.fullmatch(scope) is not None and ".." not in scope
 
 
-_KEPT_IF: dict[str, Callable[[View, str], bool]] = {
+_KEPT_IF: dict[str, Callable[[UrlMapper, str], bool]] = {
     "www-authenticate": _names_no_ambient_login,
     "service-worker-allowed": _scope_is_under_prefix,
 }
@@ -209,7 +211,7 @@ def visitor_of(environ: WSGIEnvironment) -> str:
 
 
 def early_hints(
-    environ: WSGIEnvironment, view: View, dropped: HeaderNames | None = None
+    environ: WSGIEnvironment, urls: UrlMapper, dropped: HeaderNames | None = None
 ) -> Callable[[Headers], None] | None:
     """A callable that passes on the Link headers of a 103 (RFC 8297), which browsers act on.
 
@@ -222,7 +224,7 @@ def early_hints(
     def pass_on(fields: Headers) -> None:
         links = [field for field in fields if field[0].lower() == "link"]
         if links:
-            send([(name, link_to_visitor(view, value)) for name, value in links])
+            send([(name, link_to_visitor(urls, value)) for name, value in links])
 
     return pass_on
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 
 from .csp import csp_to_visitor
-from .urls import View
+from .urls import UrlMapper
 
-Mapping = Callable[[View, str], str]
+Mapping = Callable[[UrlMapper, str], str]
 
 # The part before the URL (HTML standard, "shared declarative refresh steps"): the time, a
 # separator, and perhaps `url=`. Each part begins with a different character, so that matching is
@@ -40,7 +40,7 @@ _TOLD_TO_OWN_SITE = {
 # --- From the visitor to the service
 
 
-def if_to_service(view: View, value: str) -> str:
+def if_to_service(urls: UrlMapper, value: str) -> str:
     """A WebDAV If header with the URLs of its resources mapped, and nothing else."""
     depth = 0
 
@@ -50,34 +50,40 @@ def if_to_service(view: View, value: str) -> str:
         depth += {"(": 1, ")": -1}.get(text, 0)
         if depth or not text.startswith("<"):
             return text
-        return f"<{view.to_service(text[1:-1])}>"
+        return f"<{urls.to_service(text[1:-1])}>"
 
     return _OF_IF.sub(mapped, value)
 
 
-def urls_to_service(view: View, value: str) -> str:
-    """tus: `final;` and the URLs of the uploads to be joined, separated by spaces."""
-    kind, mark, urls = value.partition(";")
-    return kind + mark + " ".join(map(view.to_service, urls.split(" ")))
+def uploads_to_service(urls: UrlMapper, value: str) -> str:
+    """tus: `final;` and the URLs of the uploads that are put together, divided by spaces."""
+    kind, mark, uploads = value.partition(";")
+    return kind + mark + " ".join(map(urls.to_service, uploads.split(" ")))
 
 
 #: By WSGI key: the header's name, and how its value becomes the service's.
 URLS_TO_SERVICE: dict[str, tuple[str, Mapping]] = {
-    "HTTP_ORIGIN": ("Origin", View.origin_to_service),  # Fetch standard, section 3.2
-    "HTTP_REFERER": ("Referer", View.page_to_service),  # RFC 9110 section 10.1.3
-    "HTTP_DESTINATION": ("Destination", View.to_service),  # RFC 4918 section 10.3
+    "HTTP_ORIGIN": ("Origin", UrlMapper.origin_to_service),  # Fetch standard, section 3.2
+    "HTTP_REFERER": ("Referer", UrlMapper.page_to_service),  # RFC 9110 section 10.1.3
+    "HTTP_DESTINATION": ("Destination", UrlMapper.to_service),  # RFC 4918 section 10.3
     "HTTP_IF": ("If", if_to_service),  # RFC 4918 section 10.4
-    "HTTP_PING_FROM": ("Ping-From", View.page_to_service),  # HTML standard, "hyperlink auditing"
-    "HTTP_PING_TO": ("Ping-To", View.to_service),  # likewise
-    "HTTP_HX_CURRENT_URL": ("HX-Current-URL", View.page_to_service),  # htmx 2, "Request Headers"
-    "HTTP_UPLOAD_CONCAT": ("Upload-Concat", urls_to_service),  # tus 1.0, "Concatenation"
+    "HTTP_PING_FROM": (
+        "Ping-From",
+        UrlMapper.page_to_service,
+    ),  # HTML standard, "hyperlink auditing"
+    "HTTP_PING_TO": ("Ping-To", UrlMapper.to_service),  # likewise
+    "HTTP_HX_CURRENT_URL": (
+        "HX-Current-URL",
+        UrlMapper.page_to_service,
+    ),  # htmx 2, "Request Headers"
+    "HTTP_UPLOAD_CONCAT": ("Upload-Concat", uploads_to_service),  # tus 1.0, "Concatenation"
 }
 
 
 # --- From the service to the visitor
 
 
-def refresh_to_visitor(view: View, value: str) -> str:
+def refresh_to_visitor(urls: UrlMapper, value: str) -> str:
     """A Refresh header (`5; url=/next`) with its URL mapped."""
     before = _BEFORE_URL.match(value)
     if before is None or before.end() == len(value):
@@ -85,40 +91,40 @@ def refresh_to_visitor(view: View, value: str) -> str:
     url, quote, after = value[before.end() :], before[1], ""
     if quote:
         url, quote, after = url.partition(quote)
-    return f"{before[0]}{view.to_visitor(url)}{quote}{after}"
+    return f"{before[0]}{urls.to_visitor(url)}{quote}{after}"
 
 
-def link_to_visitor(view: View, value: str) -> str:
+def link_to_visitor(urls: UrlMapper, value: str) -> str:
     """A Link header with the URLs in angle brackets mapped."""
-    return _LINK.sub(lambda link: f"<{view.to_visitor(link[1])}>", value)
+    return _LINK.sub(lambda link: f"<{urls.to_visitor(link[1])}>", value)
 
 
-def htmx_to_visitor(view: View, value: str) -> str:
+def htmx_to_visitor(urls: UrlMapper, value: str) -> str:
     """A URL, or `false` if the address is to stay."""
-    return value if value.strip().lower() in _NO_URL else view.to_visitor(value)
+    return value if value.strip().lower() in _NO_URL else urls.to_visitor(value)
 
 
-def hx_location_to_visitor(view: View, value: str) -> str:
+def hx_location_to_visitor(urls: UrlMapper, value: str) -> str:
     """A URL, or a JSON object with a URL as its `path`."""
     if not value.lstrip().startswith("{"):
-        return view.to_visitor(value)
+        return urls.to_visitor(value)
     try:
         told = json.loads(value)
     except (ValueError, RecursionError):
         return value
     path = told.get("path")
-    if not isinstance(path, str) or (mapped := view.to_visitor(path)) == path:
+    if not isinstance(path, str) or (mapped := urls.to_visitor(path)) == path:
         return value
     return json.dumps({**told, "path": mapped})
 
 
-def origins_to_visitor(view: View, value: str) -> str:
+def origins_to_visitor(urls: UrlMapper, value: str) -> str:
     """Origins separated by commas: the service's own becomes the visitor's."""
     origins = [one.strip() for one in value.split(",")]
-    return ", ".join(view.origin if one == view.told.origin else one for one in origins)
+    return ", ".join(urls.origin if one == urls.told.origin else one for one in origins)
 
 
-def referrer_policy_to_visitor(view: View, value: str) -> str:
+def referrer_policy_to_visitor(urls: UrlMapper, value: str) -> str:
     """A Referrer-Policy under which this site, and no other, sees which page a request comes from.
 
     Strays are found by their Referer; without one, browsers also hide the Origin of a posted form.
@@ -131,12 +137,12 @@ def referrer_policy_to_visitor(view: View, value: str) -> str:
 
 #: By the header's name in lower case: how its value becomes the visitor's.
 URLS_TO_VISITOR: dict[str, Mapping] = {
-    "location": View.to_visitor,  # RFC 9110 section 10.2.2
-    "content-location": View.to_visitor,  # RFC 9110 section 8.7
+    "location": UrlMapper.to_visitor,  # RFC 9110 section 10.2.2
+    "content-location": UrlMapper.to_visitor,  # RFC 9110 section 8.7
     "refresh": refresh_to_visitor,  # HTML standard, "shared declarative refresh steps"
     "link": link_to_visitor,  # RFC 8288 section 3
-    "sourcemap": View.to_visitor,  # ECMA-426 section 12
-    "x-sourcemap": View.to_visitor,  # likewise, before it had a standard
+    "sourcemap": UrlMapper.to_visitor,  # ECMA-426 section 12
+    "x-sourcemap": UrlMapper.to_visitor,  # likewise, before it had a standard
     "content-security-policy": csp_to_visitor,  # CSP 3 section 3.1
     "content-security-policy-report-only": csp_to_visitor,  # CSP 3 section 3.2
     "access-control-allow-origin": origins_to_visitor,  # Fetch standard, section 3.3
@@ -146,10 +152,10 @@ URLS_TO_VISITOR: dict[str, Mapping] = {
     "hx-location": hx_location_to_visitor,
     "hx-push-url": htmx_to_visitor,
     "hx-replace-url": htmx_to_visitor,
-    "x-inertia-location": View.to_visitor,  # Inertia, "The protocol"
-    "turbo-location": View.to_visitor,  # Turbo Drive
-    "turbolinks-location": View.to_visitor,  # Turbolinks 5
-    "x-pjax-url": View.to_visitor,  # jquery-pjax
-    "x-up-location": View.to_visitor,  # Unpoly, "Server protocol"
-    "x-pingback": View.to_visitor,  # Pingback 1.0, section 2
+    "x-inertia-location": UrlMapper.to_visitor,  # Inertia, "The protocol"
+    "turbo-location": UrlMapper.to_visitor,  # Turbo Drive
+    "turbolinks-location": UrlMapper.to_visitor,  # Turbolinks 5
+    "x-pjax-url": UrlMapper.to_visitor,  # jquery-pjax
+    "x-up-location": UrlMapper.to_visitor,  # Unpoly, "Server protocol"
+    "x-pingback": UrlMapper.to_visitor,  # Pingback 1.0, section 2
 }

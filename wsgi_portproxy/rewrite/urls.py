@@ -36,7 +36,7 @@ def _none(port: int) -> str | None:
     return None
 
 
-class View(NamedTuple):
+class UrlMapper(NamedTuple):
     """How one request's URLs look from both sides.
 
     target: where the request went.
@@ -86,7 +86,7 @@ class View(NamedTuple):
         """The request target for the service, in origin-form."""
         return self.base + self.target.path
 
-    def at(self, path: str) -> View:
+    def at(self, path: str) -> UrlMapper:
         """The same view of another path of the service."""
         return self._replace(target=replace(self.target, path=path))
 
@@ -239,11 +239,9 @@ class View(NamedTuple):
 
     def _path_of_visitor(self, here: str) -> str | None:
         """The service's path for a path on this site; None if that is not the service's."""
-        # Compared decoded: clients do not always encode a path in the same way.
-        prefix = _decoded(self.target.prefix)
-        segments = re.split(r"[?#]", here, maxsplit=1)[0].split("/", len(prefix))[: len(prefix)]
-        is_own = _decoded("/".join(segments)) == prefix
-        below = here[len("/".join(segments)) :] if is_own else None
+        below = self._below_prefix(here) if self.target.prefix else here
+        if below is None:
+            below = self._below_decoded_prefix(here)
         if below is None or not self.target.form.has_port_in_query:
             return below
         resource, query, _ = _split(below)
@@ -251,6 +249,13 @@ class View(NamedTuple):
         if ports != [str(self.target.port)]:
             return None
         return f"{resource}?{query}" if query else resource
+
+    def _below_decoded_prefix(self, here: str) -> str | None:
+        """What follows the prefix in a path, however a client encodes it; None without it."""
+        prefix = _decoded(self.target.prefix)
+        segments = re.split(r"[?#]", here, maxsplit=1)[0].split("/", len(prefix))[: len(prefix)]
+        is_own = _decoded("/".join(segments)) == prefix
+        return here[len("/".join(segments)) :] if is_own else None
 
 
 def _decoded(path: str) -> list[str]:

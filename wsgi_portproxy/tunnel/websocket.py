@@ -16,7 +16,7 @@ from ..locate.visit import Visit
 from ..metrics import Ending
 from ..rewrite.header_tables import Headers
 from ..rewrite.response_headers import ResponseFields
-from ..rewrite.urls import View
+from ..rewrite.urls import UrlMapper
 from ..servers import Adapter, is_tls
 from ..settings import Limits, Timeouts
 from ..upstream import descriptors
@@ -86,7 +86,7 @@ class Tunnels:
     def carry(
         self,
         response: UpstreamResponse,
-        view: View,
+        urls: UrlMapper,
         fields: ResponseFields,
         request: InFlight,
     ) -> WSGIApplication:
@@ -100,7 +100,7 @@ class Tunnels:
         try:
             check_response(response.headers, environ, port)
             assert adapter is not None, "checked before the handshake went out"
-            headers = _headers(response, view, fields, environ)
+            headers = _headers(response, urls, fields, environ)
             head = _head(headers)  # before anything is taken: it may raise
             if is_tls(adapter.socket(environ)):
                 if not self._take_place(port):
@@ -207,13 +207,13 @@ class Tunnels:
 
 
 def _headers(
-    response: UpstreamResponse, view: View, fields: ResponseFields, environ: WSGIEnvironment
+    response: UpstreamResponse, urls: UrlMapper, fields: ResponseFields, environ: WSGIEnvironment
 ) -> Headers:
     """The 101's headers for the visitor: filtered like any response's, plus the upgrade.
 
     Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
     """
-    headers = fields.of(response.fields, view, environ)
+    headers = fields.of(response.fields, urls, environ)
     kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
     return [*UPGRADE_FIELDS, *kept]
 

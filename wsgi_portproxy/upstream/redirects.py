@@ -13,7 +13,7 @@ from ..errors import WantsHttps
 from ..rewrite.cookies import CookiePolicy
 from ..rewrite.header_tables import Headers
 from ..rewrite.set_cookie import parse_set_cookie
-from ..rewrite.urls import View
+from ..rewrite.urls import UrlMapper
 from .request import UpstreamRequest
 from .response import UpstreamResponse
 
@@ -25,10 +25,10 @@ _SAME_METHOD = frozenset({307, 308})
 def follow_redirects(
     response: UpstreamResponse,
     request: UpstreamRequest,
-    view: View,
+    urls: UrlMapper,
     cookies: CookiePolicy,
     send: Callable[[UpstreamRequest], UpstreamResponse],
-) -> tuple[UpstreamResponse, View]:
+) -> tuple[UpstreamResponse, UrlMapper]:
     """The response at the end of at most `MAX_REDIRECTS` redirects, and the view it is seen in.
 
     Cookies that are set on the way are sent along, as a browser would do, and reach the visitor
@@ -37,48 +37,50 @@ def follow_redirects(
     collected: list[str] = []
     headers = request.headers
     for _ in range(MAX_REDIRECTS):
-        path = _same_port_path(response, request, view)
+        path = _same_port_path(response, request, urls)
         if path is None:
             break
         collected += [
             line
             for line in response.headers.getlist("set-cookie")
-            if cookies.for_visitor(line, view.target, needs_path=False)
+            if cookies.for_visitor(line, urls.target, needs_path=False)
         ]
         response.drain()
-        view = view.at(path)
+        urls = urls.at(path)
         request = request._replace(
-            request_target=view.request_target, headers=_with_cookies(headers, collected, view)
+            request_target=urls.request_target, headers=_with_cookies(headers, collected, urls)
         )
         response = send(request)
-        check_no_way_to_https(response, request.method, view)
+        check_no_way_to_https(response, request.method, urls)
     if collected:
         # Before those of the response: of several with one name, a browser keeps the last.
         collected += response.headers.getlist("set-cookie")
         response.headers.discard("Set-Cookie")
         for line in collected:
             response.headers.add("Set-Cookie", line)
-    return response, view
+    return response, urls
 
 
-def check_no_way_to_https(response: UpstreamResponse, method: str, view: View) -> None:
+def check_no_way_to_https(response: UpstreamResponse, method: str, urls: UrlMapper) -> None:
     """Return unless the service redirects to the URL that it was asked for, on https.
 
     It believes to be visited by http, so it would redirect for ever (Django's SECURE_SSL_REDIRECT).
     Raises `WantsHttps`, with the response closed.
     """
-    if response.status not in _REDIRECTS or view.told.scheme != "http":
+    if response.status not in _REDIRECTS or urls.told.scheme != "http":
         return
     if method not in ("GET", "HEAD") and response.status not in _SAME_METHOD:
         return  # what was posted is shown at the same URL
     location = response.headers.get("location", "")
-    asked = view.target.path or "/"
-    if location[:6].lower() == "https:" and view.redirect_path(location) == asked:
+    asked = urls.target.path or "/"
+    if location[:6].lower() == "https:" and urls.redirect_path(location) == asked:
         response.close()
-        raise WantsHttps(view.target.port, on_https=view.is_https)
+        raise WantsHttps(urls.target.port, on_https=urls.is_https)
 
 
-def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: View) -> str | None:
+def _same_port_path(
+    response: UpstreamResponse, request: UpstreamRequest, urls: UrlMapper
+) -> str | None:
     """The path at the service that a response redirects to, or None if it is not to be followed."""
     location = response.headers.getlist("location")
     if response.status not in _REDIRECTS or len(location) != 1:
@@ -87,17 +89,17 @@ def _same_port_path(response: UpstreamResponse, request: UpstreamRequest, view: 
         return None
     if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.headers):
         return None  # the request had a body, which is gone
-    return view.redirect_path(location[0])
+    return urls.redirect_path(location[0])
 
 
-def _with_cookies(headers: Headers, set_cookies: Iterable[str], view: View) -> Headers:
+def _with_cookies(headers: Headers, set_cookies: Iterable[str], urls: UrlMapper) -> Headers:
     """The request's headers with the cookies that responses set: added, replaced or removed."""
-    resource = view.target.path.partition("?")[0]
+    resource = urls.target.path.partition("?")[0]
     pairs = [
         pair.strip() for name, value in headers if name == "Cookie" for pair in value.split(";")
     ]
     for line in set_cookies:
-        cookie = parse_set_cookie(line, view.target.prefix)
+        cookie = parse_set_cookie(line, urls.target.prefix)
         if not _covers(cookie.path, resource):
             continue
         pairs = [pair for pair in pairs if pair.partition("=")[0].strip() != cookie.name]

@@ -12,7 +12,7 @@ from ..errors import BadRequest
 from ..rewrite.cookies import CookiePolicy
 from ..rewrite.header_tables import HeaderNames, Headers
 from ..rewrite.request_headers import request_headers
-from ..rewrite.urls import View
+from ..rewrite.urls import UrlMapper
 from ..rewrite.via import via
 from ..settings import Withhold
 
@@ -54,18 +54,19 @@ class RequestFields:
     def __init__(self, cookies: CookiePolicy, withhold: Withhold) -> None:
         self._cookies = cookies
         self._withhold_authorization = withhold.authorization
-        self._withheld = HeaderNames("headers", withhold.headers)
+        names = HeaderNames("headers", withhold.headers)
+        self._withheld = names if withhold.headers else None
 
-    def of(self, environ: WSGIEnvironment, view: View) -> Headers:
+    def of(self, environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
         """The headers, without those that announce the body."""
         headers = request_headers(
             environ,
-            view,
+            urls,
             self._cookies,
             withhold_authorization=self._withhold_authorization,
             withheld=self._withheld,
         )
         headers.append(via(environ))
-        if view.target.websocket:
+        if urls.target.websocket:
             headers += UPGRADE_FIELDS
         return headers

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ..urls import View
+from ..urls import UrlMapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Page:
     port: int
     prefix: str
     origin: str
-    mapping: View = field(repr=False)
+    mapping: UrlMapper = field(repr=False)
 
     @property
     def url(self) -> str:
@@ -32,9 +32,9 @@ class Page:
         return self.mapping.to_visitor(url)
 
 
-def page_of(view: View) -> Page:
+def page_of(urls: UrlMapper) -> Page:
     """The page that is asked for in a view."""
-    return Page(view.target.port, view.target.prefix, view.origin, view)
+    return Page(urls.target.port, urls.target.prefix, urls.origin, urls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 from ..csp import csp_to_visitor
 from ..url_fields import refresh_to_visitor
-from ..urls import View
+from ..urls import UrlMapper
 from .tags import Attribute, StartTag, start_tags
 
 #: How an attribute's text becomes the visitor's, as written, character references included.
-Correction = Callable[[View, str], str]
+Correction = Callable[[UrlMapper, str], str]
 
 _SPACE = "\t\n\f\r "
 # The beginning of a URL, up to a character reference that may mean different characters in other
@@ -36,17 +36,17 @@ _URL = re.compile(r"[^\t\n\f\r ]+")
 _SIZE = re.compile(r"(?:\([^)]*\)?|[^,(])*")
 
 
-def _absolute(view: View, text: str) -> str:
+def _absolute(urls: UrlMapper, text: str) -> str:
     """A URL, mapped if it is absolute."""
-    return _mapped(view, text, root_absolute=False)
+    return _mapped(urls, text, root_absolute=False)
 
 
-def _followed(view: View, text: str) -> str:
+def _followed(urls: UrlMapper, text: str) -> str:
     """A URL, mapped if it is absolute or root-absolute."""
-    return _mapped(view, text, root_absolute=True)
+    return _mapped(urls, text, root_absolute=True)
 
 
-def _mapped(view: View, text: str, *, root_absolute: bool) -> str:
+def _mapped(urls: UrlMapper, text: str, *, root_absolute: bool) -> str:
     before = text[: len(text) - len(text.lstrip(_SPACE))]
     match = _BEGINNING.match(text, len(before))
     assert match is not None, "it also matches an empty string"
@@ -54,18 +54,18 @@ def _mapped(view: View, text: str, *, root_absolute: bool) -> str:
     is_absolute = _OTHER_SITE.match(begins) or begins[:5].lower() in ("http:", "https")
     if not (is_absolute or (root_absolute and begins.startswith("/"))):
         return text
-    mapped = view.to_visitor(begins)
+    mapped = urls.to_visitor(begins)
     if mapped == begins:
         return text
     return before + _reference(mapped) + text[match.end() :]
 
 
-def _ping(view: View, text: str) -> str:
+def _ping(urls: UrlMapper, text: str) -> str:
     """URLs separated by white space."""
-    return "".join(_absolute(view, one) for one in re.split(r"([\t\n\f\r ]+)", text))
+    return "".join(_absolute(urls, one) for one in re.split(r"([\t\n\f\r ]+)", text))
 
 
-def _srcset(view: View, text: str) -> str:
+def _srcset(urls: UrlMapper, text: str) -> str:
     """URLs with sizes, separated by commas."""
     parts = []
     position = 0
@@ -73,7 +73,7 @@ def _srcset(view: View, text: str) -> str:
         gap = text[position : (position := _end(_GAP, text, position))]
         url = text[position : (position := _end(_URL, text, position))]
         own = url.rstrip(",")
-        parts += [gap, _absolute(view, own), url[len(own) :]]
+        parts += [gap, _absolute(urls, own), url[len(own) :]]
         if own == url:
             parts.append(text[position : (position := _end(_SIZE, text, position))])
     return "".join(parts)
@@ -84,12 +84,12 @@ def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
     return position if match is None else match.end()
 
 
-def _whole(mapping: Callable[[View, str], str]) -> Correction:
+def _whole(mapping: Callable[[UrlMapper, str], str]) -> Correction:
     """The correction of a value that has the syntax of a header, and is read as a whole."""
 
-    def corrected(view: View, text: str) -> str:
+    def corrected(urls: UrlMapper, text: str) -> str:
         value = html.unescape(text)
-        mapped = mapping(view, value)
+        mapped = mapping(urls, value)
         return text if mapped == value else _reference(mapped)
 
     return corrected
@@ -142,7 +142,7 @@ PRAGMAS: dict[bytes, Correction] = {
 }
 
 
-def urls_in_attributes(document: bytes, view: View) -> bytes:
+def urls_in_attributes(document: bytes, urls: UrlMapper) -> bytes:
     """The document with the service's own URLs in start tags mapped to the visitor's. Everything
     else stays byte for byte: text, scripts, values, comments, templates."""
     parts = []
@@ -161,7 +161,7 @@ def urls_in_attributes(document: bytes, view: View) -> bytes:
             if correct is None:
                 continue
             text = document[attribute.start : attribute.end].decode("latin-1")
-            corrected = correct(view, text)
+            corrected = correct(urls, text)
             if corrected != text:
                 parts += [document[copied : attribute.start], _fitting(corrected, attribute)]
                 copied = attribute.end
