@@ -145,6 +145,8 @@ class CookiePolicy:
             name, equals, _ = pair.partition("=")
             if not is_withheld and not _bare(name):  # webob reads on to the next name in it
                 is_withheld = any(map(self._withholds, _NAME.findall(pair)))
+            if not is_withheld and '"' in pair:  # and behind quotes, which may end anywhere in it
+                is_withheld = any(map(self._withholds, _NAME.findall(pair)))
             if not is_quoted and self._could_be_withheld(name):
                 if not is_rest and pair.startswith(own) and self._renames(name[len(own) :]):
                     yield separator, pair[len(own) :], False
