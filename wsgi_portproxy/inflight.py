@@ -7,6 +7,7 @@ in its own thread, or in the relay's, where a stream or a WebSocket goes on with
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from .locate.target import Target
     from .locate.visit import Visit
     from .upstream.request_body import Upload
+
+
+#: Called at the end of a tunnel or a detached stream: whether it was complete, and the bytes
+#: received from the visitor and sent to it.
+OnEnd = Callable[[bool, int, int], None]
 
 
 class InFlightRequests:
@@ -78,12 +84,25 @@ class InFlight:
         self.end(status, "refused")
         return answer
 
-    def detach(self) -> None:
-        """The request goes on without a thread of the server: its place is free for another."""
+    def detach(self, status: int) -> OnEnd:
+        """The request goes on without a thread of the server: its place is free for another.
+
+        Returns what is to be called when it has ended there.
+        """
         self._is_detached = True
         self._give_back()
         if self.upload is not None:  # with which the server's objects would be kept
             self._received, self.upload = self.upload.taken, None
+        return self.ending(status)
+
+    def ending(self, status: int) -> OnEnd:
+        """What is to be called when the request has ended, by whoever carries its bytes."""
+
+        def on_end(complete: bool, received: int, sent: int) -> None:
+            ended: Ending = "complete" if complete else "cut"
+            self.end(status, ended, received=received, sent=sent)
+
+        return on_end
 
     def _give_back(self) -> None:
         if self._holds_thread:

@@ -24,6 +24,9 @@ class Endless:
         self.available = available
         self.asked: list[int] = []
 
+    def body_is_due(self) -> bool:
+        return False
+
     def read1(self, amt: int) -> bytes:
         self.asked.append(amt)
         return bytes(min(amt, self.available))
@@ -45,12 +48,8 @@ class Room:
 def asked(available: int, leaving: Room | None, blocks: int) -> list[int]:
     """Kibibytes that the first blocks of a body are asked for."""
     response = Endless(available)
-    body = StreamedBody(
-        cast("UpstreamResponse", response),
-        cast("InFlight", None),
-        lambda data: None,
-        cast("Departure | None", leaving),
-    )
+    body = StreamedBody(cast("UpstreamResponse", response), cast("InFlight", None))
+    body.begin(lambda data: None, cast("Departure | None", leaving))
     for _ in range(blocks):
         next(body)
     return [size // KIB for size in response.asked]

@@ -9,6 +9,7 @@ keep the visitor's connection open, and the next response would be read as the r
 from __future__ import annotations
 
 import errno
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -52,18 +53,15 @@ def respond(
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        kind = WholeBody if response.is_whole else StreamedBody
+        body: ServiceBody = kind(response, request)
         try:
             headers = _headers(response, urls, fields, request.visit.environ) + extra
             leaving = departure(request.visit, start_response, response, tunnels)
             write = start_response(f"{response.status} {response.reason or ''}", headers)
-            if response.is_whole:
-                return WholeBody(response, request)
-            body = StreamedBody(response, request, write, leaving)
-            if response.body_is_due():
-                body.send_head()  # now: an event stream may stay silent for long
+            body.begin(write, leaving)
         except BaseException:
-            response.close()
-            request.end(response.status, "cut")
+            body.close()
             raise
         return body
 
@@ -102,65 +100,91 @@ def _headers(
     return headers
 
 
-class WholeBody:
-    """A body that came together with its head, as most do, as one block. Has no `__len__`, which
-    servers would use."""
+class ServiceBody(ABC):
+    """The body of a service's response, as the server gets it. Has no `__len__`, which servers
+    would use.
+
+    Where it is closed the request ends, and nowhere else, unless the rest of it left the thread.
+    """
 
     def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
-        self._block = response.take()
-        self._status = response.status
+        self._response = response
         self._request = request
-        self._sent = 0
+        self._passed = 0  # bytes given out so far
+        self._left = False  # the rest of the body, and the request's end, are the relay's
+
+    def begin(  # noqa: B027 - what came whole needs neither
+        self, write: Callable[[bytes], object], leaving: Departure | None
+    ) -> None:
+        """The server has the head. `write` as PEP 3333 has it; `leaving`: the chance to detach."""
 
     def __iter__(self) -> Iterator[bytes]:
         return self
+
+    @abstractmethod
+    def __next__(self) -> bytes: ...
+
+    @property
+    @abstractmethod
+    def _is_complete(self) -> bool:
+        """Whether all of it was given out."""
+
+    def close(self) -> None:
+        """Called by the server, and by the body itself at its end: not every middleware passes the
+        call on. Further calls do nothing."""
+        if not self._left:
+            ended: Ending = "complete" if self._is_complete else "cut"
+            self._request.end(self._response.status, ended, sent=self._passed)
+        self._response.close()
+
+
+class WholeBody(ServiceBody):
+    """One that came together with its head, as most do, as one block."""
+
+    def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
+        super().__init__(response, request)
+        self._block = response.take()
 
     def __next__(self) -> bytes:
         block, self._block = self._block, b""
         if not block:
-            self.close()  # not every middleware passes the call on
+            self.close()
             raise StopIteration
-        self._sent = len(block)
+        self._passed = len(block)
         return block
 
-    def close(self) -> None:
-        self._request.end(self._status, "cut" if self._block else "complete", sent=self._sent)
+    @property
+    def _is_complete(self) -> bool:
+        return not self._block
 
 
-class StreamedBody:
-    """The body of a response, block by block as it arrives. Has no `__len__` either.
+class StreamedBody(ServiceBody):
+    """One that is passed on block by block as it arrives.
 
-    Ends early if the rest of the body leaves the thread (`leaving`). Raises ConnectionResetError if
-    the service broke off, so that the server cuts the connection and the visitor notices.
+    Ends early if the rest of it leaves the thread. Raises ConnectionResetError if the service broke
+    off, so that the server cuts the connection and the visitor notices.
     """
 
-    def __init__(
-        self,
-        response: UpstreamResponse,
-        request: InFlight,
-        write: Callable[[bytes], object],
-        leaving: Departure | None,
-    ) -> None:
-        self._response = response
-        self._request = request
-        self._write = write
-        self._leaving = leaving
+    def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
+        super().__init__(response, request)
+        self._write: Callable[[bytes], object] = bytes
+        self._leaving: Departure | None = None
         self._began = False
-        self._block = _FIRST_BLOCK
-        self._passed = 0  # bytes given out so far
-        self._left = False  # the rest of the body, and its end, are the relay's
+        self._size = _FIRST_BLOCK
 
-    def send_head(self) -> None:
+    def begin(self, write: Callable[[bytes], object], leaving: Departure | None) -> None:
+        self._write, self._leaving = write, leaving
+        if self._response.body_is_due():
+            self._send_head()  # now: an event stream may stay silent for long
+
+    def _send_head(self) -> None:
         """Make the server send the head now: by default it waits for the first byte of the body."""
         self._began = True
         self._write(b"")
 
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
     def __next__(self) -> bytes:
         try:
-            size = self._block
+            size = self._size
             if self._leaving is not None:
                 size = min(size, self._leaving.room())
                 self._left = self._leaves(self._leaving, size)
@@ -170,22 +194,22 @@ class StreamedBody:
         except ProtocolError as error:
             text = loggable(str(error.args[0]))
             log.warning("port %d: the response broke off: %s", self._request.port, text)
-            self._end("cut")
+            self.close()
             if not self._began:
-                self.send_head()  # else the server would answer 500, or nothing, on our behalf
+                self._send_head()  # else the server would answer 500, or nothing, on our behalf
             raise ConnectionResetError(errno.ECONNRESET, "the service broke off") from error
         except PortProxyError as error:  # on the visitor's side; too late for an error page
             text = loggable(error.detail or error.message)
             log.debug("port %d: the visitor left: %s", self._request.port, text)
-            self._end("cut")
+            self.close()
             raise ConnectionResetError(errno.ECONNRESET, "the visitor left") from error
         if not block:
-            self._end("complete")
+            self.close()
             raise StopIteration
         self._began = True
         self._passed += len(block)
-        if self._block < _LAST_BLOCK and len(block) >= self._block * _FILLED:
-            self._block *= 2
+        if self._size < _LAST_BLOCK and len(block) >= self._size * _FILLED:
+            self._size *= 2
         return block
 
     def _leaves(self, leaving: Departure, size: int) -> bool:
@@ -196,10 +220,6 @@ class StreamedBody:
         self._leaving = None  # the only chance
         return leaving.leave(self._response, self._request, self._passed)
 
-    def _end(self, ended: Ending) -> None:
-        self._request.end(self._response.status, ended, sent=self._passed)
-
-    def close(self) -> None:
-        if not self._left:
-            self._end("complete" if self._response.is_read else "cut")
-        self._response.close()
+    @property
+    def _is_complete(self) -> bool:
+        return self._response.is_read

@@ -63,7 +63,9 @@ def headers_of_adapters(
 ) -> Headers:
     """What the adapters have the service told, with each request of a browser."""
     target = urls.target
-    if not (target.form.keeps_pages and visit.is_browser) or target.is_astray or urls.external:
+    if not (adapters and visit.is_browser and target.form.keeps_pages):
+        return []
+    if target.is_astray or urls.external:
         return []
     page = page_of(urls)
     return [(name, value(page)) for one in adapters for name, value in one.request_headers.items()]

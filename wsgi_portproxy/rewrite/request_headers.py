@@ -73,13 +73,11 @@ def request_headers(
             kept = f"{kept}; {copies}" if kept.strip() else copies
         if kept.strip():
             headers.append(("Cookie", kept))
-    for key, (name, to_service) in URLS_TO_SERVICE.items():
-        value = environ.get(key)
-        if value is None:
-            continue
+    for key in _keys_with_urls(tuple(environ)):
+        name, to_service = URLS_TO_SERVICE[key]
         canonical = _canonical(name)
         if canonical not in named - _NEVER_HOP_BY_HOP and not is_withheld(canonical):
-            headers.append((name, to_service(urls, value)))
+            headers.append((name, to_service(urls, environ[key])))
     authorization = environ.get("HTTP_AUTHORIZATION")
     if (
         authorization is not None
@@ -102,6 +100,12 @@ def _forwarded(environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
     if urls.target.prefix and not urls.base:  # who was told its full path would add it twice
         headers.append(("X-Forwarded-Prefix", urls.target.prefix))
     return headers
+
+
+@lru_cache(maxsize=64)  # as below
+def _keys_with_urls(keys: tuple[str, ...]) -> list[str]:
+    """The keys of an environ whose values are URLs, in the order of the table."""
+    return [key for key in URLS_TO_SERVICE if key in keys]
 
 
 @lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them

@@ -219,7 +219,10 @@ class UrlMapper(NamedTuple):
         Of the app's pages it gets the origin only: their paths and queries are the app's. Foreign
         URLs stay.
         """
-        here = self._own_path(url)
+        if url.startswith(self.visited.origin + "/"):  # as browsers send it
+            here: str | None = url[len(self.visited.origin) :]
+        else:
+            here = self._own_path(url)
         if here is None:
             return url
         below = self._path_of_visitor(here)

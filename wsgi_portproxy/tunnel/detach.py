@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..locate.visit import Visit
-from ..metrics import Ending
 from ..servers import is_tls
 from .records import NewTunnel
 from .reframe import Transcoder
@@ -110,11 +109,10 @@ class Departure:
             needs_reset=not chunked and self._gunicorn.response_length is None,
         )
         service, ready = response.detach()
-        request.detach()
+        ended = request.detach(status)
 
         def on_end(complete: bool, received: int, sent: int) -> None:
-            ended: Ending = "complete" if complete else "cut"
-            request.end(status, ended, sent=passed + stream.passed)
+            ended(complete, 0, passed + stream.passed)
 
         relay().add(
             NewTunnel(

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
 from ..inflight import InFlight
 from ..locate.visit import Visit
-from ..metrics import Ending
 from ..rewrite.header_tables import Headers
 from ..rewrite.response_headers import ResponseFields
 from ..rewrite.urls import UrlMapper
@@ -117,11 +116,7 @@ class Tunnels:
             response.close()
             raise
         service, ready = response.detach()
-        request.detach()
-
-        def on_end(complete: bool, received: int, sent: int) -> None:
-            request.end(101, "complete" if complete else "cut", received=received, sent=sent)
-
+        on_end = request.detach(101)
         relay().add(
             NewTunnel(
                 port=port,
@@ -142,6 +137,7 @@ class Tunnels:
     ) -> WSGIApplication:
         def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             pumped = Pumped()
+            on_end = request.ending(101)
             try:
                 write = start_response("101 Switching Protocols", headers)
                 write(b"")  # the head, through the server's TLS
@@ -158,8 +154,7 @@ class Tunnels:
             finally:
                 response.close()
                 relay().places.give_back(request.port)
-                ended: Ending = "complete" if pumped.complete else "cut"
-                request.end(101, ended, received=pumped.to_service, sent=pumped.to_client)
+                on_end(pumped.complete, pumped.to_service, pumped.to_client)
             return []
 
         return application
