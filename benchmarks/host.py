@@ -45,14 +45,14 @@ HOSTS = ["app.test", *LOOPBACK]
 MANY = 1 << 20  # no cap: measured is what many to one port cost
 
 
-def _proxy(handover_after: float | None) -> PortProxy:
+def _proxy(detach_after: float | None) -> PortProxy:
     return PortProxy(
         app,
         authorizer=may_view,
         mount="/{username}/{project}",
         hosts=HOSTS,
         limits=Limits(tunnels_per_port=MANY),
-        detach_after=handover_after,
+        detach_after=detach_after,
     )
 
 

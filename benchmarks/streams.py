@@ -233,7 +233,7 @@ NOTES = """\
 An event is later by the difference of two p99s: of its delays through the proxy, and straight from
 the service, in turns. Plain requests beside streams are compared with those to a like server
 without, in turns. The rate of a download that was handed over is compared with that of one that
-stays in its thread (`handover_after=None`), in turns. All logs were free of tracebacks."""
+stays in its thread (`detach_after=None`), in turns. All logs were free of tracebacks."""
 
 
 def main() -> int:

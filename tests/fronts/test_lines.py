@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import runpy
 
@@ -11,7 +10,7 @@ import pytest
 from tests.support.readme import blocks
 from tests.support.servers import Server
 from tests.support.tls import Tls
-from wsgi_portproxy import PortProxy
+from wsgi_portproxy import Timeouts
 
 from .conftest import SETTINGS, STARTERS, started
 
@@ -34,7 +33,7 @@ def test_connections_wait_for_less_time_than_gunicorn_keeps_them() -> None:
 
 @pytest.mark.parametrize("timeout", ["proxy_read_timeout", "send_timeout"])
 def test_silence_is_cut_by_nginx_no_sooner_than_a_silent_websocket_by_us(timeout: str) -> None:
-    ours = inspect.signature(PortProxy).parameters["tunnel_idle_timeout"].default
+    ours = Timeouts().tunnel_idle
     assert seconds("nginx", timeout) >= ours
 
 

@@ -1,4 +1,4 @@
-"""What is told of each request when it ends: a call of `on_request`, and a line in the log."""
+"""What is told of each request when it ends: a call of `on_finished`, and a line in the log."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def hosts() -> Iterator[Hosts]:
     with limits_hosts("limited", "staying", "failing") as by_name:
         yield by_name
         log = by_name["limited"]  # that of all three
-        raised = {one["port"] for one in ends(log) if one["text"].endswith("on_request raised")}
+        raised = {one["port"] for one in ends(log) if one["text"].endswith("on_finished raised")}
         counts = Counter(one["port"] for one in [*told(log), *ends(log)])
         late = {port for port in counts.keys() - raised if counts[port] != 2}
         assert not late, [one for one in [*told(log), *ends(log)] if one["port"] in late]
@@ -287,7 +287,7 @@ def test_a_hook_that_raises_is_logged_and_changes_nothing(
 
     def raised() -> list[dict[str, Any]]:
         records = told(host, kind="record")
-        return [one for one in records if one["text"].endswith("on_request raised")]
+        return [one for one in records if one["text"].endswith("on_finished raised")]
 
     counts = {upstream.port: 3, sockets.port: 3, unreachable: 1}
     until(lambda: Counter(one["port"] for one in raised()) == counts, "each failure is logged")

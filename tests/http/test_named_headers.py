@@ -1,7 +1,7 @@
 """Fields that a deployment names: its front-end's own, which no visitor and no service may write.
 
-`withhold_headers` is X-Corp-User and X-Team-*, `drop_response_headers` is X-Order, X-Depot-*, and
-two that we look at ourselves: Set-Cookie and Content-Length.
+`Withhold.headers` is X-Corp-User and X-Team-*, `Withhold.response_headers` is X-Order, X-Depot-*,
+and two that we look at ourselves: Set-Cookie and Content-Length.
 """
 
 from __future__ import annotations

@@ -360,7 +360,8 @@ def test_validators_find_nothing_around_or_inside(
         if method == "HEAD":
             warnings.filterwarnings("ignore", "Content-Length and the number of bytes sent")
     port = service(behaving).port
-    app = wrap(proxied(wrap(hello), authorizer=authorizer and authorizer()))
+    inner = wrap(hello)
+    app = wrap(proxied(inner, authorizer=authorizer and authorizer(inner, "/{user}")))
     body = {"data": b"x" * 100_000, "content_type": "a/b"} if method in ("POST", "PUT") else {}
     for form in (f"/alice{{}}?port={port}", f"/alice/proxy/{port}{{}}"):
         got = statuses(app, map(form.format, RESPONSES), method=method, **body)

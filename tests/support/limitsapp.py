@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 MAX_BODY = 1000  # bytes
-IDLE = 3.0  # seconds: `stream_idle_timeout`
-HEAD = 1.5  # seconds: `head_timeout` of `hasty`
+IDLE = 3.0  # seconds: `Timeouts.stream_idle`
+HEAD = 1.5  # seconds: the timeouts of `hasty`
 
 # Seconds, for tests in which a request that waits for its turn would only cost time.
 caps.PATIENCE = float(os.environ.get("PATIENCE", caps.PATIENCE))
@@ -60,17 +60,15 @@ def fail(metrics: RequestMetrics) -> None:
 
 
 def _proxy(**settings: Any) -> PortProxy:
-    settings = {"head_timeout": 30.0, "connect_timeout": 1.0, "on_request": tell, **settings}
+    settings = {"timeouts": Timeouts(connect=1.0, head=30.0), "on_finished": tell, **settings}
     return PortProxy(app, authorizer=may_view, mount=MOUNT, hosts=HOSTS, **settings)
 
 
+PATIENT = Timeouts(connect=1.0, head=30.0, stream_idle=IDLE)
+
 default = _proxy()
-limited = _proxy(
-    limits=Limits(request_body=MAX_BODY), timeouts=Timeouts(stream_idle=IDLE), detach_after=0.05
-)
-staying = _proxy(
-    limits=Limits(request_body=MAX_BODY), timeouts=Timeouts(stream_idle=IDLE), detach_after=None
-)
+limited = _proxy(limits=Limits(request_body=MAX_BODY), timeouts=PATIENT, detach_after=0.05)
+staying = _proxy(limits=Limits(request_body=MAX_BODY), timeouts=PATIENT, detach_after=None)
 hasty = _proxy(timeouts=Timeouts(connect=HEAD, head=HEAD), detach_after=None)
 quiet = _proxy(detach_after=None)
 failing = _proxy(on_finished=fail)

@@ -28,7 +28,7 @@ from .notes import note
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-AFTER = 0.05  # seconds: `handover_after` of the apps below
+AFTER = 0.05  # seconds: `detach_after` of the apps below
 
 # Seconds: a test that wants others for the relay of its host sets them in the environment.
 for _name in ("LINGER", "DRAIN", "_SWEEP"):
@@ -62,7 +62,7 @@ def _drip() -> Iterator[bytes]:
 
 
 def _proxy(**settings: Any) -> PortProxy:
-    settings = {"handover_after": AFTER, **settings}
+    settings = {"detach_after": AFTER, **settings}
     return PortProxy(_pages, authorizer=may_view, mount=MOUNT, hosts=HOSTS, **settings)
 
 

@@ -29,7 +29,7 @@ CASES = ["x-user", "x-user-", "x-user-id", "x-users", "user", "x-corp-x-user", "
     ],
 )
 def test_which_names_are_meant(given: Any, matched: list[str]) -> None:
-    names = HeaderNames("withhold_headers", given)
+    names = HeaderNames("headers", given)
     assert [one for one in CASES if names.match(one)] == matched
 
 
@@ -45,12 +45,12 @@ def test_what_is_no_name_is_told_at_once(wrong: str) -> None:
 @pytest.mark.parametrize("wrong", [None, 7, [None], [b"X-User"]], ids=repr)
 def test_what_is_no_collection_of_names_is_told(wrong: Any) -> None:
     with pytest.raises(TypeError):
-        HeaderNames("withhold_headers", wrong)
+        HeaderNames("headers", wrong)
 
 
 def test_one_text_is_not_taken_for_its_letters() -> None:
-    with pytest.raises(TypeError, match="withhold_headers must be a collection of names"):
-        HeaderNames("withhold_headers", "X-User")
+    with pytest.raises(TypeError, match="headers must be a collection of names"):
+        HeaderNames("headers", "X-User")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_is_filtered_besides_can_be_withheld_too(name: str) -> None:
     key = name.upper().replace("-", "_")
     given = {**environ(), (key if name == "Content-Type" else f"HTTP_{key}"): "a=1"}
     for names, arrives in (([], True), ([name], False)):
-        withheld = HeaderNames("withhold_headers", names)
+        withheld = HeaderNames("headers", names)
         headers = request_headers(
             given, a_view(), COOKIES, withhold_authorization=False, withheld=withheld
         )
