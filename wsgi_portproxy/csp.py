@@ -81,14 +81,15 @@ def _source(view: View, source: str) -> list[str]:
         return [source]
     base = view.others(meant) if meant != view.target.port else view.origin + view.target.prefix
     origin, prefix = _divided(base or view.origin)
+    prefix = prefix.replace(",", "%2C")  # which would divide policies
     there = address_of(origin)
     shown = there.authority
     if scheme:
         is_socket = scheme.lower() in _AS_HTTP
         shown = f"{_OF_WEB_SOCKETS[there.scheme] if is_socket else there.scheme}://{shown}"
-    if path in ("", "/"):
+    if path in ("", "/") or not prefix or (path + "/").startswith(prefix + "/"):
         return [shown + path]
-    return [shown + path] if not prefix else [shown + path, f"{shown}{prefix}{path}"]
+    return [shown + path, f"{shown}{prefix}{path}"]
 
 
 def _divided(url: str) -> tuple[str, str]:

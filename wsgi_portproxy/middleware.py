@@ -7,6 +7,7 @@ Every branch ends in a WSGI application, the wrapped app and errors included, an
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
@@ -310,8 +311,15 @@ class PortProxy:
     def _of_first(
         self, candidates: list[Target], environ: WSGIEnvironment, *, only_if_there: bool
     ) -> WSGIApplication | None:
-        """The answer of the first of these services that has one; None if none has."""
+        """The answer of the first of these services that has one; None if none has.
+
+        Those that are asked whether they have a page get the time of one together: a visitor's 404
+        does not wait for each service that hangs.
+        """
+        deadline = self._upstream.head_deadline()
         for target in candidates:
+            if only_if_there and time.monotonic() > deadline:
+                break
             try:
                 return self._serve(target, environ, only_if_there=only_if_there)
             except PortProxyError as error:
