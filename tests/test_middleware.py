@@ -164,6 +164,28 @@ def test_below_a_script_name(echo: tuple[scripted.Service, list[Received]]) -> N
     assert echo[1][0].values("X-Forwarded-Prefix") == ["/apps/alice/vision"]
 
 
+def test_services_that_are_offered_a_request_share_the_time_of_one(
+    service: ServiceFactory,
+) -> None:
+    def hanging(exchange: Any) -> None:
+        while exchange.read_head():
+            pass
+
+    def missing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"missing"]
+
+    services = [service(hanging) for _ in range(3)]
+    hints = [
+        f"portproxy.hint{slot}={1_700_000_000_000 + slot}/alice/vision/proxy/{one.port}"
+        for slot, one in enumerate(services)
+    ]
+    headers = {"Cookie": "; ".join(["user=alice", *hints]), "Sec-Fetch-Site": "same-origin"}
+    with opened(missing, timeouts=Timeouts(head=0.2)) as client:
+        assert client.get("/x.png", headers=headers).text == "missing"
+    assert [one.connections for one in services] == [0, 0, 1]
+
+
 # --- 4 and 5: there and back ---------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ one is checked, authorized and served like any request.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -23,17 +24,23 @@ if TYPE_CHECKING:
 
 
 class Astray:
-    """serve: the response to a request for a target; raises `PortProxyError`."""
+    """serve: the response to a request for a target; raises `PortProxyError`.
+
+    patience: seconds after which no further service is asked for a page.
+    """
 
     def __init__(
         self,
         app: WSGIApplication,
         strays: Strays,
         serve: Callable[[Visit, Target], WSGIApplication],
+        *,
+        patience: float,
     ) -> None:
         self._app = app
         self._strays = strays
         self._serve = serve
+        self._patience = patience
 
     def answer(self, visit: Visit) -> WSGIApplication:
         """The response of the wrapped app, or of the service whose page made the request. Raises
@@ -87,8 +94,15 @@ class Astray:
         return own
 
     def _of_first(self, candidates: list[Target], visit: Visit) -> WSGIApplication | None:
-        """The response of the first of these services that has one; None if none has."""
+        """The response of the first of these services that has one; None if none has.
+
+        For a page they have together the time of one: a visitor's 404 does not wait for each
+        service that hangs.
+        """
+        deadline = time.monotonic() + self._patience
         for target in candidates:
+            if not target.websocket and time.monotonic() > deadline:
+                break
             try:
                 answer = self._serve(visit, target)
             except PortProxyError as error:

@@ -115,7 +115,9 @@ class PortProxy:
         # Where no page of a service is on the app's origin, none can stray there.
         finds = urls.find_strays and not urls.isolate
         self._strays = Strays(self._locator, promote=urls.redirect_browsers) if finds else None
-        self._astray = Astray(app, self._strays, self._serve) if self._strays else None
+        self._astray = (
+            Astray(app, self._strays, self._serve, patience=timeouts.head) if self._strays else None
+        )
         self._service_of = ServiceOf(services)
         self._hosts = Hosts(hosts, known.hosts)
         self._cookies = CookiePolicy([*withhold.cookies, *known.withhold_cookies])

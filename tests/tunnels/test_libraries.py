@@ -111,20 +111,19 @@ def test_pings_and_pongs_both_ways(host: Server) -> None:
 
 
 def test_a_subprotocol_is_agreed_on(host: Server) -> None:
-    agreed: list[str | None] = []
-
-    def note(connection: ServerConnection) -> None:
-        agreed.append(connection.subprotocol)
+    def tell(connection: ServerConnection) -> None:
+        connection.send(repr(connection.subprotocol))
 
     def select(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         return offered[0] if offered else None
 
-    with serving(note, select_subprotocol=select) as port:
+    with serving(tell, select_subprotocol=select) as port:
         with visiting(host, port, subprotocols=["v1.token", "v0"]) as visitor:
             assert visitor.subprotocol == "v1.token"
+            assert visitor.recv(PATIENCE) == "'v1.token'"
         with visiting(host, port) as visitor:
             assert visitor.subprotocol is None
-    assert agreed == ["v1.token", None]
+            assert visitor.recv(PATIENCE) == "None"
 
 
 CLOSINGS = [

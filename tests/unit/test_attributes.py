@@ -63,6 +63,27 @@ def test_what_is_followed_is_corrected_from_the_root_too(where: str) -> None:
     assert corrected(f"<{tag} {name}=/>") == f'<{tag} {name}="{P}/">'
 
 
+@pytest.mark.parametrize(
+    ("base", "is_own"),
+    [
+        ("https://example.org/dir/", False),
+        ("//example.org/", False),
+        (" HTTPS://example.org", False),
+        ("https&colon;//example.org", False),
+        ("/app/", True),
+        ("app/", True),
+        (f"{LOCAL}/app/", True),
+        (f"{A}{P}/app/", True),
+    ],
+)
+def test_what_begins_at_another_sites_root_is_that_sites(base: str, is_own: bool) -> None:
+    page = '<base href="{}"><a href="{}/x"><form action="{}/f">'
+    own = f"{A}{P}/app/" if base.startswith(LOCAL) else f"{P}/app/" if base == "/app/" else base
+    prefix = P if is_own else ""
+    assert corrected(page.format(base, "", "")) == page.format(own, prefix, prefix)
+    assert corrected(f'<base href="{base}"><a href="{LOCAL}/x">').endswith(f'"{A}{P}/x">')
+
+
 @pytest.mark.parametrize("where", [*LOADED, *SETS])
 def test_what_is_loaded_is_not(where: str) -> None:
     tag, name = where.split()

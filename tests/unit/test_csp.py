@@ -36,6 +36,20 @@ def mapped(urls: UrlMapper, policy: str) -> str:
     return made
 
 
+def test_a_path_with_the_prefix_already_comes_once() -> None:
+    assert mapped(PATH, f"script-src http://localhost:16006{P}/x") == f"script-src {A}{P}/x"
+    told = PATH._replace(told=PATH.visited, base=P)
+    assert mapped(told, f"script-src {A}{P}/static/ 'self'") == f"script-src {A}{P}/static/ 'self'"
+    assert mapped(told, f"script-src {A}{P}") == f"script-src {A}{P}"
+
+
+def test_a_comma_in_the_prefix_divides_no_policies() -> None:
+    view = PATH._replace(target=a_target("/", prefix="/a,b/proxy/16006"))
+    assert mapped(view, "img-src http://localhost:16006/i/ 'self'; object-src 'none'") == (
+        f"img-src {A}/i/ {A}/a%2Cb/proxy/16006/i/ 'self'; object-src 'none'"
+    )
+
+
 @pytest.mark.case("own sources of a Content-Security-Policy")
 @pytest.mark.parametrize("directive", DIRECTIVES)
 def test_in_every_directive(directive: str) -> None:

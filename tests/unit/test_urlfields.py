@@ -130,7 +130,10 @@ def test_hx_location_may_be_an_object() -> None:
         **told,
         "path": f"{P}/items?page=2",
     }
-    for text in ('{"path": "x"}', '{"target": "/x"}', '{"path": 1}', "{", '{"a": ' * 5000):
+    for text in (
+        *('{"path": "/x", "values": {"n": 1e999}}', '{"path": "/x", "values": {"n": NaN}}'),
+        *('{"path": "x"}', '{"target": "/x"}', '{"path": 1}', "{", '{"a": ' * 5000),
+    ):
         assert to_visitor("hx-location", text) == text
 
 

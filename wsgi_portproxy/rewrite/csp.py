@@ -81,14 +81,15 @@ def _source(urls: UrlMapper, source: str) -> list[str]:
         return [source]
     base = urls.others(meant) if meant != urls.target.port else urls.origin + urls.target.prefix
     origin, prefix = _divided(base or urls.origin)
+    prefix = prefix.replace(",", "%2C")  # a comma separates policies
     there = address_of(origin)
     shown = there.authority
     if scheme:
         is_socket = scheme.lower() in _AS_HTTP
         shown = f"{_OF_WEB_SOCKETS[there.scheme] if is_socket else there.scheme}://{shown}"
-    if path in ("", "/"):
+    if path in ("", "/") or not prefix or (path + "/").startswith(prefix + "/"):
         return [shown + path]
-    return [shown + path] if not prefix else [shown + path, f"{shown}{prefix}{path}"]
+    return [shown + path, f"{shown}{prefix}{path}"]
 
 
 def _divided(url: str) -> tuple[str, str]:

@@ -115,7 +115,10 @@ def hx_location_to_visitor(urls: UrlMapper, value: str) -> str:
     path = told.get("path")
     if not isinstance(path, str) or (mapped := urls.to_visitor(path)) == path:
         return value
-    return json.dumps({**told, "path": mapped})
+    try:
+        return json.dumps({**told, "path": mapped}, allow_nan=False)
+    except ValueError:  # a number that Python has none for
+        return value
 
 
 def origins_to_visitor(urls: UrlMapper, value: str) -> str:

@@ -36,6 +36,10 @@ _URL = re.compile(r"[^\t\n\f\r ]+")
 _SIZE = re.compile(r"(?:\([^)]*\)?|[^,(])*")
 
 
+def _names_site(url: str) -> bool:
+    return _OTHER_SITE.match(url) is not None or url[:5].lower() in ("http:", "https")
+
+
 def _absolute(urls: UrlMapper, text: str) -> str:
     """A URL, mapped if it is absolute."""
     return _mapped(urls, text, root_absolute=False)
@@ -51,8 +55,7 @@ def _mapped(urls: UrlMapper, text: str, *, root_absolute: bool) -> str:
     match = _BEGINNING.match(text, len(before))
     assert match is not None, "it also matches an empty string"
     begins = html.unescape(match[0])
-    is_absolute = _OTHER_SITE.match(begins) or begins[:5].lower() in ("http:", "https")
-    if not (is_absolute or (root_absolute and begins.startswith("/"))):
+    if not (_names_site(begins) or (root_absolute and begins.startswith("/"))):
         return text
     mapped = urls.to_visitor(begins)
     if mapped == begins:
@@ -148,6 +151,7 @@ def urls_in_attributes(document: bytes, urls: UrlMapper) -> bytes:
     parts = []
     copied = 0
     with_modules = IMPORTED_FROM_THE_ROOT.search(document) is None
+    is_based_elsewhere = False  # root-absolute URLs are then the other site's
     for tag in start_tags(document):
         corrections = ATTRIBUTES.get(tag.name)
         if tag.name == b"meta":
@@ -160,8 +164,13 @@ def urls_in_attributes(document: bytes, urls: UrlMapper) -> bytes:
             correct = corrections.get(attribute.name)
             if correct is None:
                 continue
+            if correct is _followed and is_based_elsewhere:
+                correct = _absolute
             text = document[attribute.start : attribute.end].decode("latin-1")
             corrected = correct(urls, text)
+            if tag.name == b"base" and corrected == text:
+                url = html.unescape(text).lstrip(_SPACE)
+                is_based_elsewhere = _names_site(url) and not url.startswith(urls.origin)
             if corrected != text:
                 parts += [document[copied : attribute.start], _fitting(corrected, attribute)]
                 copied = attribute.end
