@@ -6,10 +6,8 @@ of the visitor stay here, cookies and URLs are mapped, and the service learns it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
-from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .cookie_copies import copied
 from .cookies import CookiePolicy
@@ -30,11 +28,16 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-# What is filtered on the way, one by one. A visitor's `Connection` may name these two without
+# What is looked at one by one. A visitor's `Connection` may name these two without
 # effect: a service that compares them would take what has none for its own.
 _NEVER_HOP_BY_HOP = frozenset({"origin", "referer"})
 _FILTERED_TO_SERVICE = frozenset(
-    {"cookie", "authorization", *(name.lower() for name, _ in URLS_TO_SERVICE.values())}
+    {
+        "cookie",
+        "authorization",
+        "content-type",
+        *(name.lower() for name, _ in URLS_TO_SERVICE.values()),
+    }
 )
 
 
@@ -46,44 +49,36 @@ def request_headers(
     withhold_authorization: bool,
     withheld: HeaderNames | None = None,
 ) -> Headers:
-    """The fields for the service but those that announce the body. Nothing is added for show.
+    """The headers for the service, but those that announce the body. Nothing is added for show.
 
-    Host first, then the visitor's as they are, then those that are filtered, then X-Forwarded-* and
+    Host first, then the visitor's as they are, then those that are mapped, then X-Forwarded-* and
     its like.
     """
-    # Most of an environ is no field. Those that pass are picked out without a loop of our own: this
-    # runs for every request, over some thirty keys.
-    names = _names_to_service(tuple(environ), withheld)
-    pairs = zip(names, environ.values(), strict=True)
-    passing: Iterable[tuple[str, str]] = compress(pairs, names)
+    known = _sorted(tuple(environ), withheld)
+    headers = [
+        ("Host", urls.told.authority),
+        *[(name, environ[key]) for key, name in known.as_they_are],
+    ]
     named = _connection_options(environ.get("HTTP_CONNECTION", ""))
     if not named <= _SAY_NOTHING:
-        passing = [field for field in passing if _canonical(field[0]) not in named]
-    headers = [("Host", urls.told.authority), *passing]
-
-    def is_withheld(canonical: str) -> bool:
-        return withheld is not None and withheld.match(canonical)
-
-    if (content_type := environ.get("CONTENT_TYPE")) and not is_withheld("content-type"):
+        headers[1:] = [header for header in headers[1:] if _canonical(header[0]) not in named]
+    if (content_type := environ.get("CONTENT_TYPE")) and "content-type" not in known.withheld:
         headers.append(("Content-Type", content_type))
-    if (cookie := environ.get("HTTP_COOKIE")) and not is_withheld("cookie"):
+    if (cookie := environ.get("HTTP_COOKIE")) and "cookie" not in known.withheld:
         port = urls.target.port
         kept = cookies.for_service(cookie, port, of_this_host=urls.of_this_host)
         if urls.target.is_astray and (copies := copied(cookie, port)):
             kept = f"{kept}; {copies}" if kept.strip() else copies
         if kept.strip():
             headers.append(("Cookie", kept))
-    for key in _keys_with_urls(tuple(environ)):
-        name, to_service = URLS_TO_SERVICE[key]
-        canonical = _canonical(name)
-        if canonical not in named - _NEVER_HOP_BY_HOP and not is_withheld(canonical):
-            headers.append((name, to_service(urls, environ[key])))
+    for key, name in known.urls:
+        if not named or _canonical(name) not in named - _NEVER_HOP_BY_HOP:
+            headers.append((name, URLS_TO_SERVICE[key][1](urls, environ[key])))
     authorization = environ.get("HTTP_AUTHORIZATION")
     if (
         authorization is not None
         and not withhold_authorization
-        and "authorization" not in named
-        and not is_withheld("authorization")
+        and "authorization" not in named | known.withheld
     ):
         headers.append(("Authorization", authorization))
     return headers + _forwarded(environ, urls)
@@ -102,16 +97,32 @@ def _forwarded(environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
     return headers
 
 
-@lru_cache(maxsize=64)  # as below
-def _keys_with_urls(keys: tuple[str, ...]) -> list[str]:
-    """The keys of an environ whose values are URLs, in the order of the table."""
-    return [key for key in URLS_TO_SERVICE if key in keys]
+class _Sorted(NamedTuple):
+    """The keys of an environ by what becomes of the header: `as_they_are` and `urls` with its name.
+
+    withheld: canonical names of those that are mapped and that the deployment withholds.
+    """
+
+    as_they_are: list[tuple[str, str]]
+    urls: list[tuple[str, str]]
+    withheld: frozenset[str]
 
 
-@lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
-def _names_to_service(keys: tuple[str, ...], withheld: HeaderNames | None) -> list[str]:
-    """`_name_to_service` of each key of an environ."""
-    return [_name_to_service(key, withheld) for key in keys]
+@lru_cache(maxsize=64)  # of names only: a browser's requests have the same, but for a few kinds
+def _sorted(keys: tuple[str, ...], withheld: HeaderNames | None) -> _Sorted:
+    passing = [(key, _name_to_service(key, withheld)) for key in keys]
+    mapped = frozenset(
+        name for name in _FILTERED_TO_SERVICE if withheld is not None and withheld.match(name)
+    )
+    return _Sorted(
+        [(key, name) for key, name in passing if name],
+        [
+            (key, name)
+            for key, (name, _) in URLS_TO_SERVICE.items()
+            if key in keys and _canonical(name) not in mapped
+        ],
+        mapped,
+    )
 
 
 def _name_to_service(key: str, withheld: HeaderNames | None) -> str:
