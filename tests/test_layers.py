@@ -14,7 +14,7 @@ LAYERS = """\
 __main__  contrib
 __init__
 middleware
-astray  stats
+astray  forward  stats
 respond
 tunnel
 inflight

@@ -6,31 +6,26 @@ Every branch ends in a WSGI application, the wrapped app and errors included, an
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from .astray import Astray
-from .errors import AuthorizerFailed, AuthorizerMisused, NotFound, PortProxyError, SettingFailed
+from .errors import NotFound, PortProxyError
+from .forward import Forwarder
 from .inflight import InFlight, InFlightRequests
-from .locate.address import Address
 from .locate.links import Links
 from .locate.locator import Locator
 from .locate.mount import Mount
 from .locate.strays import Strays, as_question, at_location, keep_from_straying
 from .locate.target import Target
 from .locate.visit import Visit
-from .metrics import OnFinished, loggable
-from .names import log
+from .metrics import OnFinished
 from .policy.authorize import Authorizer, authorize, facts_of
 from .policy.hosts import Hosts
 from .policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy
 from .policy.same_origin import check_same_origin
 from .respond.body import moved, respond
-from .respond.documents import adapt, asking_for_plain_text, headers_of_adapters, may_adapt
-from .respond.error_page import error_response
+from .respond.error_page import error_response, log_error
 from .rewrite.cookies import CookiePolicy
 from .rewrite.header_tables import Headers
 from .rewrite.response_headers import ResponseFields
@@ -38,8 +33,6 @@ from .rewrite.urls import UrlMapper
 from .rewrite.via import check_no_loop
 from .settings import (
     Limits,
-    Service,
-    ServiceOf,
     Services,
     Timeouts,
     UrlForms,
@@ -49,10 +42,6 @@ from .settings import (
 from .stats import Stats, stats_of
 from .subrequest import CapturedResponse
 from .tunnel.websocket import Tunnels
-from .upstream.client import Upstream
-from .upstream.redirects import check_no_way_to_https, follow_redirects
-from .upstream.request import RequestFields, UpstreamRequest
-from .upstream.request_body import upload_of
 from .upstream.response import UpstreamResponse
 
 if TYPE_CHECKING:
@@ -118,18 +107,25 @@ class PortProxy:
         self._astray = (
             Astray(app, self._strays, self._serve, patience=timeouts.head) if self._strays else None
         )
-        self._service_of = ServiceOf(services)
         self._hosts = Hosts(hosts, known.hosts)
         self._cookies = CookiePolicy([*withhold.cookies, *known.withhold_cookies])
-        self._withhold = withhold
-        self._request_fields = RequestFields(self._cookies, withhold)
         self._response_fields = ResponseFields(self._cookies, withhold.response_headers)
+        self._forwarder = Forwarder(
+            services,
+            timeouts,
+            limits,
+            withhold,
+            cookies=self._cookies,
+            hosts=self._hosts,
+            ports=self._ports,
+            links=self._links,
+            finds_strays=finds,
+            response_fields=self._response_fields,
+        )
         self._tunnels = Tunnels(
             limits, timeouts, detach_after=detach_after, require_origin=require_origin
         )
-        self._limits = limits
         self._requests = InFlightRequests(limits.requests_per_port, on_finished)
-        self._upstream = Upstream(timeouts)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         visit = Visit(self._links.added_to(environ))
@@ -141,7 +137,7 @@ class PortProxy:
             else:
                 answer = self._astray.answer(visit) if self._astray else self.app
         except PortProxyError as error:
-            _log(error)
+            log_error(error)
             answer = error_response(error, visit.environ, error.port)
         return answer(visit.environ, start_response)
 
@@ -169,7 +165,7 @@ class PortProxy:
                 status, location = elsewhere
                 return request.refused(status, moved(status, location, hints))
             request.hold_thread()
-            response, urls = self._forward(request, visit)  # 4
+            response, urls = self._forwarder.forward(request, visit)  # 4
             return self._stream_back(request, response, urls, hints)  # 5
 
     def _check(self, visit: Visit, target: Target) -> None:
@@ -185,9 +181,7 @@ class PortProxy:
         """Step 3: None if the visitor may use the port, else the answer to give. Raises
         `PortProxyError`."""
         environ = visit.environ
-        location = self._locator.canonical_location(
-            target, visit, promote=self._urls.redirect_browsers
-        )
+        location = self._canonical(visit, target)
         if target.is_astray and location is not None:
             environ = at_location(location[1], visit)  # where a login is to lead back to
         refusal = authorize(self._authorizer, environ, target, self._cookies)
@@ -195,8 +189,8 @@ class PortProxy:
 
     def _canonical(self, visit: Visit, target: Target) -> tuple[int, str] | None:
         """Status and Location, if the URL is not the one that its browser should see."""
-        redirects = self._urls.redirect_browsers
-        return self._locator.canonical_location(target, visit, promote=redirects)
+        promote = self._urls.redirect_browsers
+        return self._locator.canonical_location(target, visit, promote=promote)
 
     def _check_of_the_authorized(self, visit: Visit, target: Target) -> None:
         """What is for those to know who may use the port. Raises `RequestError`."""
@@ -210,9 +204,7 @@ class PortProxy:
         visit, target = request.visit, request.target
         if self._urls.isolate and not target.form.has_own_origin:
             return 307, self._links.at_host(target, visit)
-        location = self._locator.canonical_location(
-            target, visit, promote=self._urls.redirect_browsers
-        )
+        location = self._canonical(visit, target)
         if location is not None and target.evidence == "hint":
             self._check_there(request)
         return location
@@ -222,63 +214,10 @@ class PortProxy:
         `PortProxyError`."""
         request.hold_thread()
         question = Visit(as_question(request.visit))
-        response, _ = self._forward(request, question)
+        response, _ = self._forwarder.forward(request, question)
         response.close()
         if response.status == 404:
             raise NotFound("There is no such page.", detail="the service has none either")
-
-    def _forward(self, request: InFlight, visit: Visit) -> tuple[UpstreamResponse, UrlMapper]:
-        """Step 4: send `visit` to the service; its answer, and the view in which its URLs are.
-        Raises `PortProxyError`."""
-        target = request.target
-        service = self._service_of(target)
-        urls = self._view(visit, target, service)
-        upload = request.upload = upload_of(visit.environ, self._limits.request_body)
-        headers = self._request_fields.of(visit.environ, urls)
-        headers += headers_of_adapters(service.telling_adapters, urls, visit)
-        adapts = may_adapt(service.page_adapters, urls, visit)
-        if adapts:
-            headers = asking_for_plain_text(headers)
-        if upload is not None:
-            headers.append(upload.header)
-        early_hints = None
-        if not self._withhold.early_hints:
-            early_hints = self._response_fields.early_hints(visit.environ, urls)
-        sent = UpstreamRequest(
-            target.port, visit.method, urls.request_target, headers, target.websocket
-        )
-        deadline = self._upstream.head_deadline()
-        send = partial(
-            self._upstream.send, deadline=deadline, visitor=visit.socket, ipv6=service.ipv6
-        )
-        response = send(sent, upload, early_hints=early_hints)
-        check_no_way_to_https(response, sent.method, urls)
-        if adapts:
-            adapt(service.page_adapters, response, urls)
-        if not target.form.has_port_in_query or target.websocket:
-            return response, urls
-        return follow_redirects(response, sent, urls, self._cookies, send)
-
-    def _view(self, visit: Visit, target: Target, service: Service) -> UrlMapper:
-        """How the URLs of this request look to the service."""
-        external = service.identity == "external"
-        if not (external or target.form.has_own_origin or self._hosts.knows(visit.environ)):
-            self._hosts.warn_of_unknown(visit.environ)
-            external = True
-        return UrlMapper(
-            target,
-            told=visit.address if external else Address("http", "localhost", str(target.port)),
-            visited=visit.address,
-            base="" if service.strip_prefix else target.prefix,
-            strays=self._strays is not None and not target.form.has_own_origin,
-            root=visit.script,
-            others=partial(self._other, visit, target),
-        )
-
-    def _other(self, visit: Visit, target: Target, port: int) -> str | None:
-        """The visitor's absolute URL of another port's root, in the form of this target."""
-        other = replace(target, port=port, path="/")
-        return self._links.base(other, visit) if self._ports.allows(other) else None
 
     def _stream_back(
         self, request: InFlight, response: UpstreamResponse, urls: UrlMapper, hints: Headers
@@ -298,14 +237,4 @@ class PortProxy:
 
     def close(self) -> None:
         """Close the idle connections to services, at the end of tests for instance."""
-        self._upstream.close()
-
-
-def _log(error: PortProxyError) -> None:
-    cause = None
-    level = logging.WARNING if error.status >= 500 else logging.INFO
-    if isinstance(error, (AuthorizerFailed, AuthorizerMisused, SettingFailed)):
-        level, cause = logging.ERROR, error.__cause__
-    text = loggable(error.detail or error.message)
-    fields = {"port": error.port, "status": error.status, **error.fields}
-    log.log(level, "port %s: %d %s", error.port, error.status, text, exc_info=cause, extra=fields)
+        self._forwarder.close()

@@ -10,13 +10,23 @@ import base64
 import hashlib
 import html
 import json
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from webob import Response
 
-from ..errors import IPv6Only, PortProxyError, ServiceUnreachable
+from ..errors import (
+    AuthorizerFailed,
+    AuthorizerMisused,
+    IPv6Only,
+    PortProxyError,
+    ServiceUnreachable,
+    SettingFailed,
+)
 from ..locate.browser import preferred_type
+from ..metrics import loggable
+from ..names import log
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -212,3 +222,14 @@ _POLICY = (
     f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
+
+
+def log_error(error: PortProxyError) -> None:
+    """Log why a request was not served: a fault of the deployment with its traceback."""
+    cause = None
+    level = logging.WARNING if error.status >= 500 else logging.INFO
+    if isinstance(error, (AuthorizerFailed, AuthorizerMisused, SettingFailed)):
+        level, cause = logging.ERROR, error.__cause__
+    text = loggable(error.detail or error.message)
+    fields = {"port": error.port, "status": error.status, **error.fields}
+    log.log(level, "port %s: %d %s", error.port, error.status, text, exc_info=cause, extra=fields)

@@ -1,0 +1,121 @@
+"""Step 4: send a request to its service, and get the response with its URLs known.
+
+Puts together what the rooms below know: the address that the service is told (`rewrite.urls`), the
+headers (`upstream.request`), the exchange (`upstream.client`), and what is corrected in a page
+(`respond.documents`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from .inflight import InFlight
+from .locate.address import Address
+from .locate.links import Links
+from .locate.target import Target
+from .locate.visit import Visit
+from .policy.hosts import Hosts
+from .policy.ports import PortPolicy
+from .respond.documents import adapt, asking_for_plain_text, headers_of_adapters, may_adapt
+from .rewrite.cookies import CookiePolicy
+from .rewrite.response_headers import ResponseFields
+from .rewrite.urls import UrlMapper
+from .settings import Limits, Service, ServiceOf, Services, Timeouts, Withhold
+from .upstream.client import Upstream
+from .upstream.redirects import check_no_way_to_https, follow_redirects
+from .upstream.request import RequestFields, UpstreamRequest
+from .upstream.request_body import upload_of
+from .upstream.response import UpstreamResponse
+
+
+class Forwarder:
+    """Forwards the requests of one `PortProxy`. Settings as there.
+
+    finds_strays: whether root-absolute URLs of a page find their way back to its service.
+    response_fields: the headers of a response, of which some may be sent early.
+    """
+
+    def __init__(
+        self,
+        services: Services | None,
+        timeouts: Timeouts,
+        limits: Limits,
+        withhold: Withhold,
+        *,
+        cookies: CookiePolicy,
+        hosts: Hosts,
+        ports: PortPolicy,
+        links: Links,
+        finds_strays: bool,
+        response_fields: ResponseFields,
+    ) -> None:
+        self._service_of = ServiceOf(services)
+        self._upstream = Upstream(timeouts)
+        self._max_body = limits.request_body
+        self._early_hints = None if withhold.early_hints else response_fields.early_hints
+        self._headers = RequestFields(cookies, withhold)
+        self._cookies = cookies
+        self._hosts = hosts
+        self._ports = ports
+        self._links = links
+        self._finds_strays = finds_strays
+
+    def forward(self, request: InFlight, visit: Visit) -> tuple[UpstreamResponse, UrlMapper]:
+        """Send `visit` to the service of `request`; the response, and the mapper of its URLs.
+
+        Raises `PortProxyError`.
+        """
+        target = request.target
+        service = self._service_of(target)
+        urls = self._urls(visit, target, service)
+        upload = request.upload = upload_of(visit.environ, self._max_body)
+        headers = self._headers.of(visit.environ, urls)
+        headers += headers_of_adapters(service.telling_adapters, urls, visit)
+        adapts = may_adapt(service.page_adapters, urls, visit)
+        if adapts:
+            headers = asking_for_plain_text(headers)
+        if upload is not None:
+            headers.append(upload.header)
+        send = partial(
+            self._upstream.send,
+            deadline=self._upstream.head_deadline(),
+            visitor=visit.socket,
+            ipv6=service.ipv6,
+        )
+        sent = UpstreamRequest(
+            target.port, visit.method, urls.request_target, headers, target.websocket
+        )
+        hints = self._early_hints(visit.environ, urls) if self._early_hints else None
+        response = send(sent, upload, early_hints=hints)
+        check_no_way_to_https(response, sent.method, urls)
+        if adapts:
+            adapt(service.page_adapters, response, urls)
+        if not target.form.has_port_in_query or target.websocket:
+            return response, urls
+        return follow_redirects(response, sent, urls, self._cookies, send)
+
+    def _urls(self, visit: Visit, target: Target, service: Service) -> UrlMapper:
+        external = service.identity == "external"
+        if not (external or target.form.has_own_origin or self._hosts.knows(visit.environ)):
+            self._hosts.warn_of_unknown(visit.environ)
+            external = True
+        return UrlMapper(
+            target,
+            told=visit.address if external else Address("http", "localhost", str(target.port)),
+            visited=visit.address,
+            base="" if service.strip_prefix else target.prefix,
+            strays=self._finds_strays and not target.form.has_own_origin,
+            root=visit.script,
+            others=partial(self._other, visit, target),
+        )
+
+    def _other(self, visit: Visit, target: Target, port: int) -> str | None:
+        """The visitor's absolute URL of another port's root, in the form of `target`; None if it
+        must not be opened."""
+        other = replace(target, port=port, path="/")
+        return self._links.base(other, visit) if self._ports.allows(other) else None
+
+    def close(self) -> None:
+        """Close the idle connections to services."""
+        self._upstream.close()
