@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from .errors import PortProxyError
-from .metrics import Ending, OnFinished, RequestMetrics, log_end, shown_method, tell
+from .metrics import Ending, OnFinished, RequestMetrics, is_logged, log_end, shown_method, tell
 from .policy.concurrency import Caps
 
 if TYPE_CHECKING:
@@ -116,31 +116,38 @@ class InFlight:
         """
         if self._ended:
             return
-        metrics = self._close(status, ended, received, sent)
-        log_end(metrics, left=self._is_detached)
-        self._tell(metrics)
+        self._close()
+        is_told = is_logged(status, left=self._is_detached)
+        if is_told or self._requests.on_finished is not None:
+            metrics = self._metrics(status, ended, received, sent)
+            if is_told:
+                log_end(metrics, left=self._is_detached)
+            self._tell(metrics)
 
     def refuse(self, error: PortProxyError) -> None:
         """The request is over with an error page of ours, whose line in the log has the reason."""
         error.port = self.target.port
         if not self._ended:
-            metrics = self._close(error.status, "refused", 0, 0)
+            self._close()
+            metrics = self._metrics(error.status, "refused", 0, 0)
             error.fields = asdict(metrics)
             self._tell(metrics)
 
-    def _close(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics:
+    def _close(self) -> None:
         self._ended = True
+        self._seconds = time.monotonic() - self._started
         self._give_back()
+
+    def _metrics(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics:
         target = self.target
         received += self._received + (self.upload.taken if self.upload is not None else 0)
-        seconds = time.monotonic() - self._started
         return RequestMetrics(
             target.port,
             "stray" if target.is_astray else target.form.value,
             shown_method(self.visit.method),
             target.websocket,
             status,
-            seconds,
+            self._seconds,
             bytes_received=received,
             bytes_sent=sent,
             ended=ended,

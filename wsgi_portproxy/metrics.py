@@ -61,15 +61,21 @@ OnFinished: TypeAlias = Callable[[RequestMetrics], object]
 _VERBS = {"complete": "ended", "cut": "was cut", "refused": "was ours,"}
 
 
+def is_logged(status: int, *, left: bool) -> bool:
+    """Whether `log_end` writes a line; asked before the metrics of every request are made."""
+    return log.isEnabledFor(_level(status, left))
+
+
+def _level(status: int, left: bool) -> int:
+    return logging.INFO if left or status == 101 else logging.DEBUG
+
+
 def log_end(metrics: RequestMetrics, *, left: bool) -> None:
     """The line of a request that has ended. `left`: it had left its thread, so that the server's
     own access log told the hand-over, and nothing else tells the end."""
     is_tunnel = metrics.status == 101
-    level = logging.INFO if left or is_tunnel else logging.DEBUG
-    if not log.isEnabledFor(level):  # before its fields are made, of every request
-        return
     log.log(
-        level,
+        _level(metrics.status, left),
         "port %d: the %s (%d) %s after %.3f s, %d bytes",
         metrics.port,
         "WebSocket" if is_tunnel else "stream" if left else "answer",

@@ -41,7 +41,7 @@ class Locator:
         self.proxy = proxy
         self.host = HostForm(host, mount.names) if host is not None else None
         self.path_mark = f"/{proxy}/"
-        self._depth = 1 + len(mount.segments) + 2  # of a path up to the port; its root counts
+        self._depth = 1 + mount.depth + 2  # of a path up to the port; its root counts
 
     def locate(self, visit: Visit) -> Target | None:
         """The target of a request, or None if the request is the wrapped app's own.
@@ -96,7 +96,7 @@ class Locator:
         values, query = cut_port(raw.query or "", most=2)
         if not values:
             return None
-        depth = len(self.mount.segments)
+        depth = self.mount.depth
         _, *segments = raw.path.split("/", depth + 1)
         decoded = [unquote(segment, "latin-1") for segment in segments[:depth]]
         params = self.mount.match(decoded + segments[depth:])

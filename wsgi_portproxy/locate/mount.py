@@ -27,6 +27,7 @@ class Mount:
             raise ValueError(f"mount must be empty or start with '/': {template!r}")
         self.template = template
         self.segments = template.split("/")[1:] if template else []
+        self.depth = len(self.segments)
         self._parameters = [
             match[1] if (match := _PARAMETER.fullmatch(segment)) else None
             for segment in self.segments

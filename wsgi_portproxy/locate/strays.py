@@ -64,6 +64,8 @@ class Strays:
         mount if the path names a port, or the query names the page's own: no service makes such
         URLs by itself.
         """
+        if self._is_below_its_page(visit):
+            return False
         page = self._page_that_asks(visit)
         if page is None or visit.is_navigation:
             return False
@@ -80,6 +82,17 @@ class Strays:
         ports, _ = cut_port(raw.query or "")
         named = re.match(rf"/{re.escape(proxy)}/[0-9]+(?:/|$)", here[len(mount) :])
         return named is None and ports != [str(page.port)]
+
+    def _is_below_its_page(self, visit: Visit) -> bool:
+        """Whether the path names a port in the same words as the Referer's: so do most requests of
+        a service, and two URLs need not be located to tell."""
+        raw, mark = visit.raw, self._locator.path_mark
+        start = raw.path.find(mark)
+        end = raw.path.find("/", start + len(mark))
+        if start < 0 or end < 0 or raw.path.count("/", 0, start) != self._locator.mount.depth:
+            return False
+        referer: str = visit.environ.get("HTTP_REFERER", "")
+        return referer.startswith(f"{visit.origin}{raw.script}{raw.path[: end + 1]}")
 
     def by_referer(self, visit: Visit) -> Target | None:
         """The target of a stray that has a Referer, or None. Raises `NotFound` if its path climbs

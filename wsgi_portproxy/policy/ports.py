@@ -62,8 +62,9 @@ class PortPolicy:
         `PortNotAllowed`, or `AuthorizerFailed` if the callable, or the container it returned,
         raised.
         """
-        if any(len(environ.get(key, "")) > _LONGEST_FIELD for key in _LOOKED_INTO):
-            raise FieldTooLarge("A request header is too long; the limit is 64 KiB.")
+        for key in _LOOKED_INTO:
+            if len(environ.get(key, "")) > _LONGEST_FIELD:
+                raise FieldTooLarge("A request header is too long; the limit is 64 KiB.")
         if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
             raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} requests are not forwarded.")
         port = target.port

@@ -112,6 +112,7 @@ class ServiceBody(ABC):
         self._request = request
         self._passed = 0  # bytes given out so far
         self._left = False  # the rest of the body, and the request's end, are the relay's
+        self._is_closed = False
 
     def begin(  # noqa: B027 - what came whole needs neither
         self, write: Callable[[bytes], object], leaving: Departure | None
@@ -132,6 +133,9 @@ class ServiceBody(ABC):
     def close(self) -> None:
         """Called by the server, and by the body itself at its end: not every middleware passes the
         call on. Further calls do nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if not self._left:
             ended: Ending = "complete" if self._is_complete else "cut"
             self._request.end(self._response.status, ended, sent=self._passed)
