@@ -41,8 +41,12 @@ def _mapped(literal: bytes, view: View) -> bytes:
         return literal
     if not url.endswith("/") and "://" in url:
         mapped = mapped.rstrip("/")
+    return _as_json(mapped)
+
+
+def _as_json(text: str) -> bytes:
     # `<` as it is could end the script element (HTML standard, "script data state").
-    return json.dumps(mapped).replace("<", "\\u003c").encode("ascii")
+    return json.dumps(text).replace("<", "\\u003c").encode("ascii")
 
 
 def jupyter(document: bytes, view: View) -> bytes:
@@ -75,7 +79,7 @@ def gradio(document: bytes, view: View) -> bytes:
 def chainlit(document: bytes, view: View) -> bytes:
     """Chainlit: the path under which its router, its API and its socket are."""
     empty = b'<meta property="og:root_path" content="'
-    place = html.escape(view.to_visitor("/").rstrip("/")).encode("latin-1")
+    place = html.escape(_root(view)).encode("latin-1")
     return document.replace(empty + b'"', empty + place + b'"', 1)
 
 
@@ -105,8 +109,7 @@ def _in_script(
     stop = document.find(b"</script>", start)
     if start < 0 or stop < 0:
         return document
-    # `<` as it is could end the script element (HTML standard, "script data state").
-    text = json.dumps(written(view))[1:-1].replace("<", "\\u003c").encode("ascii")
+    text = _as_json(written(view))[1:-1]
     data = re.sub(value, lambda match: match[1] + text + match[2], document[start:stop], count=1)
     return document[:start] + data + document[stop:]
 

@@ -291,9 +291,11 @@ def request_headers(
         if kept.strip():
             headers.append(("Cookie", kept))
     for key, (name, to_service) in URLS_TO_SERVICE.items():
-        value, canonical = environ.get(key), _canonical(name)
-        dropped = canonical in named - _NEVER_HOP_BY_HOP or is_withheld(canonical)
-        if value is not None and not dropped:
+        value = environ.get(key)
+        if value is None:
+            continue
+        canonical = _canonical(name)
+        if canonical not in named - _NEVER_HOP_BY_HOP and not is_withheld(canonical):
             headers.append((name, to_service(view, value)))
     authorization = environ.get("HTTP_AUTHORIZATION")
     withhold_authorization = withhold_authorization or is_withheld("authorization")

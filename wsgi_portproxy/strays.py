@@ -213,7 +213,8 @@ def is_offered(environ: WSGIEnvironment) -> bool:
 
 
 def as_question(environ: WSGIEnvironment) -> WSGIEnvironment:
-    """The request by which a service is asked whether it has a page: one that changes nothing."""
+    """The request by which a service is asked whether it has a page: a GET, which is safe (RFC 9110
+    section 9.2.1)."""
     asked = {key: value for key, value in environ.items() if key not in _OF_THE_BODY}
     asked["REQUEST_METHOD"] = "GET"
     return asked
