@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,35 +11,20 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.browser.services.front import find_nginx
-from tests.support.servers import running
+from tests.support.nginx import nginx_with
 from tests.support.service import Exchange, Script, Service
 
 from .conftest import Way
 
 PAGE = "<!doctype html><title>Documents</title>"
-_CONFIG = """\
-daemon off;
-worker_processes 1;
-{user}
-pid {folder}/pid;
-error_log stderr warn;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
+_HTTP = """\
   server {{
     listen 127.0.0.1:{port};
     server_name localhost;
     absolute_redirect on;
     port_in_redirect {port_in_redirect};
-    root {folder}/site;
+    root {site};
   }}
-}}
 """
 
 
@@ -83,19 +67,12 @@ def published(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
     """The port N of `docker run -p N:80`."""
-    folder: Path = tmp_path_factory.mktemp("container")
-    (folder / "site" / "docs").mkdir(parents=True)
-    (folder / "site" / "docs" / "index.html").write_text(PAGE)
-    for path in (folder.parent, folder):
-        path.chmod(0o755)
+    site: Path = tmp_path_factory.mktemp("site")
+    (site / "docs").mkdir()
+    (site / "docs" / "index.html").write_text(PAGE)
     with inner_port() as port:
-        config = folder / "nginx.conf"
-        user = "user root;" if os.geteuid() == 0 else ""
-        config.write_text(
-            _CONFIG.format(folder=folder, port=port, user=user, port_in_redirect=request.param)
-        )
-        command = [find_nginx(), "-c", str(config), "-p", str(folder), "-e", "stderr"]
-        with running(command, port):
+        http = _HTTP.format(port=port, port_in_redirect=request.param, site=site)
+        with nginx_with(port, "events { worker_connections 64; }", http):
             engine = Service(forwarding_to(port))
             try:
                 yield engine.port

@@ -72,7 +72,7 @@ def nginx(behind: int) -> Iterator[Server]:
     """nginx that keeps its connections to the server on port `behind`."""
     port = free_port()
     http = _KEEPING.format(behind=behind, port=port)
-    with _nginx(port, "events { worker_connections 256; }", http) as server:
+    with nginx_with(port, "events { worker_connections 256; }", http) as server:
         yield server
 
 
@@ -92,15 +92,19 @@ def nginx_of_readme(behind: int, tls: Tls) -> Iterator[Nginx]:
             "/etc/ssl/private/app.example.com.key": str(tls.key),
         },
     )
-    with _nginx(port, main, http, speaks_tls(tls)) as server:
+    with nginx_with(port, main, http, speaks_tls(tls)) as server:
         yield server
 
 
 @contextmanager
-def _nginx(
+def nginx_with(
     port: int, main: str, http: str, probe: Callable[[int], object] = speaks_http
 ) -> Iterator[Nginx]:
-    """`main`, `http`: what is to be outside of the http block, and in it."""
+    """nginx with a configuration of one's own, on `port`.
+
+    main, http: what is to be outside of the http block, and in it. probe: raises OSError until it
+    answers as it should.
+    """
     found = subprocess.run(
         [ROOT / "scripts" / "nginx.sh"], check=True, stdout=subprocess.PIPE, text=True
     )

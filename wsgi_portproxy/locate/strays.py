@@ -228,7 +228,8 @@ def is_offered(visit: Visit) -> bool:
 
 
 def as_question(visit: Visit) -> WSGIEnvironment:
-    """The request that asks a service whether it has a page: a GET without a body."""
+    """The request that asks a service whether it has a page: a GET without a body, which is safe
+    (RFC 9110 section 9.2.1)."""
     asked = {key: value for key, value in visit.environ.items() if key not in _OF_THE_BODY}
     asked["REQUEST_METHOD"] = "GET"
     return asked

@@ -143,9 +143,8 @@ class CookiePolicy:
             is_quoted = position < end_of_quotes
             is_withheld = is_rest or is_quoted
             name, equals, _ = pair.partition("=")
-            if not is_withheld and not _bare(name):  # webob reads on to the next name in it
-                is_withheld = any(map(self._withholds, _NAME.findall(pair)))
-            if not is_withheld and '"' in pair:  # and behind quotes, which may end anywhere in it
+            # webob reads on to the next name in it, and behind quotes, which may end anywhere.
+            if not is_withheld and (not _bare(name) or '"' in pair):
                 is_withheld = any(map(self._withholds, _NAME.findall(pair)))
             if not is_quoted and self._could_be_withheld(name):
                 if not is_rest and pair.startswith(own) and self._renames(name[len(own) :]):

@@ -55,6 +55,7 @@ def test_tensorboard_and_jupyterlab(
     jupyter.run_a_cell(notebook, "print(6 * 7)", "42")
     notebook = jupyter.open_by_its_address(lab, edited, jupyter.save(edited, first=True))
     reload_the_charts(tensorboard, charts)
+    jupyter.wait_for_its_kernel(notebook)
     jupyter.run_a_cell(notebook, f"print('{form}', 1)", f"{form} 1")
     jupyter.save(edited)
     jupyter.reload(lab, edited)

@@ -40,8 +40,12 @@ def _mapped(literal: bytes, page: Page) -> bytes:
         return literal
     if not url.endswith("/") and "://" in url:
         mapped = mapped.rstrip("/")
+    return _as_json(mapped)
+
+
+def _as_json(text: str) -> bytes:
     # `<` as it is could end the script element (HTML standard, "script data state").
-    return json.dumps(mapped).replace("<", "\\u003c").encode("ascii")
+    return json.dumps(text).replace("<", "\\u003c").encode("ascii")
 
 
 def jupyter(document: bytes, page: Page) -> bytes:
@@ -74,7 +78,7 @@ def gradio(document: bytes, page: Page) -> bytes:
 def chainlit(document: bytes, page: Page) -> bytes:
     """Chainlit: the path under which its router, its API and its socket are."""
     empty = b'<meta property="og:root_path" content="'
-    place = html.escape(page.map("/").rstrip("/")).encode("latin-1")
+    place = html.escape(_root(page)).encode("latin-1")
     return document.replace(empty + b'"', empty + place + b'"', 1)
 
 
@@ -104,8 +108,7 @@ def _in_script(
     stop = document.find(b"</script>", start)
     if start < 0 or stop < 0:
         return document
-    # `<` as it is could end the script element (HTML standard, "script data state").
-    text = json.dumps(written(page))[1:-1].replace("<", "\\u003c").encode("ascii")
+    text = _as_json(written(page))[1:-1]
     data = re.sub(value, lambda match: match[1] + text + match[2], document[start:stop], count=1)
     return document[:start] + data + document[stop:]
 
