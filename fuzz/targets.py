@@ -23,7 +23,7 @@ from wsgi_portproxy.locate.target import Form, Target, cut_port
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.rewrite.cookie_copies import copied, set_copies
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
-from wsgi_portproxy.rewrite.pages import page_of
+from wsgi_portproxy.rewrite.pages import Page
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.rewrite.urls import UrlMapper
 from wsgi_portproxy.upstream.framing import (
@@ -176,8 +176,8 @@ def port(data: bytes) -> None:
 def pages(data: bytes) -> None:
     """An adapter takes whatever it is given, and what it has corrected once is correct."""
     for adapter in DEFAULT_PAGE_ADAPTERS:
-        adapted = adapter.adapt(data, page_of(URLS))
-        assert adapter.adapt(adapted, page_of(URLS)) == adapted
+        adapted = adapter.adapt(data, Page(URLS))
+        assert adapter.adapt(adapted, Page(URLS)) == adapted
         if adapter.marker not in data:
             continue
         assert data.count(b"<") >= adapted.count(b"<")  # no element is made

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from .inflight import InFlight
-from .locate.address import Address
+from .locate.address import address
 from .locate.links import Links
 from .locate.target import Target
 from .locate.visit import Visit
@@ -102,7 +102,7 @@ class Forwarder:
             external = True
         return UrlMapper(
             target,
-            told=visit.address if external else Address("http", "localhost", str(target.port)),
+            told=visit.address if external else address("http", f"localhost:{target.port}"),
             visited=visit.address,
             base="" if service.strip_prefix else target.prefix,
             strays=self._finds_strays and not target.form.has_own_origin,

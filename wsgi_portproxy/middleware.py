@@ -181,8 +181,7 @@ class PortProxy:
         """Step 3: None if the visitor may use the port, else the answer to give. Raises
         `PortProxyError`."""
         environ = visit.environ
-        location = self._canonical(visit, target)
-        if target.is_astray and location is not None:
+        if target.is_astray and (location := self._canonical(visit, target)) is not None:
             environ = at_location(location[1], visit)  # where a login is to lead back to
         refusal = authorize(self._authorizer, environ, target, self._cookies)
         return keep_from_straying(refusal) if refusal and self._strays else refusal
@@ -205,7 +204,7 @@ class PortProxy:
         if self._urls.isolate and not target.form.has_own_origin:
             return 307, self._links.at_host(target, visit)
         location = self._canonical(visit, target)
-        if location is not None and target.evidence == "hint":
+        if location is not None and target.is_guess:
             self._check_there(request)
         return location
 

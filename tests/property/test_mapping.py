@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.given import a_query_view, a_view
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.target import cut_port
-from wsgi_portproxy.rewrite.pages import PageAdapter, page_of
+from wsgi_portproxy.rewrite.pages import Page, PageAdapter
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.rewrite.url_fields import link_to_visitor, refresh_to_visitor
 from wsgi_portproxy.rewrite.urls import UrlMapper
@@ -138,8 +138,8 @@ page = made.mixed([*_MARKERS, *_KEYS, *_MARKUP, ": ", ":", '"/', '"'], '"\\/<&\x
 def test_an_adapter_takes_any_bytes_and_corrects_them_once(
     urls: UrlMapper, adapter: PageAdapter, document: bytes
 ) -> None:
-    adapted = adapter.adapt(document, page_of(urls))
-    assert adapter.adapt(adapted, page_of(urls)) == adapted
+    adapted = adapter.adapt(document, Page(urls))
+    assert adapter.adapt(adapted, Page(urls)) == adapted
 
 
 json_value = st.recursive(
@@ -169,7 +169,7 @@ def test_only_the_values_that_an_adapter_names_change(
     before = (around[0].replace("<", "") + begin).encode("latin-1")
     after = ("</script>" + around[1]).encode("latin-1")
     data = json.dumps(config).replace("<", "\\u003c").encode()
-    adapted = ADAPTERS[name].adapt(before + data + after, page_of(urls))
+    adapted = ADAPTERS[name].adapt(before + data + after, Page(urls))
     assert adapted.startswith(before)
     assert adapted.endswith(after)
     changed = json.loads(adapted[len(before) : -len(after)])

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from wsgi_portproxy.locate.address import Address, address_of
-from wsgi_portproxy.locate.target import Evidence, Form, Target
+from wsgi_portproxy.locate.target import Form, Target
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.rewrite.urls import UrlMapper
@@ -68,13 +68,13 @@ def a_target(
     form: Form | str = Form.PATH,
     port: int = 16006,
     websocket: bool = False,
-    evidence: Evidence = "url",
+    is_astray: bool = False,
 ) -> Target:
     """`form`: also "stray", of a page in the path form."""
     if form == "stray":
-        form, evidence = Form.PATH, "referer"
+        form, is_astray = Form.PATH, True
     params = {"username": "alice", "project": "vision"}
-    return Target(port, path, prefix, params, Form(form), websocket, evidence)
+    return Target(port, path, prefix, params, Form(form), websocket, is_astray)
 
 
 def a_view(path: str = "/", **kwargs: Any) -> UrlMapper:

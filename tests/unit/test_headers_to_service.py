@@ -14,7 +14,12 @@ from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.respond.documents import headers_of_adapters
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
-from wsgi_portproxy.rewrite.header_tables import HOP_BY_HOP, NOT_TO_SERVICE, NOT_TO_SERVICE_PREFIXES
+from wsgi_portproxy.rewrite.header_tables import (
+    HOP_BY_HOP,
+    NOT_TO_SERVICE,
+    NOT_TO_SERVICE_PREFIXES,
+    HeaderNames,
+)
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 from wsgi_portproxy.rewrite.request_headers import request_headers
 from wsgi_portproxy.rewrite.urls import UrlMapper
@@ -34,7 +39,8 @@ def to_service(
     *, urls: UrlMapper = URLS, withhold_authorization: bool = False, **fields: Any
 ) -> list[tuple[str, str]]:
     made = environ(**fields)
-    headers = request_headers(made, urls, POLICY, withhold_authorization=withhold_authorization)
+    withheld = HeaderNames("headers", ["Authorization"]) if withhold_authorization else None
+    headers = request_headers(made, urls, POLICY, withheld)
     assert FIELDS[withhold_authorization].of(made, urls) == [*headers, via(made)]
     return headers
 
@@ -94,7 +100,7 @@ def test_without_an_address_none_is_told() -> None:
         assert "X-Forwarded-For" not in dict(to_service(REMOTE_ADDR=address))
     made = environ()
     del made["REMOTE_ADDR"]
-    fields = request_headers(made, URLS, POLICY, withhold_authorization=False)
+    fields = request_headers(made, URLS, POLICY)
     assert "X-Forwarded-For" not in dict(fields)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import ForeignOrigin, Refused
-from wsgi_portproxy.locate.origin import own_origin
+from wsgi_portproxy.locate.origin import own_address
 from wsgi_portproxy.locate.target import Form
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.policy.same_origin import check_same_origin
@@ -173,7 +173,7 @@ def test_a_service_worker_has_its_place_in_the_path_form_only() -> None:
     ],
 )
 def test_our_own_origin_by_scheme_and_host(fields: dict[str, Any], origin: str) -> None:
-    assert own_origin(environ(**fields)) == origin
+    assert own_address(environ(**fields)).origin == origin
 
 
 @pytest.mark.parametrize("host", ["user@app.test", "app.test/x", "app.test?x", "a b", "a,b", "a#b"])

@@ -15,7 +15,7 @@ import pytest
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.respond.documents import MAX_DOCUMENT, asking_for_plain_text, may_adapt
-from wsgi_portproxy.rewrite.pages import Page, page_of
+from wsgi_portproxy.rewrite.pages import Page
 from wsgi_portproxy.rewrite.pages.adapters import (
     DEFAULT_PAGE_ADAPTERS,
     chainlit,
@@ -34,15 +34,15 @@ from .given import a_query_view, a_target, a_view, costs_little, environ, table,
 P = "/alice/vision/proxy/16006"
 LOCAL = "http://localhost:16006"
 _VIEW = a_view("/lab")
-PAGE = page_of(_VIEW)
-MOUNTED = page_of(a_view("/lab", prefix=f"/apps{P}"))
-HOST = page_of(
+PAGE = Page(_VIEW)
+MOUNTED = Page(a_view("/lab", prefix=f"/apps{P}"))
+HOST = Page(
     _VIEW._replace(
         target=a_target("/lab", prefix="", form="host"), visited=address_of("https://16006.p.test")
     )
 )
-EXTERNAL = page_of(_VIEW._replace(told=_VIEW.visited))
-FULL_PATH = page_of(_VIEW._replace(base=P))
+EXTERNAL = Page(_VIEW._replace(told=_VIEW.visited))
+FULL_PATH = Page(_VIEW._replace(base=P))
 
 
 def lab(**config: str) -> bytes:
@@ -397,7 +397,7 @@ def test_chainlits_root_is_the_prefix() -> None:
     assert chainlit(adapted, PAGE) == adapted
     told = page.replace(b'""', b'"/own"')  # by --root-path
     assert chainlit(told, PAGE) == told
-    assert chainlit(page, page_of(a_view(prefix="", form="host"))) == page
+    assert chainlit(page, Page(a_view(prefix="", form="host"))) == page
 
 
 def test_react_router_gets_all_its_routes() -> None:
@@ -467,14 +467,14 @@ def test_what_is_no_adapter_is_refused() -> None:
 @table(
     "urls, method, mode, looks",
     {
-        "page": (PAGE.mapping, "GET", "navigate", True),
-        "page-in-the-host-form": (HOST.mapping, "GET", "navigate", True),
+        "page": (PAGE.urls, "GET", "navigate", True),
+        "page-in-the-host-form": (HOST.urls, "GET", "navigate", True),
         "query-form": (a_query_view(), "GET", "navigate", False),
-        "fetch": (PAGE.mapping, "GET", "cors", False),
-        "head": (PAGE.mapping, "HEAD", "navigate", False),
-        "form": (PAGE.mapping, "POST", "navigate", True),
-        "fetched-form": (PAGE.mapping, "POST", "cors", False),
-        "put": (PAGE.mapping, "PUT", "navigate", False),
+        "fetch": (PAGE.urls, "GET", "cors", False),
+        "head": (PAGE.urls, "HEAD", "navigate", False),
+        "form": (PAGE.urls, "POST", "navigate", True),
+        "fetched-form": (PAGE.urls, "POST", "cors", False),
+        "put": (PAGE.urls, "PUT", "navigate", False),
     },
 )
 def test_which_answers_are_looked_at(urls: UrlMapper, method: str, mode: str, looks: bool) -> None:

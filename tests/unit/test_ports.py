@@ -20,7 +20,7 @@ from wsgi_portproxy.errors import (
 from wsgi_portproxy.locate.target import Target
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, own_ports
-from wsgi_portproxy.rewrite.via import check_no_loop, pseudonym, via
+from wsgi_portproxy.rewrite.via import _pseudonym, check_no_loop, pseudonym, via
 from wsgi_portproxy.servers import visitor_socket
 
 from .given import a_target, environ, table
@@ -290,9 +290,12 @@ def test_our_name_in_via_is_that_of_this_server_alone(
     assert len(name) == len("portproxy-") + 12
     shared, own = ("os.getppid", "os.getpid") if several else ("os.getpid", "os.getppid")
     monkeypatch.setattr(own, lambda: 1)
+    _pseudonym.cache_clear()  # as a fork does
     assert pseudonym(given) == name
     monkeypatch.setattr(shared, lambda: 1)
+    _pseudonym.cache_clear()
     assert pseudonym(given) != name
+    _pseudonym.cache_clear()
 
 
 @pytest.mark.promise("No field is read for long")

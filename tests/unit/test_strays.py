@@ -52,7 +52,7 @@ URLS = words(r"""
 def test_what_a_page_asks_for_is_its_services_byte_for_byte(url: str) -> None:
     for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS"):
         target = by_referer(url, method=method)
-        assert target == Target(16006, url, P, PARAMS, Form.PATH, False, "referer")
+        assert target == Target(16006, url, P, PARAMS, Form.PATH, False, True)
         assert location(target) == P + url
 
 
@@ -142,7 +142,7 @@ def test_a_request_target_that_is_no_path_never_changes_the_port(target: str) ->
 def test_with_the_whole_app_as_the_mount() -> None:
     strays = Strays(WHOLE_APP, promote=True)
     target = by_referer("//evil.com/x", "http://app.test/proxy/16006/", strays)
-    assert target == Target(16006, "//evil.com/x", "/proxy/16006", {}, Form.PATH, False, "referer")
+    assert target == Target(16006, "//evil.com/x", "/proxy/16006", {}, Form.PATH, False, True)
     assert location(target, WHOLE_APP) == "/proxy/16006//evil.com/x"
 
 
@@ -163,7 +163,7 @@ def below(url: str, referer: str, strays: Strays = STRAYS) -> Target | None:
 def test_below_a_script_name(server: str) -> None:
     page = f"http://app.test/apps{P}/lab"
     target = by_referer("/apps/static/x?y", page, script_name="/apps", server=server)
-    assert target == Target(16006, "/static/x?y", f"/apps{P}", PARAMS, Form.PATH, False, "referer")
+    assert target == Target(16006, "/static/x?y", f"/apps{P}", PARAMS, Form.PATH, False, True)
     assert location(target) == f"/apps{P}/static/x?y"
 
 

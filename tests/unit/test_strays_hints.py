@@ -51,7 +51,7 @@ def by_hint(cookie: str, url: str = "/ws?a=1", **fields: Any) -> list[Target]:
 def test_a_handshake_may_be_for_what_was_opened_last() -> None:
     targets = by_hint(f"user=alice; {hints(16006, 15888, 15000)}; x=1")
     assert targets == [
-        Target(port, "/ws?a=1", f"/alice/vision/proxy/{port}", PARAMS, Form.PATH, True, "hint")
+        Target(port, "/ws?a=1", f"/alice/vision/proxy/{port}", PARAMS, Form.PATH, True, True, True)
         for port in (16006, 15888, 15000)
     ]
 
@@ -118,7 +118,8 @@ def test_a_forged_hint_leads_no_further_than_a_url_would() -> None:
         {"username": "bob", "project": "x"},
         Form.PATH,
         True,
-        "hint",
+        True,
+        True,
     )
 
 
@@ -209,12 +210,12 @@ def test_nothing_else_is(target: Target) -> None:
 
 def test_without_promotion_a_page_in_the_query_form_is_remembered_by_its_path_form() -> None:
     """Handshakes do not mind which form it is."""
-    for prefix, form, evidence in [
-        ("/alice/vision", Form.QUERY, "url"),
-        ("/alice/vision", Form.QUERY, "referer"),
-        (P, Form.PATH, "url"),
+    for prefix, form, is_astray in [
+        ("/alice/vision", Form.QUERY, False),
+        ("/alice/vision", Form.QUERY, True),
+        (P, Form.PATH, False),
     ]:
-        target = a_target("/x", prefix=prefix, form=form, evidence=evidence)  # type: ignore[arg-type]
+        target = a_target("/x", prefix=prefix, form=form, is_astray=is_astray)
         [(_, value)] = remember(target, IN_PLACE, **NAVIGATES)
         assert f"{P}; Path=/;" in value
 

@@ -7,8 +7,8 @@ derived from that address, so that no two headers disagree: services compare the
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)
@@ -18,19 +18,20 @@ _ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
 _LOCAL_NAMES = frozenset({"localhost", "[::1]", _ANY_ADDRESS, "[::]"})
 
 
-class Address(NamedTuple):
+@dataclass(frozen=True)  # without slots, which have no place for what is found once
+class Address:
     """Scheme, host and port of a URL, in lower case; `port` is "" for the scheme's own."""
 
     scheme: str
     host: str
     port: str = ""
 
-    @property
+    @cached_property
     def authority(self) -> str:
         """As in a Host header (RFC 9110 section 7.2)."""
         return f"{self.host}:{self.port}" if self.port else self.host
 
-    @property
+    @cached_property
     def origin(self) -> str:
         """As in an Origin header (RFC 6454 section 6.2)."""
         return f"{self.scheme}://{self.authority}"

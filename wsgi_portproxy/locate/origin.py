@@ -1,4 +1,4 @@
-"""The site's own origin, as the visitor sees it.
+"""The site's own address, as the visitor sees it.
 
 Owns what "our own origin" means, and when two origins are the same. `policy.same_origin` compares
 requests with it.
@@ -10,6 +10,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from .address import Address, address_of
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -18,8 +20,8 @@ _ORIGIN = re.compile(r"(https?)://([^/@,\s?#]+)", re.IGNORECASE)
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}
 
 
-def own_origin(environ: WSGIEnvironment) -> str:
-    """The origin at which the visitor sees the wrapped app, such as `https://app.example.com`.
+def own_address(environ: WSGIEnvironment) -> Address:
+    """The address at which the visitor sees the wrapped app, such as `https://app.example.com`.
 
     From Host and the URL scheme; behind a front end that ends TLS the server must learn the scheme
     (X-Forwarded-Proto, through the server's settings or werkzeug's ProxyFix).
@@ -28,12 +30,12 @@ def own_origin(environ: WSGIEnvironment) -> str:
     host = environ.get("HTTP_HOST") or ":".join(
         [environ.get("SERVER_NAME", ""), environ.get("SERVER_PORT", "")]
     )
-    return _origin(scheme, host) if len(host) < 512 else _origin.__wrapped__(scheme, host)
+    return _address(scheme, host) if len(host) < 512 else _address.__wrapped__(scheme, host)
 
 
-@lru_cache(maxsize=64)  # called several times per request, nearly always with the same arguments
-def _origin(scheme: str, host: str) -> str:
-    return normal_origin(f"{scheme}://{host}") or f"{scheme}://{host}"
+@lru_cache(maxsize=64)  # nearly always the same arguments
+def _address(scheme: str, host: str) -> Address:
+    return address_of(normal_origin(f"{scheme}://{host}") or f"{scheme}://{host}")
 
 
 def normal_origin(origin: str) -> str | None:

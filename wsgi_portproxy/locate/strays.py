@@ -119,7 +119,7 @@ class Strays:
         for _, _, prefix in _hints(visit)[:SLOTS]:
             pages.append(self._located(RawTarget(raw.script, prefix + "/", None)))
         targets = {
-            page.prefix: replace(target, websocket=websocket, evidence="hint")
+            page.prefix: replace(target, websocket=websocket, is_guess=True)
             for page in pages
             if page is not None and page.form.has_own_path
             if (target := _at(page, raw)) is not None
@@ -200,7 +200,7 @@ def _at(page: Target, raw: RawTarget) -> Target | None:
             break
     if raw.query is not None:
         path += "?" + raw.query
-    return replace(page, path=path, evidence="referer")
+    return replace(page, path=path, is_astray=True)
 
 
 def asks_app_first(visit: Visit) -> bool:

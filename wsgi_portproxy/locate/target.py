@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
 from urllib.parse import unquote_plus
 
 from ..errors import InvalidPort
@@ -28,30 +27,15 @@ class Form(str, Enum):
 
     __str__ = str.__str__
 
-    @property
-    def has_port_in_query(self) -> bool:
-        """Whether each URL carries the port in its query, and a page's relative URLs lose it."""
-        return self is Form.QUERY
-
-    @property
-    def has_own_origin(self) -> bool:
-        """Whether the service's pages share no origin with the wrapped app."""
-        return self is Form.HOST
-
-    @property
-    def has_own_path(self) -> bool:
-        """Whether the port stands in the path, below the wrapped app's own."""
-        return self is Form.PATH
-
-    @property
-    def keeps_pages(self) -> bool:
-        """Whether a page that is opened stays in this form, its relative URLs and its cookies."""
-        return self is not Form.QUERY
-
-
-#: What tells whose a request is: its own URL, the Referer of the page that asked, or a cookie of
-#: ours that remembers which services this browser opened.
-Evidence = Literal["url", "referer", "hint"]
+    def __init__(self, value: str) -> None:
+        #: Each URL carries the port in its query, and a page's relative URLs lose it.
+        self.has_port_in_query = value == "query"
+        #: The port stands in the path, below the wrapped app's own.
+        self.has_own_path = value == "path"
+        #: The service's pages share no origin with the wrapped app.
+        self.has_own_origin = value == "host"
+        #: A page that is opened keeps this form, and with it its relative URLs and its cookies.
+        self.keeps_pages = value != "query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +51,10 @@ class Target:
         host form only those that the host name carries, in lower case.
     form: how the URL names the port; of a stray, the form of the page that made it.
     websocket: whether the request is a WebSocket handshake.
-    evidence: why the request is for this service.
+    is_astray: whether the request is a stray: its URL names no port, and looks like the app's. The
+        page that made it does.
+    is_guess: whether even that is not known: of a stray for one of the services that this browser
+        opened lately.
     """
 
     port: int
@@ -76,12 +63,8 @@ class Target:
     params: Mapping[str, str]
     form: Form
     websocket: bool
-    evidence: Evidence = "url"
-
-    @property
-    def is_astray(self) -> bool:
-        """Whether the request is a stray: its URL names no port, and looks like the app's."""
-        return self.evidence != "url"
+    is_astray: bool = False
+    is_guess: bool = False
 
 
 def with_port(target: Target) -> str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..servers import Adapter, VisitorSocket, connection_of
 from . import browser
-from .address import Address, address_of
-from .origin import own_origin
-from .request_target import RawTarget, quoted_script, raw_target
+from .address import Address
+from .origin import own_address
+from .request_target import RawTarget, raw_target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -55,20 +55,20 @@ class Visit:
         """The request target as it was sent."""
         return raw_target(self.environ)
 
-    @fact
+    @property
     def script(self) -> str:
         """SCRIPT_NAME as it appears in a URL, without a final slash."""
-        return quoted_script(self.environ)
-
-    @fact
-    def origin(self) -> str:
-        """The site's own origin as the visitor sees it: `https://app.example.com`."""
-        return own_origin(self.environ)
+        return self.raw.script
 
     @fact
     def address(self) -> Address:
-        """The origin, parsed."""
-        return address_of(self.origin)
+        """The address at which the visitor sees the site."""
+        return own_address(self.environ)
+
+    @property
+    def origin(self) -> str:
+        """The origin of that address: `https://app.example.com`."""
+        return self.address.origin
 
     @fact
     def is_websocket(self) -> bool:

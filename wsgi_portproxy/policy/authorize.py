@@ -16,7 +16,7 @@ from webob import Request
 
 from ..errors import AuthorizerFailed, AuthorizerMisused, Refused
 from ..locate.locator import Locator
-from ..locate.origin import own_origin
+from ..locate.origin import own_address
 from ..locate.target import Target
 from ..rewrite.cookies import CookiePolicy
 from ..subrequest import CapturedResponse
@@ -126,10 +126,10 @@ def _host_hint(
 def _leads_back(location: str, environ: WSGIEnvironment) -> bool:
     """Whether a redirect stays at the host name of the request."""
     try:
-        there = urlsplit(urljoin(own_origin(environ) + "/", location))
+        there = urlsplit(urljoin(own_address(environ).origin + "/", location))
     except ValueError:  # such as `http://[`, which leads nowhere
         return False
-    return there.netloc.lower() == urlsplit(own_origin(environ)).netloc
+    return there.netloc.lower() == own_address(environ).authority
 
 
 def _as_response(verdict: object, environ: WSGIEnvironment) -> CapturedResponse:

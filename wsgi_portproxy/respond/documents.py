@@ -15,7 +15,7 @@ from urllib3.exceptions import ProtocolError
 from ..locate.visit import Visit
 from ..names import log
 from ..rewrite.header_tables import Headers
-from ..rewrite.pages import Page, PageAdapter, page_of
+from ..rewrite.pages import Page, PageAdapter
 from ..rewrite.urls import UrlMapper
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, urls: U
     came = _document(response)
     if came is None:
         return
-    adapted, page = came.data, page_of(urls)
+    adapted, page = came.data, Page(urls)
     for adapter in adapters:
         if adapter.marker in adapted:
             adapted = _applied(adapter, adapted, page)
@@ -67,7 +67,7 @@ def headers_of_adapters(
         return []
     if target.is_astray or urls.external:
         return []
-    page = page_of(urls)
+    page = Page(urls)
     return [(name, value(page)) for one in adapters for name, value in one.request_headers.items()]
 
 

@@ -60,13 +60,12 @@ _READ_BY_SCRIPTS = frozenset({"csrftoken"})
 _HOST_PREFIX = "__host-"  # browsers accept such a cookie only for a whole origin
 _OF_THE_SITE = re.compile(rf"{re.escape(COOKIE_PREFIX)}(?:hint|copy)")
 # Prefixes that apps may put before their usual names (RFC 6265bis section 4.1.3).
-_NAME_PREFIX = re.compile(r"^__(?:secure-|http-|host-(?:http-)?)")
+_NAME_PREFIX = re.compile(r"__(?:secure-|http-|host-(?:http-)?)")
 
 
 # What browsers send: cookies by RFC 6265 section 4.2.1, in which no parser sees anything else.
 _PLAIN_COOKIE = rf"[{_IN_NAMES}]+=[!#-+\--:<-\[\]-~]*"
 _PLAIN_HEADER = re.compile(rf"{_PLAIN_COOKIE}(?:; {_PLAIN_COOKIE})*")
-_MOST_KNOWN, _LONGEST_KNOWN = 256, 64  # names, and characters of one
 
 
 class CookiePolicy:
@@ -82,8 +81,10 @@ class CookiePolicy:
             raise TypeError("withhold_cookies must be a collection of names, not one string")
         self.withheld = frozenset(_bare(name) for name in withheld) - {""}
         self.limits = CookieLimits()
-        # By name, whether a cookie is withheld: the same few come with every request.
-        self._known: dict[str, bool] = {}
+        names = [rf"{re.escape(COOKIE_PREFIX)}[^=]*", *map(re.escape, sorted(self.withheld))]
+        self._withheld_plain = re.compile(
+            rf"; (?:{_NAME_PREFIX.pattern})?(?:{'|'.join(names)})=[^;]*", re.ASCII | re.IGNORECASE
+        )
 
     def adding(self, names: object) -> CookiePolicy:
         """The same policy with more names withheld: an authorizer's attribute `withhold_cookies`.
@@ -102,8 +103,8 @@ class CookiePolicy:
         port get their own names back. `of_this_host`: as in `for_visitor`.
         """
         own = _own(port, of_this_host=of_this_host)
-        if _PLAIN_HEADER.fullmatch(cookie_header):
-            return self._of_plain(cookie_header, own)
+        if own not in cookie_header and _PLAIN_HEADER.fullmatch(cookie_header):
+            return self._withheld_plain.sub("", f"; {cookie_header}")[2:]
         kept = []
         lost = None  # the separator before the first cookie removed since the last one kept
         for separator, pair, is_withheld in self._pairs(cookie_header, own):
@@ -115,22 +116,6 @@ class CookiePolicy:
             kept += [separator, pair]
             lost = None
         return "".join(kept)
-
-    def _of_plain(self, cookie_header: str, own: str) -> str:
-        """The same of a header in which all parsers see the same cookies."""
-        kept = []
-        for pair in cookie_header.split("; "):
-            name = pair.partition("=")[0]
-            is_withheld = self._known.get(name)
-            if is_withheld is None:
-                is_withheld = self._could_be_withheld(name)
-                if len(self._known) < _MOST_KNOWN and len(name) <= _LONGEST_KNOWN:
-                    self._known[name] = is_withheld
-            if not is_withheld:
-                kept.append(pair)
-            elif name.startswith(own) and self._renames(name[len(own) :]):
-                kept.append(pair[len(own) :])
-        return "; ".join(kept)
 
     def _pairs(self, cookie_header: str, own: str) -> Iterator[tuple[str, str, bool]]:
         """The separator before each pair, the pair, and whether it is withheld."""
@@ -262,7 +247,7 @@ class CookiePolicy:
         bare = _bare(name)
         if _is_ours(bare):
             return True
-        return bare in self.withheld or _NAME_PREFIX.sub("", bare) in self.withheld
+        return bare in self.withheld or _without_prefix(bare) in self.withheld
 
 
 def is_plain(set_cookie: str) -> bool:
@@ -279,7 +264,7 @@ def _own(port: int, *, of_this_host: bool) -> str:
 
 
 def _is_ours(bare: str) -> bool:
-    return bare.startswith(COOKIE_PREFIX) or _NAME_PREFIX.sub("", bare).startswith(COOKIE_PREFIX)
+    return bare.startswith(COOKIE_PREFIX) or _without_prefix(bare).startswith(COOKIE_PREFIX)
 
 
 def _without(attributes: list[str], *names: str) -> list[str]:
@@ -321,6 +306,11 @@ def _moved(attribute: str, path: str, prefix: str) -> str:
         return attribute
     start = attribute.index("/")
     return attribute[:start] + prefix + attribute[start:]
+
+
+def _without_prefix(bare: str) -> str:
+    prefix = _NAME_PREFIX.match(bare)
+    return bare if prefix is None else bare[prefix.end() :]
 
 
 def _bare(name: str) -> str:

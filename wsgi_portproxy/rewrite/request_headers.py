@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-# What is looked at one by one. A visitor's `Connection` may name these two without
-# effect: a service that compares them would take what has none for its own.
-_NEVER_HOP_BY_HOP = frozenset({"origin", "referer"})
+# A visitor's `Connection` may name these without effect. Without an Origin or a Referer, a service
+# that compares it with its Host would take the request of a foreign page for its own.
+_NEVER_HOP_BY_HOP = frozenset({"host", "content-type", "cookie", "origin", "referer"})
+# Looked at one by one.
 _FILTERED_TO_SERVICE = frozenset(
     {
         "cookie",
@@ -45,8 +46,6 @@ def request_headers(
     environ: WSGIEnvironment,
     urls: UrlMapper,
     cookies: CookiePolicy,
-    *,
-    withhold_authorization: bool,
     withheld: HeaderNames | None = None,
 ) -> Headers:
     """The headers for the service, but those that announce the body. Nothing is added for show.
@@ -55,13 +54,8 @@ def request_headers(
     its like.
     """
     known = _sorted(tuple(environ), withheld)
-    headers = [
-        ("Host", urls.told.authority),
-        *[(name, environ[key]) for key, name in known.as_they_are],
-    ]
-    named = _connection_options(environ.get("HTTP_CONNECTION", ""))
-    if not named <= _SAY_NOTHING:
-        headers[1:] = [header for header in headers[1:] if _canonical(header[0]) not in named]
+    headers: Headers = [("Host", urls.told.authority)]
+    headers += zip(known.names, map(environ.__getitem__, known.keys), strict=True)
     if (content_type := environ.get("CONTENT_TYPE")) and "content-type" not in known.withheld:
         headers.append(("Content-Type", content_type))
     if (cookie := environ.get("HTTP_COOKIE")) and "cookie" not in known.withheld:
@@ -71,16 +65,16 @@ def request_headers(
             kept = f"{kept}; {copies}" if kept.strip() else copies
         if kept.strip():
             headers.append(("Cookie", kept))
-    for key, name in known.urls:
-        if not named or _canonical(name) not in named - _NEVER_HOP_BY_HOP:
-            headers.append((name, URLS_TO_SERVICE[key][1](urls, environ[key])))
+    for key in known.urls:
+        name, to_service = URLS_TO_SERVICE[key]
+        headers.append((name, to_service(urls, environ[key])))
     authorization = environ.get("HTTP_AUTHORIZATION")
-    if (
-        authorization is not None
-        and not withhold_authorization
-        and "authorization" not in named | known.withheld
-    ):
+    if authorization is not None and "authorization" not in known.withheld:
         headers.append(("Authorization", authorization))
+    if "HTTP_CONNECTION" in environ:
+        named = _connection_options(environ["HTTP_CONNECTION"]) - _NEVER_HOP_BY_HOP
+        if not named <= _SAY_NOTHING:
+            headers = [header for header in headers if _canonical(header[0]) not in named]
     return headers + _forwarded(environ, urls)
 
 
@@ -98,26 +92,29 @@ def _forwarded(environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
 
 
 class _Sorted(NamedTuple):
-    """The keys of an environ by what becomes of the header: `as_they_are` and `urls` with its name.
+    """The keys of an environ by what becomes of the header.
 
+    keys, names: of those that pass as they are. urls: keys of those that hold URLs.
     withheld: canonical names of those that are mapped and that the deployment withholds.
     """
 
-    as_they_are: list[tuple[str, str]]
-    urls: list[tuple[str, str]]
+    keys: list[str]
+    names: list[str]
+    urls: list[str]
     withheld: frozenset[str]
 
 
 @lru_cache(maxsize=64)  # of names only: a browser's requests have the same, but for a few kinds
 def _sorted(keys: tuple[str, ...], withheld: HeaderNames | None) -> _Sorted:
-    passing = [(key, _name_to_service(key, withheld)) for key in keys]
+    passing = [(key, name) for key in keys if (name := _name_to_service(key, withheld))]
     mapped = frozenset(
         name for name in _FILTERED_TO_SERVICE if withheld is not None and withheld.match(name)
     )
     return _Sorted(
-        [(key, name) for key, name in passing if name],
+        [key for key, _ in passing],
+        [name for _, name in passing],
         [
-            (key, name)
+            key
             for key, (name, _) in URLS_TO_SERVICE.items()
             if key in keys and _canonical(name) not in mapped
         ],

@@ -68,7 +68,7 @@ class UrlMapper(NamedTuple):
     @property
     def external(self) -> bool:
         """Whether the service is told the visitor's address."""
-        return self.told == self.visited
+        return self.told.origin == self.visited.origin
 
     @property
     def is_https(self) -> bool:
@@ -161,9 +161,9 @@ class UrlMapper(NamedTuple):
         another port, or by none.
         """
         own = self.target.port
-        if there[1:] == self.told[1:]:
+        if there.authority == self.told.authority:
             return own
-        if there[1:] == self.visited[1:] and there.port:
+        if there.authority == self.visited.authority and there.port:
             return None  # the site itself has a local address
         if not is_local(there.host):
             return None
@@ -219,13 +219,13 @@ class UrlMapper(NamedTuple):
         Of the app's pages it gets the origin only: their paths and queries are the app's. Foreign
         URLs stay.
         """
-        if url.startswith(self.visited.origin + "/"):  # as browsers send it
-            here: str | None = url[len(self.visited.origin) :]
-        else:
-            here = self._own_path(url)
-        if here is None:
+        root = self.visited.origin + self.target.prefix
+        if url.startswith(f"{root}/") and not self.target.form.has_port_in_query:
+            below: str | None = url[len(root) :]  # as browsers send it
+        elif (here := self._own_path(url)) is None:
             return url
-        below = self._path_of_visitor(here)
+        else:
+            below = self._path_of_visitor(here)
         if below is None:
             return f"{self.told.origin}/"
         if self.external and not self.target.form.has_port_in_query:

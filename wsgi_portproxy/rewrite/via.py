@@ -47,13 +47,17 @@ def pseudonym(environ: WSGIEnvironment) -> str:
     A digest of the host name, so that it stays secret, and the process; of several workers, their
     parent.
     """
-    return f"portproxy-{_digest(os.getppid() if environ.get('wsgi.multiprocess') else os.getpid())}"
+    return _pseudonym(bool(environ.get("wsgi.multiprocess")))
 
 
-@lru_cache(maxsize=16)
-def _digest(process: int) -> str:
+@lru_cache(maxsize=2)
+def _pseudonym(is_one_of_several: bool) -> str:
+    process = os.getppid() if is_one_of_several else os.getpid()
     name = f"{socket.gethostname()}:{process}:{_start_of(process)}"
-    return hashlib.sha256(name.encode("utf-8")).hexdigest()[:12]
+    return f"portproxy-{hashlib.sha256(name.encode('utf-8')).hexdigest()[:12]}"
+
+
+os.register_at_fork(after_in_child=_pseudonym.cache_clear)
 
 
 def _start_of(process: int) -> str:

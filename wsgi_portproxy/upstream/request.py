@@ -53,19 +53,12 @@ class RequestFields:
 
     def __init__(self, cookies: CookiePolicy, withhold: Withhold) -> None:
         self._cookies = cookies
-        self._withhold_authorization = withhold.authorization
-        names = HeaderNames("headers", withhold.headers)
-        self._withheld = names if withhold.headers else None
+        names = [*withhold.headers, *(["Authorization"] if withhold.authorization else [])]
+        self._withheld = HeaderNames("headers", names) if names else None
 
     def of(self, environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
         """The headers, without those that announce the body."""
-        headers = request_headers(
-            environ,
-            urls,
-            self._cookies,
-            withhold_authorization=self._withhold_authorization,
-            withheld=self._withheld,
-        )
+        headers = request_headers(environ, urls, self._cookies, self._withheld)
         headers.append(via(environ))
         if urls.target.websocket:
             headers += UPGRADE_FIELDS

@@ -9,32 +9,33 @@ from dataclasses import dataclass, field
 from ..urls import UrlMapper
 
 
-@dataclass(frozen=True, slots=True)
 class Page:
-    """A service's page, as an adapter is told of it.
+    """A service's page, as an adapter sees it. `urls` is not for adapters of others."""
 
-    port: of the service. prefix: the path of its root for the visitor, without a final slash;
-    nothing at a host name of its own. origin: the site's as the visitor sees it.
-    """
+    __slots__ = ("urls",)
 
-    port: int
-    prefix: str
-    origin: str
-    mapping: UrlMapper = field(repr=False)
+    def __init__(self, urls: UrlMapper) -> None:
+        self.urls = urls
+
+    @property
+    def port(self) -> int:
+        """The service's port."""
+        return self.urls.target.port
+
+    @property
+    def prefix(self) -> str:
+        """The visitor's path of the service's root, without a final slash: "" at a host name of its
+        own."""
+        return self.urls.target.prefix
 
     @property
     def url(self) -> str:
         """The visitor's absolute URL of the service's root, without a final slash."""
-        return self.origin + self.prefix
+        return self.urls.origin + self.prefix
 
     def map(self, url: str) -> str:
-        """The visitor's URL for one that the service wrote; what is not the service's stays."""
-        return self.mapping.to_visitor(url)
-
-
-def page_of(urls: UrlMapper) -> Page:
-    """The page that is asked for in a view."""
-    return Page(urls.target.port, urls.target.prefix, urls.origin, urls)
+        """The visitor's URL for one that the service wrote; a foreign URL stays as it is."""
+        return self.urls.to_visitor(url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ _OF_GRADIO: dict[str, Callable[[Page], str]] = {"X-Gradio-Server": lambda page: 
 
 def corrected_attributes(document: bytes, page: Page) -> bytes:
     """Any service: the URLs in attributes, see `attributes`."""
-    return urls_in_attributes(document, page.mapping)
+    return urls_in_attributes(document, page.urls)
 
 
 #: Those that a `Service` has unless told otherwise.
