@@ -22,7 +22,7 @@ from .rewrite.cookies import CookiePolicy
 from .rewrite.response_headers import ResponseFields
 from .rewrite.urls import UrlMapper
 from .settings import Limits, Service, ServiceOf, Services, Timeouts, Withhold
-from .upstream.client import Upstream
+from .upstream.client import Route, Upstream
 from .upstream.redirects import check_no_way_to_https, follow_redirects
 from .upstream.request import RequestFields, UpstreamRequest
 from .upstream.request_body import upload_of
@@ -77,22 +77,18 @@ class Forwarder:
             headers = asking_for_plain_text(headers)
         if upload is not None:
             headers.append(upload.header)
-        send = partial(
-            self._upstream.send,
-            deadline=self._upstream.head_deadline(),
-            visitor=visit.socket,
-            ipv6=service.ipv6,
-        )
         sent = UpstreamRequest(
             target.port, visit.method, urls.request_target, headers, target.websocket
         )
         hints = self._early_hints(visit.environ, urls) if self._early_hints else None
-        response = send(sent, upload, early_hints=hints)
+        route = Route(self._upstream.head_deadline(), visit.socket, service.ipv6)
+        response = self._upstream.send(sent, route, upload, early_hints=hints)
         check_no_way_to_https(response, sent.method, urls)
         if adapts:
             adapt(service.page_adapters, response, urls)
         if not target.form.has_port_in_query or target.websocket:
             return response, urls
+        send = partial(self._upstream.send, route=route)
         return follow_redirects(response, sent, urls, self._cookies, send)
 
     def _urls(self, visit: Visit, target: Target, service: Service) -> UrlMapper:

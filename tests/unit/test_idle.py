@@ -12,7 +12,7 @@ import pytest
 from wsgi_portproxy.upstream import descriptors
 from wsgi_portproxy.upstream import pool as module
 from wsgi_portproxy.upstream.connection import UpstreamConnection
-from wsgi_portproxy.upstream.pool import MOST, OLDEST, IdleConnections
+from wsgi_portproxy.upstream.pool import MOST, OLDEST, IdleConnections, Lease
 
 SCARCE = 900  # descriptors from here on are left to others
 PORT = 16006
@@ -75,12 +75,15 @@ class World:
 
     def put(self, port: int = PORT, owner: int | None = None, **kwargs: Any) -> Connection:
         made = Connection(port, **kwargs)
-        self.idle.put(cast("UpstreamConnection", made), self.owner if owner is None else owner)
+        self.put_again(made, self.owner if owner is None else owner)
         return made
+
+    def put_again(self, made: Connection, owner: int) -> None:
+        self.idle.put(Lease(cast("UpstreamConnection", made), owner))
 
     def take(self, port: int = PORT, owner: int | None = None) -> Connection | None:
         taken = self.idle.take(self.owner if owner is None else owner, port)
-        return cast("Connection | None", taken)
+        return None if taken is None else cast("Connection", taken.connection)
 
 
 @pytest.fixture
@@ -139,7 +142,7 @@ def test_one_that_is_used_again_begins_anew(world: World) -> None:
     world.now += OLDEST - 1
     again = world.take()
     assert again is not None
-    world.idle.put(cast("UpstreamConnection", again), world.owner)
+    world.put_again(again, world.owner)
     world.now += OLDEST - 1
     assert world.take() is again
 

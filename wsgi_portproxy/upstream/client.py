@@ -7,20 +7,33 @@ for their next one; they know nothing of each other.
 
 from __future__ import annotations
 
-import _socket
 import time
 import weakref
+from typing import NamedTuple
 
 from ..errors import NoResponse
 from ..servers import VisitorSocket
 from ..settings import Timeouts
 from .channel import Limits
 from .connection import EarlyHints, UpstreamConnection
-from .pool import idle
+from .pool import Lease, idle
 from .request import UpstreamRequest
 from .request_body import Upload
 from .response import UpstreamResponse
 from .reuse import may_share
+
+
+class Route(NamedTuple):
+    """How a request goes out, and those that follow it on a redirect.
+
+    deadline: for the head of the response, from `Upstream.head_deadline`. visitor: the visitor's
+    connection, whose end is the request's. ipv6: whether [::1] is tried where nothing listens on
+    127.0.0.1.
+    """
+
+    deadline: float
+    visitor: VisitorSocket | None = None
+    ipv6: bool = False
 
 
 class Upstream:
@@ -38,31 +51,27 @@ class Upstream:
     def send(
         self,
         request: UpstreamRequest,
+        route: Route,
         upload: Upload | None = None,
         *,
-        deadline: float,
-        visitor: VisitorSocket | None = None,
         early_hints: EarlyHints | None = None,
-        ipv6: bool = False,
     ) -> UpstreamResponse:
         """Send a request and return its response as soon as the head is there.
 
         Repeated once, on a fresh connection, if one that was used before turned out to be closed,
-        before any byte of a response. `deadline`: for the head, from `head_deadline`. `ipv6`:
-        whether [::1] is tried where nothing listens on 127.0.0.1. Raises as
-        `UpstreamRequest.head`, `UpstreamConnection` and its `exchange` do.
+        before any byte of a response. Raises as `UpstreamRequest.head`, `UpstreamConnection` and
+        its `exchange` do.
         """
         head = request.head()  # before anything is opened: it may raise
         owner = self._owner  # `close` changes it
         has_body = upload is not None
         timeouts = self._timeouts
-        limits = Limits(deadline, timeouts.head, timeouts.stream_idle)
+        limits = Limits(route.deadline, timeouts.head, timeouts.stream_idle)
 
-        def exchange_on(connection: UpstreamConnection) -> UpstreamResponse:
-            exchange = connection.exchange(
-                request, head, upload, visitor=visitor, limits=limits, early_hints=early_hints
+        def exchange_on(lease: Lease) -> UpstreamResponse:
+            exchange = lease.connection.exchange(
+                request, head, upload, visitor=route.visitor, limits=limits, early_hints=early_hints
             )
-            lease = _Lease(connection, owner)
             return UpstreamResponse(request, exchange, lease, has_body=has_body)
 
         if may_share(request, has_body=has_body):
@@ -72,34 +81,16 @@ class Upstream:
                     return exchange_on(used)
                 except NoResponse:
                     pass  # it was closed meanwhile; the same request may go out again
-        return exchange_on(
-            UpstreamConnection(
-                request.port,
-                timeout=min(timeouts.connect, timeouts.head),
-                ipv6=ipv6,
-                make_room=idle.close_all,
-            )
+        connection = UpstreamConnection(
+            request.port,
+            timeout=min(timeouts.connect, timeouts.head),
+            ipv6=route.ipv6,
+            make_room=idle.close_all,
         )
+        return exchange_on(Lease(connection, owner))
 
     def close(self) -> None:
         """Close all idle connections. Those in use close at the end of their exchange."""
         self._disown()
         self._owner = idle.owner()
         self._disown = weakref.finalize(self, idle.disown, self._owner)
-
-
-class _Lease:
-    """A connection while a response is read from it, see `response.Lease`."""
-
-    def __init__(self, connection: UpstreamConnection, owner: int) -> None:
-        self._connection = connection
-        self._owner = owner
-
-    def release(self, *, reusable: bool) -> None:
-        if reusable:
-            idle.put(self._connection, self._owner)
-        else:
-            self._connection.close()
-
-    def detach(self) -> _socket.socket:
-        return _socket.socket(fileno=self._connection.sock.detach())

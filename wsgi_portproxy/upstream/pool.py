@@ -8,12 +8,12 @@ ports: so there are few, and none waits for long.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import itertools
 import os
 import threading
 import time
-from typing import NamedTuple
 
 from . import descriptors, recv
 from .connection import UpstreamConnection
@@ -22,12 +22,28 @@ MOST = 64  # in the process, whatever their ports; the one that has been idle lo
 OLDEST = 10.0  # seconds
 
 
-class _Idle(NamedTuple):
-    """A connection that waits for a request of `owner`. since: monotonic."""
+class Lease:
+    """A connection to a service, lent to one response at a time of the same owner; see
+    `response.Lease`.
 
-    connection: UpstreamConnection
-    owner: int
-    since: float
+    since: when it fell idle, monotonic.
+    """
+
+    __slots__ = ("connection", "owner", "since")
+
+    def __init__(self, connection: UpstreamConnection, owner: int) -> None:
+        self.connection = connection
+        self.owner = owner
+        self.since = 0.0
+
+    def release(self, *, reusable: bool) -> None:
+        if reusable:
+            idle.put(self)
+        else:
+            self.connection.close()
+
+    def detach(self) -> _socket.socket:
+        return _socket.socket(fileno=self.connection.sock.detach())
 
 
 class IdleConnections:
@@ -36,7 +52,7 @@ class IdleConnections:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._none_is_left = threading.Condition(self._lock)
-        self._idle: list[_Idle] = []  # in the order in which they fell idle
+        self._idle: list[Lease] = []  # in the order in which they fell idle
         self._owners: set[int] = set()
         self._numbers = itertools.count(1)
         self._is_swept = False  # a thread closes those that get too old
@@ -68,7 +84,7 @@ class IdleConnections:
             self._lock.release()
         _close(closed)
 
-    def take(self, owner: int, port: int) -> UpstreamConnection | None:
+    def take(self, owner: int, port: int) -> Lease | None:
         """The connection that this owner used last for this port, if nothing has come on it."""
         self._close_old()
         while True:
@@ -82,15 +98,17 @@ class IdleConnections:
                     return None
             # Whatever came on it belongs to no request, be it its end.
             if recv.is_silent(one.connection.sock):
-                return one.connection
+                return one
             _close([one])
 
-    def put(self, connection: UpstreamConnection, owner: int) -> None:
+    def put(self, one: Lease) -> None:
         """Keep a connection, or close it: where descriptors are scarce, or the owner is gone."""
-        one = _Idle(connection, owner, time.monotonic())
+        one.since = time.monotonic()
         too_many = []
         with self._lock:
-            if owner in self._owners and not descriptors.are_scarce(connection.sock.fileno()):
+            if one.owner in self._owners and not descriptors.are_scarce(
+                one.connection.sock.fileno()
+            ):
                 self._idle.append(one)
                 if len(self._idle) > MOST:
                     too_many.append(self._idle.pop(0))
@@ -151,7 +169,7 @@ class IdleConnections:
         _close(closed)
 
 
-def _close(closed: list[_Idle]) -> None:
+def _close(closed: list[Lease]) -> None:
     for one in closed:
         with contextlib.suppress(OSError):
             one.connection.close()
