@@ -35,7 +35,7 @@ def test_it_serves_an_app_and_its_ports(service: ServiceFactory, authorizer: str
     options = [APP, f"--authorizer={authorizer}", MOUNT, f"--port={port}"]
     options += [
         f"--ports={opened}-{opened}",
-        "--host-form={port}--{project}--{username}.ports.test",
+        "--host-template={port}--{project}--{username}.ports.test",
     ]
     with running([*COMMAND, *options], port, env={"PYTHONUNBUFFERED": "1"}) as server:
         path, here = f"/alice/vision/?port={opened}", f"localhost:{port}"

@@ -14,7 +14,7 @@ LAYERS = """\
 __main__  contrib
 __init__
 middleware
-astray  forward  stats
+app_or_service  forward  stats
 respond
 tunnel
 inflight

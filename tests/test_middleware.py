@@ -300,7 +300,7 @@ async def answered_later(request: object, target: object) -> bool:
         {"mount": "/{a}", "urls": {"host": "{port}.p.test"}, "authorizer": AskApp(app, "/{a}/")},
         {"urls": {"isolate": True}},
         {"urls": {"find_strays": "no"}},
-        {"services": {"identity": "visitor"}},
+        {"services": {"preserve_host": "visitor"}},
         {"services": {"strip_prefix": "no"}},
         {"services": {"page_adapters": ["jupyter"]}},
         {"services": lambda: None},

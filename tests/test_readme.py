@@ -282,7 +282,7 @@ def test_the_page_adapter_the_settings_by_port_and_the_metrics_work(
     target = Target(15888, "/", "/proxy/15888", {}, Form.PATH, False)
     assert by_port["services"](target) == Service(strip_prefix=False)
     other = Target(15100, "/", "", {}, Form.PATH, False)
-    assert by_port["services"](other) == Service(identity="external")
+    assert by_port["services"](other) == Service(preserve_host=True)
     assert metrics["totals"] == {("path", 200, "complete"): 1, ("query", 403, "refused"): 1}
 
 
@@ -374,7 +374,7 @@ def handshake(*, environ: Any = None, fields: Any = None, **settings: Any) -> tu
 def at_host(cookie: str, authorizer: Callable[..., Any]) -> tuple[int, str]:
     """The answer at a port's own host name."""
     headers = {"Host": HOST.format(port=DOCUMENTED_PORT), "Cookie": cookie}
-    return ask("/", authorizer=authorizer, headers=headers, urls=UrlForms(host=HOST))
+    return ask("/", authorizer=authorizer, headers=headers, urls=UrlForms(host_template=HOST))
 
 
 def no(request: object, target: Target) -> bool:
@@ -456,8 +456,8 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     yield ask(headers={"Service-Worker": "script"})
     yield at_host("", no)
     yield at_host("sessionid=old", lambda request, target: HTTPFound(location="/login"))
-    yield ask(urls=UrlForms(host=HOST, isolate=True))
-    urls = UrlForms(host="{port}--{name}.ports.example.com", isolate=True)
+    yield ask(urls=UrlForms(host_template=HOST, isolate=True))
+    urls = UrlForms(host_template="{port}--{name}.ports.example.com", isolate=True)
     yield ask(f"/Alice/?port={DOCUMENTED_PORT}", urls=urls, mount="/{name}")
     # The request
     yield post({"CONTENT_LENGTH": "1x"})

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
             app,
             authorizer=authorizer,
             mount=options.mount,
-            urls=UrlForms(host=options.host_form),
+            urls=UrlForms(host_template=options.host_template),
             ports=options.ports,
             hosts=LOOPBACK,
         )
@@ -44,8 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"Services on ports {first}-{last}: http://localhost:{options.port}{options.mount}/?port=N"
     )
-    if options.host_form is not None:
-        example = options.host_form.replace("{port}", str(first))
+    if options.host_template is not None:
+        example = options.host_template.replace("{port}", str(first))
         print(f"Each service also has its own host name: http://{example}:{options.port}/")
     run_simple("127.0.0.1", options.port, application, threaded=True)
 
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the paths that ports belong to, such as /{username}/{project} (the whole app)",
     )
     parser.add_argument(
-        "--host-form",
+        "--host-template",
         metavar="TEMPLATE",
         help="a host name for each port, such as {port}.localhost (none)",
     )

@@ -13,16 +13,16 @@
     │   ├── BodyTooLarge         413  a body beyond this deployment's limit
     │   ├── Misdirected          421  sent to a host name that is not this site's
     │   ├── UpgradeRequired      426  another version of the WebSocket protocol
-    │   ├── FieldTooLarge        431  a header that would take long to read
+    │   ├── HeaderTooLarge        431  a header that would take long to read
     │   ├── NotImplementedHere   501  something this release or server cannot do
     │   ├── TooManyTunnels       503  no more WebSockets at the moment
     │   ├── TooManyRequests      503  too many requests are waiting for this port already
     │   ├── Loop                 508  the request came back to us
-    │   └── ClientGone           400  the visitor left before the end
+    │   └── VisitorGone           400  the visitor left before the end
     ├── AuthorizerFailed         503  the authorizer raised, which counts as no
     ├── AuthorizerMisused        500  the authorizer returned something it may not return
     ├── SettingFailed            500  a setting's callable raised, or returned an invalid value
-    └── UpstreamError            502  the service is at fault
+    └── ServiceError            502  the service is at fault
         ├── ServiceUnreachable   502  nothing listens on the port
         │   └── IPv6Only         502  something does, but on [::1] only
         ├── BadResponse          502  it responded, but not in valid HTTP/1
@@ -119,7 +119,7 @@ class Misdirected(RequestError):
     status = 421
 
 
-class FieldTooLarge(RequestError):
+class HeaderTooLarge(RequestError):
     status = 431
 
 
@@ -155,7 +155,7 @@ class Loop(RequestError):
     status = 508
 
 
-class ClientGone(RequestError):
+class VisitorGone(RequestError):
     """The visitor closed the connection: nobody is left to read a response."""
 
     status = 400
@@ -194,11 +194,11 @@ class SettingFailed(PortProxyError):
         )
 
 
-class UpstreamError(PortProxyError):
+class ServiceError(PortProxyError):
     status = 502
 
 
-class ServiceUnreachable(UpstreamError):
+class ServiceUnreachable(ServiceError):
     """Nothing accepts connections on the port."""
 
     HINT = "Is the service running? Try: python3 -m http.server {port}"
@@ -221,7 +221,7 @@ class IPv6Only(ServiceUnreachable):
     )
 
 
-class BadResponse(UpstreamError):
+class BadResponse(ServiceError):
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
             f"The service on port {port} did not send a valid HTTP response.",
@@ -230,7 +230,7 @@ class BadResponse(UpstreamError):
         )
 
 
-class WantsHttps(UpstreamError):
+class WantsHttps(ServiceError):
     """A service gets its way if it is told the visitor's address, and that is on https."""
 
     def __init__(self, port: int, *, on_https: bool) -> None:
@@ -239,11 +239,11 @@ class WantsHttps(UpstreamError):
             hint = "This site uses http. Turn the redirect off in the service, or use https and "
         super().__init__(
             f"The service on port {port} redirects every request to https.",
-            f'{hint}Service(identity="external").',
+            f"{hint}Service(preserve_host=True).",
         )
 
 
-class NoResponse(UpstreamError):
+class NoResponse(ServiceError):
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
             f"The service on port {port} closed the connection without a response.",
@@ -252,7 +252,7 @@ class NoResponse(UpstreamError):
         )
 
 
-class Overloaded(UpstreamError):
+class Overloaded(ServiceError):
     status = 503
     headers = (("Retry-After", "5"),)
 
@@ -264,7 +264,7 @@ class Overloaded(UpstreamError):
         )
 
 
-class ServiceTimeout(UpstreamError):
+class ServiceTimeout(ServiceError):
     status = 504
 
     def __init__(self, port: int, *, detail: str = "") -> None:
@@ -282,7 +282,7 @@ _SHORTAGE = frozenset(
 )
 
 
-def from_connect_error(error: BaseException, port: int) -> UpstreamError:
+def from_connect_error(error: BaseException, port: int) -> ServiceError:
     """Map what `connect()` raised: timeouts to 504, our own shortages to 503, all else to 502."""
     if isinstance(error, TimeoutError):
         return ServiceTimeout(port, detail="connect timed out")

@@ -17,14 +17,14 @@ from .locate.target import Target
 from .locate.visit import Visit
 from .policy.hosts import Hosts
 from .policy.ports import PortPolicy
-from .respond.documents import adapt, asking_for_plain_text, headers_of_adapters, may_adapt
+from .respond.documents import adapt, headers_of_adapters, may_adapt, without_compression
 from .rewrite.cookies import CookiePolicy
-from .rewrite.response_headers import ResponseFields
+from .rewrite.response_headers import ResponseHeaders
 from .rewrite.urls import UrlMapper
 from .settings import Limits, Service, ServiceOf, Services, Timeouts, Withhold
 from .upstream.client import Route, Upstream
 from .upstream.redirects import check_no_way_to_https, follow_redirects
-from .upstream.request import RequestFields, UpstreamRequest
+from .upstream.request import RequestHeaders, UpstreamRequest
 from .upstream.request_body import upload_of
 from .upstream.response import UpstreamResponse
 
@@ -33,7 +33,7 @@ class Forwarder:
     """Forwards the requests of one `PortProxy`. Settings as there.
 
     finds_strays: whether root-absolute URLs of a page find their way back to its service.
-    response_fields: the headers of a response, of which some may be sent early.
+    response_headers_of: the headers of a response, of which some may be sent early.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Forwarder:
         ports: PortPolicy,
         links: Links,
         finds_strays: bool,
-        response_fields: ResponseFields,
+        response_headers_of: ResponseHeaders,
     ) -> None:
         self._service_of = ServiceOf(services)
         self._upstream = Upstream(timeouts)
         self._max_body = limits.request_body
-        self._early_hints = None if withhold.early_hints else response_fields.early_hints
-        self._headers = RequestFields(cookies, withhold)
+        self._early_hints = None if withhold.early_hints else response_headers_of.early_hints
+        self._headers = RequestHeaders(cookies, withhold)
         self._cookies = cookies
         self._hosts = hosts
         self._ports = ports
@@ -71,10 +71,10 @@ class Forwarder:
         urls = self._urls(visit, target, service)
         upload = request.upload = upload_of(visit.environ, self._max_body)
         headers = self._headers.of(visit.environ, urls)
-        headers += headers_of_adapters(service.telling_adapters, urls, visit)
+        headers += headers_of_adapters(service.header_adapters, urls, visit)
         adapts = may_adapt(service.page_adapters, urls, visit)
         if adapts:
-            headers = asking_for_plain_text(headers)
+            headers = without_compression(headers)
         if upload is not None:
             headers.append(upload.header)
         sent = UpstreamRequest(
@@ -92,13 +92,13 @@ class Forwarder:
         return follow_redirects(response, sent, urls, self._cookies, send)
 
     def _urls(self, visit: Visit, target: Target, service: Service) -> UrlMapper:
-        external = service.identity == "external"
-        if not (external or target.form.has_own_origin or self._hosts.knows(visit.environ)):
+        preserves_host = service.preserve_host
+        if not (preserves_host or target.form.has_own_origin or self._hosts.knows(visit.environ)):
             self._hosts.warn_of_unknown(visit.environ)
-            external = True
+            preserves_host = True
         return UrlMapper(
             target,
-            told=visit.address if external else address("http", f"localhost:{target.port}"),
+            told=visit.address if preserves_host else address("http", f"localhost:{target.port}"),
             visited=visit.address,
             base="" if service.strip_prefix else target.prefix,
             strays=self._finds_strays and not target.form.has_own_origin,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .errors import PortProxyError
 from .metrics import Ending, OnFinished, RequestMetrics, is_logged, log_end, shown_method, tell
-from .policy.concurrency import Caps
+from .policy.concurrency import ConcurrencyLimits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -32,7 +32,7 @@ class InFlightRequests:
     """Those of one `PortProxy`. Settings as there."""
 
     def __init__(self, requests_per_port: int | None, on_finished: OnFinished | None) -> None:
-        self.caps = Caps(requests_per_port)
+        self.caps = ConcurrencyLimits(requests_per_port)
         self.on_finished = on_finished
 
     def begin(self, visit: Visit, target: Target) -> InFlight:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .astray import Astray
+from .app_or_service import AppOrService
 from .errors import NotFound, PortProxyError
 from .forward import Forwarder
 from .inflight import InFlight, InFlightRequests
@@ -28,7 +28,7 @@ from .respond.body import moved, respond
 from .respond.error_page import error_response, log_error
 from .rewrite.cookies import CookiePolicy
 from .rewrite.header_tables import Headers
-from .rewrite.response_headers import ResponseFields
+from .rewrite.response_headers import ResponseHeaders
 from .rewrite.urls import UrlMapper
 from .rewrite.via import check_no_loop
 from .settings import (
@@ -41,7 +41,9 @@ from .settings import (
 )
 from .stats import Stats, stats_of
 from .subrequest import CapturedResponse
-from .tunnel.websocket import Tunnels
+from .tunnel.detach import Detaching
+from .tunnel.hijack import Hijacker
+from .tunnel.websocket import WebSockets
 from .upstream.response import UpstreamResponse
 
 if TYPE_CHECKING:
@@ -95,21 +97,27 @@ class PortProxy:
             check_callable("on_finished", on_finished, "on_finished(metrics)", 1)
         self.app = app
         self._urls = urls
-        self._locator = Locator(Mount(mount), proxy=urls.path_segment, host=urls.host)
+        self._locator = Locator(
+            Mount(mount), path_segment=urls.path_segment, host_template=urls.host_template
+        )
         known = facts_of(authorizer)
         known.check_parameters(self._locator)
         self._authorizer = authorizer
-        self._links = Links(self._locator, promote=urls.redirect_browsers)
+        self._links = Links(self._locator, redirect_browsers=urls.redirect_browsers)
         self._ports = PortPolicy(ports)
         # Where no page of a service is on the app's origin, none can stray there.
         finds = urls.find_strays and not urls.isolate
-        self._strays = Strays(self._locator, promote=urls.redirect_browsers) if finds else None
+        self._strays = (
+            Strays(self._locator, redirect_browsers=urls.redirect_browsers) if finds else None
+        )
         self._astray = (
-            Astray(app, self._strays, self._serve, patience=timeouts.head) if self._strays else None
+            AppOrService(app, self._strays, self._serve, patience=timeouts.head)
+            if self._strays
+            else None
         )
         self._hosts = Hosts(hosts, known.hosts)
         self._cookies = CookiePolicy([*withhold.cookies, *known.withhold_cookies])
-        self._response_fields = ResponseFields(self._cookies, withhold.response_headers)
+        self._response_headers = ResponseHeaders(self._cookies, withhold.response_headers)
         self._forwarder = Forwarder(
             services,
             timeouts,
@@ -120,11 +128,11 @@ class PortProxy:
             ports=self._ports,
             links=self._links,
             finds_strays=finds,
-            response_fields=self._response_fields,
+            response_headers_of=self._response_headers,
         )
-        self._tunnels = Tunnels(
-            limits, timeouts, detach_after=detach_after, require_origin=require_origin
-        )
+        self._hijacker = Hijacker(limits)
+        self._websockets = WebSockets(self._hijacker, timeouts, require_origin=require_origin)
+        self._detaching = Detaching(self._hijacker, timeouts, after=detach_after)
         self._requests = InFlightRequests(limits.requests_per_port, on_finished)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -144,7 +152,7 @@ class PortProxy:
     def _locate(self, visit: Visit) -> Target | None:
         """The target that the URL names, unless a service's page asked for it, which knows no such
         URLs. Raises `PortProxyError`."""
-        if self._locator.host is not None and (target := self._locator.by_host(visit)):
+        if self._locator.host_template is not None and (target := self._locator.by_host(visit)):
             return target
         if self._strays and "HTTP_REFERER" in visit.environ and self._strays.claims(visit):
             return None
@@ -175,7 +183,7 @@ class PortProxy:
         self._ports.check(target, visit.environ)
         check_same_origin(visit, target)
         if target.websocket:
-            self._tunnels.check(visit)
+            self._websockets.check(visit)
 
     def _authorize(self, visit: Visit, target: Target) -> CapturedResponse | None:
         """Step 3: None if the visitor may use the port, else the answer to give. Raises
@@ -188,14 +196,14 @@ class PortProxy:
 
     def _canonical(self, visit: Visit, target: Target) -> tuple[int, str] | None:
         """Status and Location, if the URL is not the one that its browser should see."""
-        promote = self._urls.redirect_browsers
-        return self._locator.canonical_location(target, visit, promote=promote)
+        redirect_browsers = self._urls.redirect_browsers
+        return self._locator.canonical_location(target, visit, redirect_browsers=redirect_browsers)
 
     def _check_of_the_authorized(self, visit: Visit, target: Target) -> None:
         """What is for those to know who may use the port. Raises `RequestError`."""
         self._ports.check_not_own(target, visit)
         if target.websocket:
-            self._tunnels.check_room(target.port)
+            self._hijacker.check_room(target.port)
 
     def _elsewhere(self, request: InFlight) -> tuple[int, str] | None:
         """Status and Location, if the visitor's browser should ask at another URL. Raises
@@ -224,11 +232,11 @@ class PortProxy:
         """Step 5: the service's answer as an application, which ends the request. Raises
         `PortProxyError`."""
         if response.status == 101:
-            return self._tunnels.carry(response, urls, self._response_fields, request)
+            return self._websockets.carry(response, urls, self._response_headers, request)
         if request.target.is_astray:  # a handshake: all else was sent elsewhere
             response.close()
             raise NotFound("There is no such page.", detail="not switched to a WebSocket")
-        return respond(response, urls, self._response_fields, self._tunnels, hints, request)
+        return respond(response, urls, self._response_headers, self._detaching, hints, request)
 
     def stats(self) -> Stats:
         """What this process holds now, see `Stats`. Cheap: to be asked every second, if need be."""

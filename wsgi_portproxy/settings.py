@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from .errors import SettingFailed
 from .locate.target import Target
@@ -22,8 +22,9 @@ from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 class Service:
     """What may differ from port to port.
 
-    identity: the address that the service is told: `"local"` (`http://localhost:16006`), or
-        `"external"`, the one that the visitor sees.
+    name: what it is called in the log and in metrics, such as `"TensorBoard"`.
+    preserve_host: whether the service is told the host and scheme that the visitor sees. Otherwise
+        it is told that it is `http://localhost:16006`.
     strip_prefix: whether the service is asked for what follows its prefix. False for one that was
         started with its full path (`/alice/vision/proxy/16006`) as the base path.
     ipv6: whether it is also reached on [::1], where nothing listens on 127.0.0.1. Another user of
@@ -32,22 +33,24 @@ class Service:
         its pages are never looked at.
     """
 
-    identity: Literal["local", "external"] = "local"
+    name: str = ""
+    preserve_host: bool = False
     strip_prefix: bool = True
     ipv6: bool = False
     page_adapters: Collection[PageAdapter] = DEFAULT_PAGE_ADAPTERS
     #: Those of them that have the service told headers.
-    telling_adapters: tuple[PageAdapter, ...] = field(init=False, repr=False, compare=False)
+    header_adapters: tuple[PageAdapter, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _one_of("identity", self.identity, ("local", "external"))
-        _one_of("strip_prefix", self.strip_prefix, (True, False))
-        _one_of("ipv6", self.ipv6, (True, False))
+        if type(self.name) is not str:
+            raise TypeError(f"name takes a str, not {self.name!r}")
+        for setting in ("preserve_host", "strip_prefix", "ipv6"):
+            _one_of(setting, getattr(self, setting), (True, False))
         for adapter in self.page_adapters:
             if not isinstance(adapter, PageAdapter):
                 raise TypeError(f"page_adapters takes PageAdapter values, not {adapter!r}")
-        telling = tuple(one for one in self.page_adapters if one.request_headers)
-        object.__setattr__(self, "telling_adapters", telling)
+        call_in_hub = tuple(one for one in self.page_adapters if one.request_headers)
+        object.__setattr__(self, "header_adapters", call_in_hub)
 
 
 #: The `Service` of every port, of each by its number (others get `Service()`), or what a callable
@@ -61,8 +64,9 @@ class UrlForms:
     """How URLs name a port.
 
     path_segment: the word of the path form, `{mount}/proxy/{port}/`.
-    host: a host name for each port, such as `"{port}.ports.example.com"`, in which services have an
-        origin of their own; it may also carry the mount's parameters. None: no such form.
+    host_template: a host name for each port, such as `"{port}.ports.example.com"`, at which
+        services have an origin of their own; it may also carry the mount's parameters. None: no
+        such form.
     isolate: open services at their host names only: browsers that navigate to the other forms are
         sent there, everything else in them is refused.
     redirect_browsers: whether a browser that navigates to `?port=` is sent to the path form, where
@@ -72,7 +76,7 @@ class UrlForms:
     """
 
     path_segment: str = "proxy"
-    host: str | None = None
+    host_template: str | None = None
     isolate: bool = False
     redirect_browsers: bool = True
     find_strays: bool = True
@@ -80,12 +84,13 @@ class UrlForms:
     def __post_init__(self) -> None:
         if not isinstance(self.path_segment, str):
             raise TypeError(f"path_segment takes one path segment, not {self.path_segment!r}")
-        if self.host is not None and not isinstance(self.host, str):
-            raise TypeError(f"host takes a host name with {{port}} in it, not {self.host!r}")
+        template = self.host_template
+        if template is not None and not isinstance(template, str):
+            raise TypeError(f"host_template takes a name with {{port}} in it, not {template!r}")
         for name in ("isolate", "redirect_browsers", "find_strays"):
             _one_of(name, getattr(self, name), (True, False))
-        if self.isolate and self.host is None:
-            raise ValueError("isolate needs host, where the services are to be isolated")
+        if self.isolate and template is None:
+            raise ValueError("isolate needs a host_template, at whose names services are isolated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .policy.concurrency import Caps
+from .policy.concurrency import ConcurrencyLimits
 from .tunnel.shared import carried
 from .upstream import descriptors
 from .upstream.pool import idle
@@ -37,7 +37,7 @@ class Stats:
     relay_longest_turn: float
 
 
-def stats_of(caps: Caps) -> Stats:
+def stats_of(caps: ConcurrencyLimits) -> Stats:
     requests, waiting = caps.counts()
     tunnels, streams, longest_turn = carried()
     return Stats(

@@ -23,6 +23,6 @@ application = PortProxy(
     HTTPNotFound("The app has no such page."),
     authorizer=may_open,
     mount="/{username}/{project}",
-    urls=UrlForms(host="{port}.app.test"),
+    urls=UrlForms(host_template="{port}.app.test"),
     withhold=Withhold(authorization=True),
 )

@@ -134,7 +134,7 @@ def test_a_redirect_to_the_same_url_on_https_is_no_loop(
     for target in (path_form(upstream.port, "/x?y"), query_form(upstream.port, "/x?y")):
         reply = ask(host.port, "GET", target)
         assert reply.status == 502
-        assert b'identity="external"' in reply.body
+        assert b"preserve_host=True" in reply.body
     assert seen == ["/x?y", "/x?y"]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.given import environ
 from wsgi_portproxy.errors import InvalidPort, NotFound, PortProxyError
-from wsgi_portproxy.locate.host_template import HostForm
+from wsgi_portproxy.locate.host_template import HostTemplate
 from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.request_target import raw_target
@@ -154,7 +154,9 @@ TEMPLATES = [
     "{port}.{project}.{username}.lab.test:443",
     "x-{project}.{port}.lab.test",
 ]
-FORMS = {template: HostForm(template, frozenset({"username", "project"})) for template in TEMPLATES}
+FORMS = {
+    template: HostTemplate(template, frozenset({"username", "project"})) for template in TEMPLATES
+}
 label = st.one_of(
     st.text("abc019_-", max_size=6),
     made.any_text,

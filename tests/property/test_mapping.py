@@ -17,7 +17,7 @@ from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.target import cut_port
 from wsgi_portproxy.rewrite.pages import Page, PageAdapter
 from wsgi_portproxy.rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
-from wsgi_portproxy.rewrite.url_fields import link_to_visitor, refresh_to_visitor
+from wsgi_portproxy.rewrite.url_headers import link_to_visitor, refresh_to_visitor
 from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from . import made
@@ -107,7 +107,7 @@ def test_a_referer_tells_a_service_nothing_of_the_apps_pages(urls: UrlMapper, re
         own_page = referer.startswith((urls.origin + "/",)) or referer == urls.origin
         if told == referer:
             below = urls.target.prefix and referer.startswith(urls.origin + urls.target.prefix)
-            assert not own_page or urls.external or below or urls.target.form == "host"
+            assert not own_page or urls.preserves_host or below or urls.target.form == "host"
         else:
             assert told.startswith(urls.told.origin + "/")
             assert urls.target.prefix not in told.split("?")[0] or not urls.target.prefix or rest

@@ -61,7 +61,7 @@ named = PortProxy(
     authorizer=may_view,
     mount=MOUNT,
     hosts=["app.test", ".Below.test", "[::1]"],
-    urls=UrlForms(host="{port}.ports.test"),
+    urls=UrlForms(host_template="{port}.ports.test"),
 )
 unnamed = PortProxy(app, authorizer=may_view, mount=MOUNT)
 withholding = PortProxy(

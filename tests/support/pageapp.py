@@ -114,17 +114,19 @@ without_strays = _proxy(urls=UrlForms(find_strays=False))
 in_place = _proxy(urls=UrlForms(redirect_browsers=False))
 
 PORTS = "{port}.ports.test"
-hosted = _proxy(urls=UrlForms(host=PORTS), withhold=Withhold(cookies=["user", "sessionid"]))
+hosted = _proxy(
+    urls=UrlForms(host_template=PORTS), withhold=Withhold(cookies=["user", "sessionid"])
+)
 CARRYING = "{port}--{project}--{username}.ports.test"
 carrying = PortProxy(
     pages,
     authorizer=AskApp(pages, "/{username}/{project}/", seconds=0),
     mount=MOUNT,
     hosts=HOSTS,
-    urls=UrlForms(host=CARRYING),
+    urls=UrlForms(host_template=CARRYING),
     withhold=Withhold(cookies=["user"]),
 )
-isolated = _proxy(urls=UrlForms(host=PORTS, isolate=True))
+isolated = _proxy(urls=UrlForms(host_template=PORTS, isolate=True))
 
 
 def _of_project(target: Target) -> Any:
@@ -135,13 +137,13 @@ def _of_project(target: Target) -> Any:
     if value in ("odd", ""):
         return value
     if name == "identity":
-        return Service(identity="external" if value == "external" else "local")
+        return Service(preserve_host=value == "external")
     return Service(strip_prefix=value != "false")
 
 
 by_project = _proxy(services=_of_project)
-external = _proxy(services=Service(identity="external"), urls=UrlForms(host=PORTS))
-full_path = _proxy(services=Service(strip_prefix=False), urls=UrlForms(host=PORTS))
+external = _proxy(services=Service(preserve_host=True), urls=UrlForms(host_template=PORTS))
+full_path = _proxy(services=Service(strip_prefix=False), urls=UrlForms(host_template=PORTS))
 
 
 def _raising(document: bytes, page: Page) -> bytes:
@@ -165,7 +167,7 @@ adapting = _proxy(
             *DEFAULT_PAGE_ADAPTERS,
         ]
     ),
-    urls=UrlForms(host=PORTS),
+    urls=UrlForms(host_template=PORTS),
 )
 not_adapting = _proxy(services=Service(page_adapters=()))
 on_ipv6 = _proxy(services=Service(ipv6=True))

@@ -18,9 +18,9 @@ import pytest
 from tests.support.websocket import BINARY, frame
 from wsgi_portproxy.tunnel import relay as relay_module
 from wsgi_portproxy.tunnel.records import NewTunnel
-from wsgi_portproxy.tunnel.reframe import Transcoder
+from wsgi_portproxy.tunnel.reframe import Reframer
 from wsgi_portproxy.tunnel.relay import Relay
-from wsgi_portproxy.tunnel.unpatched import native as native_really
+from wsgi_portproxy.tunnel.unpatched import unpatched as unpatched_really
 from wsgi_portproxy.upstream.framing import STEPS, ChunkedDecoder, CloseDecoder
 
 Ends = tuple[socket.socket, socket.socket]
@@ -41,16 +41,16 @@ def plain(sock: socket.socket) -> _socket.socket:
 def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
     """One without a thread: the test has it take its turns."""
 
-    def native(module: str, name: str) -> Callable[..., object]:
-        return (lambda *_: None) if name == "start_new_thread" else native_really(module, name)
+    def unpatched(module: str, name: str) -> Callable[..., object]:
+        return (lambda *_: None) if name == "start_new_thread" else unpatched_really(module, name)
 
-    monkeypatch.setattr(relay_module, "native", native)
+    monkeypatch.setattr(relay_module, "unpatched", unpatched)
     one = Relay()
     one.start()
     yield one
     atexit.unregister(one.drain)
-    for tunnel in list(one._tunnels.values()):
-        one._close(tunnel)
+    for tunnel in list(one._carrier.tunnels.values()):
+        one._carrier.close(tunnel)
     one.abandon()
 
 
@@ -59,7 +59,7 @@ def joined(relay: Relay) -> Iterator[Callable[..., Ends]]:
     """`joined(stream)`: the visitor's and the service's end of a tunnel, or of a stream."""
     with ExitStack() as stack:
 
-        def join(stream: Transcoder | None = None, *, room: int = 4 * SIZE) -> Ends:
+        def join(stream: Reframer | None = None, *, room: int = 4 * SIZE) -> Ends:
             visitor, client = socket.socketpair()
             far, service = socket.socketpair()
             dummy, _ = socket.socketpair()
@@ -73,9 +73,9 @@ def joined(relay: Relay) -> Iterator[Callable[..., Ends]]:
             relay.add(
                 NewTunnel(
                     port=1,
-                    client=plain(client),
+                    visitor=plain(client),
                     service=plain(service),
-                    to_client=b"",
+                    to_visitor=b"",
                     to_service=b"",
                     dummy=plain(dummy),
                     idle_timeout=3600.0,
@@ -87,8 +87,8 @@ def joined(relay: Relay) -> Iterator[Callable[..., Ends]]:
         yield join
 
 
-def a_stream() -> Transcoder:
-    return Transcoder(ChunkedDecoder(), chunked=True, needs_reset=False)
+def a_stream() -> Reframer:
+    return Reframer(ChunkedDecoder(), chunked=True, needs_reset=False)
 
 
 @pytest.mark.promise("One service's bytes do not stop the others' WebSockets")
@@ -149,14 +149,14 @@ def test_a_visitor_who_takes_nothing_stops_the_work_for_their_own_flood(
 ) -> None:
     visitor, source = joined(a_stream(), room=4096)
     turns(relay, 1)
-    (tunnel,) = relay._tunnels.values()
+    (tunnel,) = relay._carrier.tunnels.values()
     source.sendall(ONE_BYTE_CHUNKS)
-    while not tunnel.client.pending:
+    while not tunnel.visitor.pending:
         turns(relay, 1)
     turns(relay, 5)
     assert tunnel.is_behind(tunnel.service)
-    assert not relay._behind, "nothing is done that nobody takes"
-    while not relay._behind:
+    assert not relay._carrier.behind, "nothing is done that nobody takes"
+    while not relay._carrier.behind:
         assert take(visitor)
         turns(relay, 1)
 
@@ -165,11 +165,11 @@ def test_a_flood_whose_visitor_leaves_is_over(relay: Relay, joined: Callable[...
     visitor, source = joined(a_stream())
     source.sendall(ONE_BYTE_CHUNKS)
     turns(relay, 2)
-    assert relay._behind
+    assert relay._carrier.behind
     visitor.close()
     turns(relay, 2)
     assert not relay.places.taken
-    assert not relay._behind
+    assert not relay._carrier.behind
 
 
 def test_the_end_behind_a_flood_comes_last(relay: Relay, joined: Callable[..., Ends]) -> None:
@@ -193,13 +193,13 @@ def test_many_that_begin_at_once_are_begun_in_turns(
     begun = []
     while relay._new:
         turns(relay, 1)
-        begun.append(len(relay._tunnels))
+        begun.append(len(relay._carrier.tunnels))
     assert begun == [*range(4, 41, 4)]
 
 
 def test_the_longest_turn_is_measured(relay: Relay, joined: Callable[..., Ends]) -> None:
     assert relay.turns.longest == 0
-    _, source = joined(Transcoder(CloseDecoder(), chunked=False, needs_reset=False))
+    _, source = joined(Reframer(CloseDecoder(), chunked=False, needs_reset=False))
     source.sendall(b"x" * SIZE)
     turns(relay, 2)
     assert relay.turns.longest > 0

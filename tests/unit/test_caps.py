@@ -13,7 +13,7 @@ import pytest
 from tests.support.waiting import until
 from wsgi_portproxy.errors import TooManyRequests
 from wsgi_portproxy.policy import concurrency as module
-from wsgi_portproxy.policy.concurrency import LONGEST_WAIT, PATIENCE, STANDSTILL, Caps
+from wsgi_portproxy.policy.concurrency import LONGEST_WAIT, PATIENCE, STANDSTILL, ConcurrencyLimits
 from wsgi_portproxy.servers import server_threads
 
 PORT = 15000
@@ -40,7 +40,7 @@ class Clock:
 
         return SimpleNamespace(wait=wait, notify=lambda: None)
 
-    def until_refused(self, caps: Caps, port: int = PORT) -> float:
+    def until_refused(self, caps: ConcurrencyLimits, port: int = PORT) -> float:
         begin = self.now
         with pytest.raises(TooManyRequests) as caught:
             caps.enter(port, {})
@@ -64,7 +64,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_as_many_as_the_limit_enter_and_of_the_others_a_few_wait_for_long(
     clock: Clock, limit: int, patient: int
 ) -> None:
-    caps, waited = Caps(limit), []
+    caps, waited = ConcurrencyLimits(limit), []
     for _ in range(limit):
         caps.enter(PORT, {})
     for _ in range(2):  # who was refused has given back its place among those that wait
@@ -79,7 +79,7 @@ def test_as_many_as_the_limit_enter_and_of_the_others_a_few_wait_for_long(
 
 
 def test_where_turns_come_a_request_waits_longer_but_not_for_ever(clock: Clock) -> None:
-    caps, waited = Caps(2), []
+    caps, waited = ConcurrencyLimits(2), []
     caps.enter(PORT, {})
     caps.enter(PORT, {})
 
@@ -95,7 +95,7 @@ def test_where_turns_come_a_request_waits_longer_but_not_for_ever(clock: Clock) 
 
 
 def test_a_place_that_is_given_back_is_for_whoever_waits(clock: Clock) -> None:
-    caps = Caps(1)
+    caps = ConcurrencyLimits(1)
     caps.enter(PORT, {})
     clock.meanwhile = [lambda: caps.leave(PORT)]
     caps.enter(PORT, {})
@@ -111,7 +111,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("patience")
 def test_whoever_waits_is_woken() -> None:
-    caps = Caps(1)
+    caps = ConcurrencyLimits(1)
     caps.enter(PORT, {})
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(caps.enter, PORT, {})
@@ -121,7 +121,7 @@ def test_whoever_waits_is_woken() -> None:
 
 
 def test_who_is_under_way_and_who_waits_is_counted(clock: Clock) -> None:
-    caps, seen = Caps(1), []
+    caps, seen = ConcurrencyLimits(1), []
     assert caps.counts() == (0, 0)
     caps.enter(PORT, {})
     caps.enter(PORT + 1, {})
@@ -134,7 +134,7 @@ def test_who_is_under_way_and_who_waits_is_counted(clock: Clock) -> None:
 
 @pytest.mark.usefixtures("patience")
 def test_many_threads_never_exceed_the_limit_and_leave_nothing_behind() -> None:
-    caps, held, most = Caps(3), 0, 0
+    caps, held, most = ConcurrencyLimits(3), 0, 0
     lock, all_places = threading.Lock(), threading.Barrier(3)
 
     def visit(_: int) -> None:
@@ -156,7 +156,7 @@ def test_many_threads_never_exceed_the_limit_and_leave_nothing_behind() -> None:
 
 
 def test_ports_that_had_requests_do_not_pile_up() -> None:
-    caps = Caps(3)
+    caps = ConcurrencyLimits(3)
     for number in range(100):
         caps.enter(number, {})
         caps.enter(number, {})
@@ -166,7 +166,7 @@ def test_ports_that_had_requests_do_not_pile_up() -> None:
 
 
 def test_without_a_limit_the_servers_pool_gives_one(clock: Clock) -> None:
-    caps = Caps(None)
+    caps = ConcurrencyLimits(None)
     for _ in range(100):
         caps.enter(PORT, {})  # this thread is of no pool
     for workers, limit in [(1, 1), (6, 3)]:  # as gunicorn's gthread
@@ -184,7 +184,7 @@ def test_a_pool_is_looked_for_once_by_each_of_its_threads(monkeypatch: pytest.Mo
         return None if threading.current_thread() is threading.main_thread() else 32
 
     monkeypatch.setattr(module, "server_threads", threads)
-    caps = Caps(None)
+    caps = ConcurrencyLimits(None)
     with ThreadPoolExecutor(1) as pool:
         for number in range(3):  # of a thread that is of no pool: each time; it may be a greenlet
             caps.enter(PORT, {})

@@ -71,7 +71,7 @@ def test_in_every_directive(directive: str) -> None:
         ("wss://localhost:16006", "wss://app.test"),
         ("http://localhost:8080", A),
         ("http://localhost:16006/", f"{A}/"),
-        # Astray requests have no prefix, until they are sent there.
+        # AppOrService requests have no prefix, until they are sent there.
         ("http://localhost:16006/static/", f"{A}/static/ {A}{P}/static/"),
         ("http://localhost:15000", A),
         ("http://[::1]:16006", A),

@@ -14,9 +14,9 @@ from wsgi_portproxy.errors import (
     NoResponse,
     Overloaded,
     PortProxyError,
+    ServiceError,
     ServiceTimeout,
     ServiceUnreachable,
-    UpstreamError,
     from_connect_error,
     printable,
 )
@@ -54,7 +54,7 @@ def test_the_texts_for_a_service_name_its_port_and_no_details(
     assert "15000" in error.message
     assert "secret" in error.detail
     assert "secret" not in error.message + error.hint + str(error)
-    assert isinstance(error, UpstreamError)
+    assert isinstance(error, ServiceError)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ SHORTAGE = words("EMFILE ENFILE ENOBUFS ENOMEM EADDRNOTAVAIL EAGAIN")
     ],
     ids=repr,
 )
-def test_what_connect_raised(error: BaseException, kind: type[UpstreamError]) -> None:
+def test_what_connect_raised(error: BaseException, kind: type[ServiceError]) -> None:
     mapped = from_connect_error(error, 15000)
     assert type(mapped) is kind
     assert "15000" in mapped.message

@@ -10,9 +10,9 @@ import pytest
 from wsgi_portproxy.errors import BadRequest
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.target import Form, Target
-from wsgi_portproxy.rewrite.response_headers import ResponseFields
+from wsgi_portproxy.rewrite.response_headers import ResponseHeaders
 from wsgi_portproxy.settings import Withhold
-from wsgi_portproxy.upstream.request import RequestFields, UpstreamRequest
+from wsgi_portproxy.upstream.request import RequestHeaders, UpstreamRequest
 
 from .given import COOKIES, a_target, a_view, environ, told_at
 
@@ -47,8 +47,8 @@ VIEWS = {
 }
 
 
-def new() -> RequestFields:
-    return RequestFields(COOKIES, Withhold())
+def new() -> RequestHeaders:
+    return RequestHeaders(COOKIES, Withhold())
 
 
 def made(**changes: Any) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_what_would_be_another_field_is_refused(bad: str) -> None:
 
 def test_a_deployment_withholds_fields_of_its_own() -> None:
     names = ["X-Corp-User", "x-sso_*"]
-    withholding = RequestFields(COOKIES, Withhold(headers=names))
+    withholding = RequestHeaders(COOKIES, Withhold(headers=names))
     asking = made(HTTP_X_CORP_USER="1", HTTP_X_SSO_ID="2", HTTP_X_SSO="3", HTTP_X_CORP_USER_ID="4")
     fields = dict(withholding.of(asking, URLS))
     assert {name for name in fields if name[:3] in ("X-S", "X-C")} == {"X-Sso", "X-Corp-User-Id"}
@@ -96,19 +96,19 @@ def test_a_deployment_withholds_fields_of_its_own() -> None:
 
 def test_a_deployment_drops_fields_of_services() -> None:
     fields = [("X_Corp.Id", "1"), ("Location", "/x"), ("Content-Length", "2"), ("X-Kept", "3")]
-    dropping = ResponseFields(COOKIES, ["X-Corp-*", "Location", "Content-Length", "Set-Cookie"])
+    dropping = ResponseHeaders(COOKIES, ["X-Corp-*", "Location", "Content-Length", "Set-Cookie"])
     given = [*fields, ("Set-Cookie", "a=1")]
     answer = dropping.of(given, URLS, environ())
     assert answer == [("X-Kept", "3"), ("Content-Length", "2"), ("Cache-Control", "private")]
-    others = ResponseFields(COOKIES).of(given, URLS, environ())
+    others = ResponseHeaders(COOKIES).of(given, URLS, environ())
     assert len(others) == len(given) + 1
 
 
 def test_a_wrong_name_is_told_with_its_setting() -> None:
     with pytest.raises(ValueError, match=r"^headers takes"):
-        RequestFields(COOKIES, Withhold(headers=["X User"]))
+        RequestHeaders(COOKIES, Withhold(headers=["X User"]))
     with pytest.raises(ValueError, match=r"^response_headers takes"):
-        ResponseFields(COOKIES, ["X User"])
+        ResponseHeaders(COOKIES, ["X User"])
 
 
 @pytest.mark.parametrize(
@@ -127,5 +127,5 @@ def test_a_cookie_without_a_path_is_kept_to_the_prefix(
 ) -> None:
     """Browsers take the folder of the visitor's URL, which may lie above it."""
     urls = a_view()._replace(target=target)
-    fields = ResponseFields(COOKIES).of([("Set-Cookie", "a=1")], urls, environ(path))
+    fields = ResponseHeaders(COOKIES).of([("Set-Cookie", "a=1")], urls, environ(path))
     assert ("Path=" in dict(fields)["Set-Cookie"]) is added

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import pytest
 
 from wsgi_portproxy.upstream.framing import (
-    MAX_FIELDS,
     MAX_HEAD,
+    MAX_HEADERS,
     Head,
     Malformed,
     find_head_end,
@@ -156,9 +156,9 @@ def test_a_head_without_end_is_refused_as_soon_as_it_is_too_long() -> None:
 
 
 def test_the_number_of_fields() -> None:
-    assert read_head([head(OK, *[b"A: b"] * MAX_FIELDS)]) is not None
+    assert read_head([head(OK, *[b"A: b"] * MAX_HEADERS)]) is not None
     with pytest.raises(Malformed, match="fields"):
-        read_head([head(OK, *[b"A: b"] * (MAX_FIELDS + 1))])
+        read_head([head(OK, *[b"A: b"] * (MAX_HEADERS + 1))])
 
 
 @table(

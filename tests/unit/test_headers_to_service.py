@@ -25,12 +25,12 @@ from wsgi_portproxy.rewrite.request_headers import request_headers
 from wsgi_portproxy.rewrite.urls import UrlMapper
 from wsgi_portproxy.rewrite.via import via
 from wsgi_portproxy.settings import Withhold
-from wsgi_portproxy.upstream.request import RequestFields
+from wsgi_portproxy.upstream.request import RequestHeaders
 
 from .given import a_query_view, a_view, environ, table, words
 
 POLICY = CookiePolicy(DEFAULT_WITHHELD)
-FIELDS = [RequestFields(POLICY, Withhold(authorization=withholds)) for withholds in (False, True)]
+FIELDS = [RequestHeaders(POLICY, Withhold(authorization=withholds)) for withholds in (False, True)]
 URLS = a_view("/a/b")
 P = URLS.target.prefix
 

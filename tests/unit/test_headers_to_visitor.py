@@ -20,7 +20,7 @@ from wsgi_portproxy.rewrite.header_tables import (
     HeaderNames,
 )
 from wsgi_portproxy.rewrite.response_headers import (
-    ResponseFields,
+    ResponseHeaders,
     early_hints,
     private,
     response_headers,
@@ -370,13 +370,13 @@ def test_visitors_whom_the_app_tells_apart_otherwise_have_browsers_of_their_own(
     policy = CookiePolicy(DEFAULT_WITHHELD)
 
     def passed(who: str) -> int:
-        made = ResponseFields(policy)
+        made = ResponseHeaders(policy)
         given = {**environ(), key: who}
         one = [made.of([("Set-Cookie", f"c{n}=1")], URLS, given) for n in range(80)]
         return sum(len(headers) > 1 for headers in one)
 
     assert (passed("alice"), passed("bob"), passed("bob")) == (60, 60, 60)
-    more = ResponseFields(policy).of([("Set-Cookie", "d=1")], URLS, {**environ(), key: "bob"})
+    more = ResponseHeaders(policy).of([("Set-Cookie", "d=1")], URLS, {**environ(), key: "bob"})
     assert len(more) == 1
 
 

@@ -16,8 +16,8 @@ from .given import environ, table
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-PLAIN_HOST = {"host": "{port}.ports.example.com"}
-CARRYING = {"host": "{port}--{project}--{username}.ports.example.com"}
+PLAIN_HOST = {"host_template": "{port}.ports.example.com"}
+CARRYING = {"host_template": "{port}--{project}--{username}.ports.example.com"}
 IN_PLACE = {"redirect_browsers": False}
 
 
@@ -78,7 +78,7 @@ def test_the_forms(path: str, in_the_query_form: str) -> None:
     },
 )
 def test_scheme_and_port_of_the_host_form(host: str, fields: dict[str, Any], origin: str) -> None:
-    assert link(settings={"host": host}, **fields) == f"{origin}/"
+    assert link(settings={"host_template": host}, **fields) == f"{origin}/"
 
 
 def test_the_mounts_parameters_in_the_host_name() -> None:

@@ -222,7 +222,7 @@ def test_the_whole_app_as_the_mount() -> None:
 
 
 def test_another_word_for_the_path_form() -> None:
-    locator = Locator(Mount("/{name}"), proxy="ports")
+    locator = Locator(Mount("/{name}"), path_segment="ports")
     target = locate("/alice/ports/16006/x", locator)
     assert target is not None
     assert target.prefix == "/alice/ports/16006"
@@ -231,8 +231,8 @@ def test_another_word_for_the_path_form() -> None:
 
 @pytest.mark.parametrize("proxy", ["", "a b", *words("a/b /proxy .. . a%20b ü a;b a?")])
 def test_words_that_are_no_plain_segment_are_refused(proxy: str) -> None:
-    with pytest.raises(ValueError, match="proxy must be"):
-        Locator(Mount(""), proxy=proxy)
+    with pytest.raises(ValueError, match="path_segment takes"):
+        Locator(Mount(""), path_segment=proxy)
 
 
 @table(

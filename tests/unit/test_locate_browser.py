@@ -92,12 +92,12 @@ def test_with_sec_fetch_only_its_mode_counts(
 
 
 def moved(
-    url: str, *, promote: bool = True, locator: Locator = LOCATOR, **fields: Any
+    url: str, *, redirect_browsers: bool = True, locator: Locator = LOCATOR, **fields: Any
 ) -> tuple[int, str] | None:
     made = environ(url, **fields)
     target = locator.locate(Visit(made))
     assert target is not None
-    return locator.canonical_location(target, Visit(made), promote=promote)
+    return locator.canonical_location(target, Visit(made), redirect_browsers=redirect_browsers)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def moved(
 )
 def test_a_navigation_moves_to_the_path_form(url: str, location: str) -> None:
     assert moved(url, **NAVIGATES) == (307, location)
-    assert moved(url, promote=False, **NAVIGATES) is None
+    assert moved(url, redirect_browsers=False, **NAVIGATES) is None
     assert moved(url) is None
 
 
@@ -132,8 +132,8 @@ def test_below_a_script_name_too() -> None:
 def test_the_path_form_without_its_slash_gets_it(fields: dict[str, Any], promote: bool) -> None:
     url = "/alice/vision/proxy/16006"
     for query in ("", "?x=1", "?"):
-        assert moved(url + query, promote=promote, **fields) == (308, f"{url}/{query}")
-    assert moved(url + "/x", promote=promote, **fields) is None
+        assert moved(url + query, redirect_browsers=promote, **fields) == (308, f"{url}/{query}")
+    assert moved(url + "/x", redirect_browsers=promote, **fields) is None
 
 
 # --- What an Accept asks for ---------------------------------------------------------------------

@@ -15,9 +15,9 @@ from wsgi_portproxy.locate.visit import Visit
 from .given import environ, words
 
 BELOW = "ports.example.com"
-LOCATOR = Locator(Mount("/{username}/{project}"), host=f"{{port}}.{BELOW}")
+LOCATOR = Locator(Mount("/{username}/{project}"), host_template=f"{{port}}.{BELOW}")
 CARRYING = Locator(
-    Mount("/{username}/{project}"), host=f"{{port}}--{{project}}--{{username}}.{BELOW}"
+    Mount("/{username}/{project}"), host_template=f"{{port}}--{{project}}--{{username}}.{BELOW}"
 )
 
 
@@ -42,7 +42,7 @@ def test_all_of_the_url_is_the_services(url: str) -> None:
     assert locate(url) == target
     for promote in (True, False):  # and nothing is moved
         made = environ(url, HTTP_SEC_FETCH_MODE="navigate")
-        assert LOCATOR.canonical_location(target, Visit(made), promote=promote) is None
+        assert LOCATOR.canonical_location(target, Visit(made), redirect_browsers=promote) is None
 
 
 def test_an_empty_path_is_the_root() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.locate.visit import Visit
-from wsgi_portproxy.respond.documents import MAX_DOCUMENT, asking_for_plain_text, may_adapt
+from wsgi_portproxy.respond.documents import MAX_DOCUMENT, may_adapt, without_compression
 from wsgi_portproxy.rewrite.pages import Page
 from wsgi_portproxy.rewrite.pages.adapters import (
     DEFAULT_PAGE_ADAPTERS,
@@ -485,6 +485,6 @@ def test_which_answers_are_looked_at(urls: UrlMapper, method: str, mode: str, lo
 
 def test_a_page_is_asked_for_unencoded_and_all_else_as_it_came() -> None:
     fields = [("Host", "h"), ("accept-ENCODING", "gzip, br"), ("A", "1"), ("A", "2")]
-    asked = asking_for_plain_text(fields)
+    asked = without_compression(fields)
     assert asked == [("Host", "h"), ("A", "1"), ("A", "2"), ("Accept-Encoding", "identity")]
-    assert asking_for_plain_text([]) == [("Accept-Encoding", "identity")]
+    assert without_compression([]) == [("Accept-Encoding", "identity")]

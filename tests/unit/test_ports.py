@@ -12,7 +12,7 @@ import pytest
 from wsgi_portproxy import PortProxy
 from wsgi_portproxy.errors import (
     AuthorizerFailed,
-    FieldTooLarge,
+    HeaderTooLarge,
     Loop,
     MethodNotAllowed,
     PortNotAllowed,
@@ -21,7 +21,6 @@ from wsgi_portproxy.locate.target import Target
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy, own_ports
 from wsgi_portproxy.rewrite.via import _pseudonym, check_no_loop, pseudonym, via
-from wsgi_portproxy.servers import visitor_socket
 
 from .given import a_target, environ, table
 
@@ -190,7 +189,7 @@ def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
     """SERVER_PORT may be that of a proxy in front."""
     fields: dict[str, Any] = {"SERVER_PORT": "443", key: FakeSocket()}
     made = environ(**fields)
-    assert own_ports(made, visitor_socket(made)) == {443, 16006}
+    assert own_ports(made, Visit(made).socket) == {443, 16006}
     with pytest.raises(Loop):
         check_not_own(16006, **fields)
     check_not_own(16007, **fields)
@@ -209,7 +208,7 @@ def test_our_own_port_by_the_connections_address_is_a_loop(key: str) -> None:
 def test_our_own_port_as_far_as_the_server_tells(sock: FakeSocket | None, ports: set[int]) -> None:
     shown: dict[str, Any] = {"gunicorn.socket": sock}
     made = environ(**shown)
-    assert own_ports(made, visitor_socket(made)) == ports
+    assert own_ports(made, Visit(made).socket) == ports
 
 
 @table("sock", {"gone": FakeSocket(OSError("not connected")), "closed": FakeSocket(descriptor=-1)})
@@ -303,6 +302,6 @@ def test_our_name_in_via_is_that_of_this_server_alone(
 def test_a_field_that_would_be_read_for_long_is_refused(key: str) -> None:
     policy = PortPolicy(range(1, 65536))
     policy.check(a_target(), {**environ(), key: "," * 65536})
-    with pytest.raises(FieldTooLarge) as caught:
+    with pytest.raises(HeaderTooLarge) as caught:
         policy.check(a_target(), {**environ(), key: "," * 65537})
     assert caught.value.status == 431

@@ -8,7 +8,7 @@ import pytest
 
 from wsgi_portproxy.inflight import InFlight
 from wsgi_portproxy.respond.body import StreamedBody
-from wsgi_portproxy.tunnel.detach import Departure
+from wsgi_portproxy.tunnel.detach import Detachment
 from wsgi_portproxy.upstream.response import UpstreamResponse
 
 KIB = 1024
@@ -45,18 +45,18 @@ class Room:
         return self._size
 
 
-def asked(available: int, leaving: Room | None, blocks: int) -> list[int]:
+def asked(available: int, detachment: Room | None, blocks: int) -> list[int]:
     """Kibibytes that the first blocks of a body are asked for."""
     response = Endless(available)
     body = StreamedBody(cast("UpstreamResponse", response), cast("InFlight", None))
-    body.begin(lambda data: None, cast("Departure | None", leaving))
+    body.begin(lambda data: None, cast("Detachment | None", detachment))
     for _ in range(blocks):
         next(body)
     return [size // KIB for size in response.asked]
 
 
 @pytest.mark.parametrize(
-    ("available", "leaving", "expected"),
+    ("available", "detachment", "expected"),
     [
         pytest.param(1 << 30, None, [64, 128, 256, 512, 1024, 1024], id="as-fast-as-it-is-read"),
         pytest.param(64 * KIB, None, [64, 128, 128, 128, 128, 128], id="once-filled-and-no-more"),
@@ -66,6 +66,6 @@ def asked(available: int, leaving: Room | None, blocks: int) -> list[int]:
     ],
 )
 def test_blocks_grow_while_the_service_fills_them(
-    available: int, leaving: Any, expected: list[int]
+    available: int, detachment: Any, expected: list[int]
 ) -> None:
-    assert asked(available, leaving, 6) == expected
+    assert asked(available, detachment, 6) == expected

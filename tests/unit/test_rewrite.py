@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from wsgi_portproxy.locate.address import address_of
-from wsgi_portproxy.rewrite.url_fields import link_to_visitor, refresh_to_visitor
+from wsgi_portproxy.rewrite.url_headers import link_to_visitor, refresh_to_visitor
 from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from .given import a_query_view, a_view, costs_little, table, words

@@ -6,7 +6,7 @@ import pytest
 
 from wsgi_portproxy.locate.address import address_of
 from wsgi_portproxy.rewrite.csp import csp_to_visitor
-from wsgi_portproxy.rewrite.url_fields import referrer_policy_to_visitor
+from wsgi_portproxy.rewrite.url_headers import referrer_policy_to_visitor
 from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from .given import a_query_view, a_target, a_view, costs_little, told_at

@@ -21,9 +21,8 @@ from wsgi_portproxy.settings import (
 
 from .given import a_target
 
-IDENTITIES: list[Any] = [None, "", "LOCAL", True, ["local"], b"local"]
 NO_BOOLS: list[Any] = [None, "False", 2, [], 1, 0]
-EXTERNAL, LOCAL = Service(identity="external"), Service()
+EXTERNAL, LOCAL = Service(preserve_host=True), Service()
 
 # --- Values --------------------------------------------------------------------------------------
 
@@ -31,10 +30,15 @@ EXTERNAL, LOCAL = Service(identity="external"), Service()
 @pytest.mark.parametrize(
     ("value", "given"),
     [
-        *((Service, {"identity": one}) for one in IDENTITIES),
+        *((Service, {"preserve_host": one}) for one in [*NO_BOOLS, "external"]),
         *((Service, {"strip_prefix": one}) for one in NO_BOOLS),
+        *((Service, {"name": one}) for one in (None, 1, b"TensorBoard")),
         *((Service, {"ipv6": "yes"}), (Service, {"page_adapters": ["jupyter"]})),
-        *((UrlForms, {"path_segment": 1}), (UrlForms, {"host": 8000}), (UrlForms, {"isolate": 1})),
+        *(
+            (UrlForms, {"path_segment": 1}),
+            (UrlForms, {"host_template": 8000}),
+            (UrlForms, {"isolate": 1}),
+        ),
         *((UrlForms, {"isolate": True}), (UrlForms, {"redirect_browsers": None})),
         *((Timeouts, {name: 0}) for name in ("connect", "head", "stream_idle", "tunnel_idle")),
         *((Timeouts, {name: "3"}) for name in ("connect", "head", "stream_idle", "tunnel_idle")),
@@ -62,8 +66,8 @@ def test_what_could_never_work_is_told_by_its_name_and_what_was_given(
 def test_what_works() -> None:
     Limits(requests_per_port=1, request_body=0, tunnels=0, tunnels_per_port=0)
     Timeouts(connect=1, head=0.1, stream_idle=None, tunnel_idle=float("inf"))
-    UrlForms(host="{port}.p.test", isolate=True)
-    assert Service(identity="".join(["lo", "cal"])) == Service()  # type: ignore[arg-type]
+    UrlForms(host_template="{port}.p.test", isolate=True)
+    assert Service(name="TensorBoard", page_adapters=[]).name == "TensorBoard"
 
 
 # --- Services ------------------------------------------------------------------------------------

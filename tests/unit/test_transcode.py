@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from wsgi_portproxy.tunnel.reframe import Transcoder
+from wsgi_portproxy.tunnel.reframe import Reframer
 from wsgi_portproxy.upstream.framing import (
     STEPS,
     ChunkedDecoder,
@@ -35,12 +35,12 @@ def decoder(framing: str) -> Decoder:
     return made
 
 
-def to_chunks(framing: str) -> Transcoder:
-    return Transcoder(decoder(framing), chunked=True, needs_reset=False)
+def to_chunks(framing: str) -> Reframer:
+    return Reframer(decoder(framing), chunked=True, needs_reset=False)
 
 
-def as_is(framing: str) -> Transcoder:
-    return Transcoder(decoder(framing), chunked=False, needs_reset=False)
+def as_is(framing: str) -> Reframer:
+    return Reframer(decoder(framing), chunked=False, needs_reset=False)
 
 
 # What the service still sends of its ten bytes, and whether it closes then.
@@ -52,11 +52,11 @@ REST = {
 BY_SERVICE = pytest.mark.parametrize("framing", [CHUNKED, LENGTH, CLOSE])
 
 
-def fed(stream: Transcoder, data: bytes) -> bytes:
+def fed(stream: Reframer, data: bytes) -> bytes:
     return b"".join(stream.feed(memoryview(data)))
 
 
-def carry(stream: Transcoder, data: bytes, closes: bool, step: int) -> list[bytes]:
+def carry(stream: Reframer, data: bytes, closes: bool, step: int) -> list[bytes]:
     """What goes out for `data` in pieces of `step` bytes; its sum is the visitor's body."""
     pieces = [fed(stream, data[i : i + step]) for i in range(0, len(data), step)]
     return [*pieces, *map(bytes, stream.eof())] if closes else pieces
@@ -121,7 +121,7 @@ def test_the_end_of_a_close_delimited_body_is_the_last_chunk() -> None:
     },
 )
 def test_an_end_that_comes_too_early_is_no_end(
-    make: Callable[[str], Transcoder], framing: str, data: bytes
+    make: Callable[[str], Reframer], framing: str, data: bytes
 ) -> None:
     stream = make(framing)
     assert LAST not in fed(stream, data)
@@ -132,7 +132,7 @@ def test_an_end_that_comes_too_early_is_no_end(
 
 @table("make", {"chunks": to_chunks, "as-is": as_is})
 @pytest.mark.parametrize("data", [b"0x8\r\n", b"8\r\ncdefghijk\r\n", b"8\n", b"-1\r\n", b"\r\n"])
-def test_a_malformed_chunk_is_refused(make: Callable[[str], Transcoder], data: bytes) -> None:
+def test_a_malformed_chunk_is_refused(make: Callable[[str], Reframer], data: bytes) -> None:
     stream = make(CHUNKED)
     with pytest.raises(Malformed):
         fed(stream, data)

@@ -7,13 +7,12 @@ import resource
 import pytest
 
 from wsgi_portproxy.settings import Limits, Timeouts
-from wsgi_portproxy.tunnel.websocket import Tunnels
+from wsgi_portproxy.tunnel.detach import Detaching
+from wsgi_portproxy.tunnel.hijack import Hijacker
 
 
 def limits(**settings: int) -> tuple[int, int]:
-    return Tunnels(
-        Limits(**settings), Timeouts(), detach_after=None, require_origin=False
-    )._limits()
+    return Hijacker(Limits(**settings))._limits()
 
 
 @pytest.mark.parametrize(
@@ -37,4 +36,4 @@ def test_a_quarter_is_one_ports(
 
 def test_what_could_never_work_is_told_by_its_name() -> None:
     with pytest.raises(ValueError, match=r"^detach_after "):
-        Tunnels(Limits(), Timeouts(), detach_after=-0.1, require_origin=False)
+        Detaching(Hijacker(Limits()), Timeouts(), after=-0.1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wsgi_portproxy.errors import BadRequest, ClientGone, LengthRequired, NotImplementedHere
+from wsgi_portproxy.errors import BadRequest, LengthRequired, NotImplementedHere, VisitorGone
 from wsgi_portproxy.upstream.request_body import FIRST_BLOCK, LAST_BLOCK, Upload, upload_of
 
 from .given import environ, table, words
@@ -111,7 +111,7 @@ def test_bytes_behind_the_length_are_not_read() -> None:
 @pytest.mark.parametrize("body", [b"", b"hell"])
 def test_a_body_shorter_than_its_length_is_never_complete(body: bytes) -> None:
     upload = of_input(io.BytesIO(body), CONTENT_LENGTH="5")
-    with pytest.raises(ClientGone):
+    with pytest.raises(VisitorGone):
         wire(upload)
     assert not upload.complete
 
@@ -134,8 +134,8 @@ class Failing:
 @table(
     "error, told",
     {
-        "reset": (ConnectionResetError(), ClientGone),
-        "time-out": (TimeoutError(), ClientGone),
+        "reset": (ConnectionResetError(), VisitorGone),
+        "time-out": (TimeoutError(), VisitorGone),
         "complaint": (ValueError("x"), ValueError),  # the server's own, of a malformed body
     },
 )
@@ -234,6 +234,6 @@ def test_what_somebody_else_reads_of_gunicorns_body_is_missed_and_not_made_up_fo
         reader.length = 0
         assert upload.reader.buffered()  # its end is known at once
         visitor.sendall(b"GET /next")
-        with pytest.raises(ClientGone):
+        with pytest.raises(VisitorGone):
             upload.next_block()
         assert server.recv(100) == b"GET /next"

@@ -8,7 +8,7 @@ import pytest
 
 from wsgi_portproxy.errors import BadRequest
 from wsgi_portproxy.locate.address import Address, address_of
-from wsgi_portproxy.rewrite.url_fields import URLS_TO_SERVICE, URLS_TO_VISITOR
+from wsgi_portproxy.rewrite.url_headers import URLS_TO_SERVICE, URLS_TO_VISITOR
 from wsgi_portproxy.rewrite.urls import UrlMapper
 
 from .given import a_query_view, a_target, a_view, costs_little

@@ -37,7 +37,7 @@ class Matched(NamedTuple):
     params: Mapping[str, str]
 
 
-class HostForm:
+class HostTemplate:
     """A compiled template: `{port}`, and parameters of the mount, in a host name.
 
     A port in the template, as in `{port}.localhost:8000`, is used in generated links; incoming
@@ -47,21 +47,25 @@ class HostForm:
     def __init__(self, template: str, mount_names: frozenset[str]) -> None:
         match = _TEMPLATE.fullmatch(template)
         if match is None:
-            raise ValueError(f"host must be a host name with {{port}} in it: {template!r}")
+            raise ValueError(
+                f"host_template takes a host name with {{port}} in it, not {template!r}"
+            )
         self._name, self._port = match["name"], match["port"]
         names = _PARAMETER.findall(self._name)
         if names.count("port") != 1 or len(set(names)) != len(names):
             raise ValueError(
-                f"host names {{port}} or a parameter twice, or no {{port}}: {template!r}"
+                f"host_template names {{port}} or a parameter twice, or no {{port}}: {template!r}"
             )
         self.names = frozenset(names) - {"port"}
         if not self.names <= mount_names:
-            raise ValueError(f"host names a parameter that the mount does not have: {template!r}")
+            raise ValueError(
+                f"host_template names a parameter that the mount does not have: {template!r}"
+            )
         variable, fixed = self._name.rpartition("}")[::2]
         dot, suffix = fixed.partition(".")[1:]
         if not (dot and suffix.strip(".")) or "}{" in variable or ".." in self._name:
             raise ValueError(
-                f"host needs something between its parameters, and a fixed domain: {template!r}"
+                f"host_template needs something between its parameters, and a fixed domain: {template!r}"
             )
         self._below = dot + suffix
         self._order = names

@@ -28,9 +28,9 @@ _PATH = re.compile(r"/[\x21-\x7e]*")
 class Links:
     """The links of one `PortProxy`."""
 
-    def __init__(self, locator: Locator, *, promote: bool) -> None:
+    def __init__(self, locator: Locator, *, redirect_browsers: bool) -> None:
         self._locator = locator
-        self._promote = promote
+        self._redirect_browsers = redirect_browsers
 
     def added_to(self, environ: WSGIEnvironment) -> WSGIEnvironment:
         """A copy of `environ` that knows these links."""
@@ -39,7 +39,7 @@ class Links:
     def at_host(self, target: Target, visit: Visit) -> str:
         """The URL of a target in the host form, which must be configured. Raises `Refused` unless a
         browser navigates: nothing else can be redirected to another origin."""
-        host = self._locator.host
+        host = self._locator.host_template
         assert host is not None, "checked when the settings were"
         message = "On this site each service has its own host name."
         authority = host.authority(target.port, target.params, visit.environ)
@@ -58,8 +58,8 @@ class Links:
             # In the query form too: its pages move to the path form.
             is_above = target.form.has_port_in_query
             mount = target.prefix if is_above else target.prefix.rsplit("/", 2)[0]
-            return f"{visit.origin}{mount}/{self._locator.proxy}/{target.port}"
-        host = self._locator.host
+            return f"{visit.origin}{mount}/{self._locator.path_segment}/{target.port}"
+        host = self._locator.host_template
         assert host is not None, "else there is no such form"
         authority = host.authority(target.port, target.params, visit.environ)
         return None if authority is None else f"{visit.address.scheme}://{authority}{visit.script}"
@@ -73,19 +73,19 @@ class Links:
         if not mount.names <= params.keys():
             return None
         _check_params(mount, params)
-        host = self._locator.host
+        host = self._locator.host_template
         if host is not None and (authority := host.authority(port, params, environ)) is not None:
             return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
         base = quoted_script(environ) + "".join(f"/{part}" for part in mount.filled(params))
-        if self._promote:
-            return f"{base}/{self._locator.proxy}/{port}{path}"
+        if self._redirect_browsers:
+            return f"{base}/{self._locator.path_segment}/{port}{path}"
         return with_port(Target(port, path, base, params, Form.QUERY, False))
 
     def _params_of(self, environ: WSGIEnvironment) -> Mapping[str, str]:
         """The mount's parameters in the request's URL, as far as it has them."""
-        if self._locator.host is not None:
+        if self._locator.host_template is not None:
             try:
-                named = self._locator.host.match(environ)
+                named = self._locator.host_template.match(environ)
             except PortProxyError:
                 return {}
             if named is not None:
@@ -121,10 +121,10 @@ def url_for_port(
 ) -> str:
     """The link to a port for a browser, in the form that the deployment prefers.
 
-    The host form if there is one (an absolute URL), else the path form, or with `promote=False` the
-    query form (root-absolute, SCRIPT_NAME included). `path` is the service's path, escaped as in a
-    URL, with a query and a fragment if needed. `params` are the mount's parameters; missing ones
-    are taken from the URL of the request.
+    The host form if there is one (an absolute URL), else the path form, or without
+    `UrlForms.redirect_browsers` the query form (root-absolute, SCRIPT_NAME included). `path` is the
+    service's path, escaped as in a URL, with a query and a fragment if needed. `params` are the
+    mount's parameters; missing ones are taken from the URL of the request.
 
     Says nothing about whether the visitor may use the port. Raises `LookupError` if the request did
     not come through a `PortProxy`, and `ValueError` for an invalid port or path, for a parameter

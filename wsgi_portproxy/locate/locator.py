@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ..errors import BadRequest, InvalidPort, NotFound
-from .host_template import HostForm
+from .host_template import HostTemplate
 from .mount import Mount
 from .request_target import RawTarget, escape_octets
 from .target import Form, Target, cut_port, parse_port, with_port
@@ -31,16 +31,19 @@ _LONGEST_KEPT = 2048  # characters of a path that may be a cache key
 
 
 class Locator:
-    """Finds targets under one mount. `proxy` is the segment that introduces the path form, `host`
-    the template of the host form."""
+    """Finds targets under one mount. Settings as in `UrlForms`."""
 
-    def __init__(self, mount: Mount, *, proxy: str = "proxy", host: str | None = None) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9\-._~]+", proxy) or proxy in (".", ".."):
-            raise ValueError(f"proxy must be one plain path segment: {proxy!r}")
+    def __init__(
+        self, mount: Mount, *, path_segment: str = "proxy", host_template: str | None = None
+    ) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9\-._~]+", path_segment) or path_segment in (".", ".."):
+            raise ValueError(f"path_segment takes one plain path segment, not {path_segment!r}")
         self.mount = mount
-        self.proxy = proxy
-        self.host = HostForm(host, mount.names) if host is not None else None
-        self.path_mark = f"/{proxy}/"
+        self.path_segment = path_segment
+        self.host_template = (
+            None if host_template is None else HostTemplate(host_template, mount.names)
+        )
+        self.path_mark = f"/{path_segment}/"
         self._depth = 1 + mount.depth + 2  # of a path up to the port; its root counts
 
     def locate(self, visit: Visit) -> Target | None:
@@ -54,7 +57,7 @@ class Locator:
 
     def by_host(self, visit: Visit) -> Target | None:
         """The target that the request's host name means, if it is a port's. Raises likewise."""
-        if self.host is None or (named := self.host.match(visit.environ)) is None:
+        if self.host_template is None or (named := self.host_template.match(visit.environ)) is None:
             return None
         return _at_root(visit, parse_port(named.port), named.params)
 
@@ -81,7 +84,7 @@ class Locator:
         path = f"/{segments.pop()}" if len(segments) > self._depth else ""
         if len(segments) < self._depth:
             return None
-        place = _place_of(self.mount, self.proxy, raw.script, tuple(segments))
+        place = _place_of(self.mount, self.path_segment, raw.script, tuple(segments))
         if place is None:
             return None
         port, prefix, params = place
@@ -113,7 +116,7 @@ class Locator:
         return Target(port, path, _header_safe(prefix), params, Form.QUERY, websocket)
 
     def canonical_location(
-        self, target: Target, visit: Visit, *, promote: bool
+        self, target: Target, visit: Visit, *, redirect_browsers: bool
     ) -> tuple[int, str] | None:
         """Status and Location, if the visitor's browser should ask at another URL; else None.
 
@@ -126,8 +129,8 @@ class Locator:
             return None if target.websocket else (307, self._at_home(target))
         if not target.path.startswith("/"):
             return 308, f"{target.prefix}/{target.path}"
-        if promote and not target.form.keeps_pages and visit.is_navigation:
-            return 307, f"{target.prefix}/{self.proxy}/{target.port}{target.path}"
+        if redirect_browsers and not target.form.keeps_pages and visit.is_navigation:
+            return 307, f"{target.prefix}/{self.path_segment}/{target.port}{target.path}"
         return None
 
     def _at_home(self, target: Target) -> str:

@@ -39,6 +39,10 @@ class Mount:
                 )
             if is_dot_segment(segment):
                 raise ValueError(f"mount has a segment that browsers resolve away: {template!r}")
+        if taken := self.names & {"port", "path"}:
+            raise ValueError(
+                f"mount has {{{min(taken)}}}, which is a parameter of url_for_port: {template!r}"
+            )
         if len(self.names) < sum(name is not None for name in self._parameters):
             raise ValueError(f"mount names a parameter twice: {template!r}")
 

@@ -48,12 +48,12 @@ _OF_THE_BODY = frozenset(
 class Strays:
     """Finds the service to which a stray belongs.
 
-    promote: as in `PortProxy`. Without it, pages may have the query form too.
+    redirect_browsers: as in `PortProxy`. Without it, pages may have the query form too.
     """
 
-    def __init__(self, locator: Locator, *, promote: bool) -> None:
+    def __init__(self, locator: Locator, *, redirect_browsers: bool) -> None:
         self._locator = locator
-        self._promote = promote
+        self._redirect_browsers = redirect_browsers
 
     def claims(self, visit: Visit) -> bool:
         """Whether a request is a stray from a service's page, even if its URL has a `port` or a
@@ -137,7 +137,7 @@ class Strays:
         script = visit.script
         prefix = target.prefix.removeprefix(script)
         by_path = f"{self._locator.path_mark}{target.port}"
-        if not self._promote and not prefix.endswith(by_path):
+        if not self._redirect_browsers and not prefix.endswith(by_path):
             prefix += by_path  # a page in the query form; handshakes do not mind which it is
         quoted = quote(prefix)
         if not prefix.endswith(by_path) or len(quoted) > _MAX_PREFIX:
@@ -157,7 +157,7 @@ class Strays:
     def _could_be_page(self, referer: str) -> bool:
         if self._locator.path_mark in referer:
             return True
-        return not self._promote and "port" in referer
+        return not self._redirect_browsers and "port" in referer
 
     def _page(self, referer: str, visit: Visit) -> Target | None:
         """The page that a Referer names, if it is a service's."""
@@ -171,7 +171,11 @@ class Strays:
             return None  # belongs to another app, next to this one
         path = path[len(script) :]
         page = self._located(RawTarget(script, path, query if mark else None))
-        return None if page is None or (page.form.has_port_in_query and self._promote) else page
+        return (
+            None
+            if page is None or (page.form.has_port_in_query and self._redirect_browsers)
+            else page
+        )
 
     def _located(self, url: RawTarget) -> Target | None:
         try:

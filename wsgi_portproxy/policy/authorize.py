@@ -49,7 +49,7 @@ class AuthorizerFacts:
         lacking = sorted(self.parameters - locator.mount.names)
         if lacking:
             raise ValueError(f"the authorizer needs {lacking}, which mount does not have")
-        if locator.host is not None and not self.parameters <= locator.host.names:
+        if locator.host_template is not None and not self.parameters <= locator.host_template.names:
             raise ValueError(
                 f"the authorizer needs {sorted(self.parameters)}, which host has to carry too, as "
                 "in host='{port}--{project}--{username}.ports.example.com'"

@@ -42,7 +42,7 @@ class _Port:
         self.turn: threading.Condition | None = None
 
 
-class Caps:
+class ConcurrencyLimits:
     """The limits of one `PortProxy`, each port on its own.
 
     limit: requests per port and process; None: half of the server's threads where their number is

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..errors import AuthorizerFailed, FieldTooLarge, Loop, MethodNotAllowed, PortNotAllowed
+from ..errors import AuthorizerFailed, HeaderTooLarge, Loop, MethodNotAllowed, PortNotAllowed
 from ..locate.target import Target
 from ..locate.visit import Visit
 from ..servers import VisitorSocket
@@ -29,7 +29,7 @@ _LAST_PORT = 65535
 # Headers that we take apart, and their longest length in characters; browsers and servers accept
 # less.
 _LOOKED_INTO = ("HTTP_COOKIE", "HTTP_CONNECTION", "HTTP_REFERER")
-_LONGEST_FIELD = 65536
+_LONGEST_HEADER = 65536
 _MANY = 16  # values of SERVER_PORT whose ports are remembered
 _LISTED = 8  # ports that the refusal lists at most; more would not help a person
 # CONNECT names another target than the URL; TRACE would show a page the visitor's cookies.
@@ -58,25 +58,25 @@ class PortPolicy:
         self._own_ports: dict[str, frozenset[int]] = {}  # by SERVER_PORT
 
     def check(self, target: Target, environ: WSGIEnvironment) -> None:
-        """Raise unless the request may go on: `FieldTooLarge`, `MethodNotAllowed`,
+        """Raise unless the request may go on: `HeaderTooLarge`, `MethodNotAllowed`,
         `PortNotAllowed`, or `AuthorizerFailed` if the callable, or the container it returned,
         raised.
         """
         for key in _LOOKED_INTO:
-            if len(environ.get(key, "")) > _LONGEST_FIELD:
-                raise FieldTooLarge("A request header is too long; the limit is 64 KiB.")
+            if len(environ.get(key, "")) > _LONGEST_HEADER:
+                raise HeaderTooLarge("A request header is too long; the limit is 64 KiB.")
         if environ["REQUEST_METHOD"] in _NEVER_FORWARDED:
             raise MethodNotAllowed(f"{environ['REQUEST_METHOD']} requests are not forwarded.")
         port = target.port
         allowed = self._allowed_for(target) if self._container is None else self._container
-        if not (0 < port <= _LAST_PORT and _holds(allowed, port)):
+        if not (0 < port <= _LAST_PORT and _contains(allowed, port)):
             raise PortNotAllowed(f"Port {port} is outside allowed range{describe(allowed)}")
 
     def allows(self, target: Target) -> bool:
         """Whether a port may be opened; False if the callable, or the container, raised."""
         try:
             allowed = self._allowed_for(target) if self._container is None else self._container
-            return 0 < target.port <= _LAST_PORT and _holds(allowed, target.port)
+            return 0 < target.port <= _LAST_PORT and _contains(allowed, target.port)
         except AuthorizerFailed:
             return False
 
@@ -122,7 +122,7 @@ class PortPolicy:
         return allowed
 
 
-def _holds(allowed: Container[int], port: int) -> bool:
+def _contains(allowed: Container[int], port: int) -> bool:
     try:
         return port in allowed
     except Exception as error:

@@ -21,11 +21,10 @@ from ..inflight import InFlight
 from ..metrics import Ending, loggable
 from ..names import log
 from ..rewrite.header_tables import Headers
-from ..rewrite.response_headers import ResponseFields
+from ..rewrite.response_headers import ResponseHeaders
 from ..rewrite.urls import UrlMapper
 from ..servers import bodiless_headers
-from ..tunnel.detach import Departure, departure
-from ..tunnel.websocket import Tunnels
+from ..tunnel.detach import Detaching, Detachment
 from ..upstream.request_body import read_out
 from ..upstream.response import UpstreamResponse
 
@@ -41,8 +40,8 @@ _FILLED = 7 / 8  # of what was read; the rest may have been the sizes of chunks
 def respond(
     response: UpstreamResponse,
     urls: UrlMapper,
-    fields: ResponseFields,
-    tunnels: Tunnels,
+    fields: ResponseHeaders,
+    detaching: Detaching,
     extra: Headers,
     request: InFlight,
 ) -> WSGIApplication:
@@ -57,9 +56,9 @@ def respond(
         body: ServiceBody = kind(response, request)
         try:
             headers = _headers(response, urls, fields, request.visit.environ) + extra
-            leaving = departure(request.visit, start_response, response, tunnels)
+            detachment = detaching.chance_of(request.visit, start_response, response)
             write = start_response(f"{response.status} {response.reason or ''}", headers)
-            body.begin(write, leaving)
+            body.begin(write, detachment)
         except BaseException:
             body.close()
             raise
@@ -90,7 +89,7 @@ def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
 
 
 def _headers(
-    response: UpstreamResponse, urls: UrlMapper, fields: ResponseFields, environ: WSGIEnvironment
+    response: UpstreamResponse, urls: UrlMapper, fields: ResponseHeaders, environ: WSGIEnvironment
 ) -> Headers:
     headers = fields.of(response.fields, urls, environ)
     if response.status == 204:  # RFC 9110 section 8.6: never with a Content-Length
@@ -104,20 +103,20 @@ class ServiceBody(ABC):
     """The body of a service's response, as the server gets it. Has no `__len__`, which servers
     would use.
 
-    Where it is closed the request ends, and nowhere else, unless the rest of it left the thread.
+    The request ends where it is closed, and nowhere else, unless the rest of it was detached.
     """
 
     def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
         self._response = response
         self._request = request
         self._passed = 0  # bytes given out so far
-        self._left = False  # the rest of the body, and the request's end, are the relay's
+        self._is_detached = False  # the rest of the body, and the request's end, are the relay's
         self._is_closed = False
 
     def begin(  # noqa: B027 - what came whole needs neither
-        self, write: Callable[[bytes], object], leaving: Departure | None
+        self, write: Callable[[bytes], object], detachment: Detachment | None
     ) -> None:
-        """The server has the head. `write` as PEP 3333 has it; `leaving`: the chance to detach."""
+        """The server has the head. `write` as PEP 3333 has it; `detachment`: the chance of one."""
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -136,7 +135,7 @@ class ServiceBody(ABC):
         if self._is_closed:
             return
         self._is_closed = True
-        if not self._left:
+        if not self._is_detached:
             ended: Ending = "complete" if self._is_complete else "cut"
             self._request.end(self._response.status, ended, sent=self._passed)
         self._response.close()
@@ -165,19 +164,19 @@ class WholeBody(ServiceBody):
 class StreamedBody(ServiceBody):
     """One that is passed on block by block as it arrives.
 
-    Ends early if the rest of it leaves the thread. Raises ConnectionResetError if the service broke
+    Ends early if the rest of it is detached. Raises ConnectionResetError if the service broke
     off, so that the server cuts the connection and the visitor notices.
     """
 
     def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
         super().__init__(response, request)
         self._write: Callable[[bytes], object] = bytes
-        self._leaving: Departure | None = None
+        self._detachment: Detachment | None = None
         self._began = False
         self._size = _FIRST_BLOCK
 
-    def begin(self, write: Callable[[bytes], object], leaving: Departure | None) -> None:
-        self._write, self._leaving = write, leaving
+    def begin(self, write: Callable[[bytes], object], detachment: Detachment | None) -> None:
+        self._write, self._detachment = write, detachment
         if self._response.body_is_due():
             self._send_head()  # now: an event stream may stay silent for long
 
@@ -189,10 +188,10 @@ class StreamedBody(ServiceBody):
     def __next__(self) -> bytes:
         try:
             size = self._size
-            if self._leaving is not None:
-                size = min(size, self._leaving.room())
-                self._left = self._leaves(self._leaving, size)
-            if self._left:
+            if self._detachment is not None:
+                size = min(size, self._detachment.room())
+                self._is_detached = self._detaches(self._detachment, size)
+            if self._is_detached:
                 raise StopIteration
             block = self._response.read1(size)
         except ProtocolError as error:
@@ -216,13 +215,13 @@ class StreamedBody(ServiceBody):
             self._size *= 2
         return block
 
-    def _leaves(self, leaving: Departure, size: int) -> bool:
+    def _detaches(self, detachment: Detachment, size: int) -> bool:
         """Wait for the next block, of at most `size` bytes; whether the relay has taken over the
         rest of the body instead."""
-        if not leaving.is_due(self._response, self._passed, size):
+        if not detachment.is_due(self._response, self._passed, size):
             return False
-        self._leaving = None  # the only chance
-        return leaving.leave(self._response, self._request, self._passed)
+        self._detachment = None  # the only chance
+        return detachment.detach(self._response, self._request, self._passed)
 
     @property
     def _is_complete(self) -> bool:

@@ -49,7 +49,7 @@ def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, urls: U
     adapted, page = came.data, Page(urls)
     for adapter in adapters:
         if adapter.marker in adapted:
-            adapted = _applied(adapter, adapted, page)
+            adapted = _apply(adapter, adapted, page)
     response.unread(adapted, came.broke)
     if adapted is not came.data:
         for name in _OF_THE_BYTES:
@@ -65,19 +65,19 @@ def headers_of_adapters(
     target = urls.target
     if not (adapters and visit.is_browser and target.form.keeps_pages):
         return []
-    if target.is_astray or urls.external:
+    if target.is_astray or urls.preserves_host:
         return []
     page = Page(urls)
     return [(name, value(page)) for one in adapters for name, value in one.request_headers.items()]
 
 
-def asking_for_plain_text(headers: Headers) -> Headers:
+def without_compression(headers: Headers) -> Headers:
     """The fields of a request whose answer may be corrected: encoded, it could not be read."""
     others = [field for field in headers if field[0].lower() != "accept-encoding"]
     return [*others, ("Accept-Encoding", "identity")]
 
 
-def _applied(adapter: PageAdapter, document: bytes, page: Page) -> bytes:
+def _apply(adapter: PageAdapter, document: bytes, page: Page) -> bytes:
     try:
         adapted = adapter.adapt(document, page)
         if not isinstance(adapted, bytes):

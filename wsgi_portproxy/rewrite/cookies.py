@@ -79,7 +79,7 @@ class CookiePolicy:
     def __init__(self, withheld: Iterable[str]) -> None:
         if isinstance(withheld, str):
             raise TypeError("withhold_cookies must be a collection of names, not one string")
-        self.withheld = frozenset(_bare(name) for name in withheld) - {""}
+        self.withheld = frozenset(_bare_name(name) for name in withheld) - {""}
         self.limits = CookieLimits()
         names = [rf"{re.escape(COOKIE_PREFIX)}[^=]*", *map(re.escape, sorted(self.withheld))]
         self._withheld_plain = re.compile(
@@ -129,7 +129,7 @@ class CookiePolicy:
             is_withheld = is_rest or is_quoted
             name, equals, _ = pair.partition("=")
             # webob reads on to the next name in it, and behind quotes, which may end anywhere.
-            if not is_withheld and (not _bare(name) or '"' in pair):
+            if not is_withheld and (not _bare_name(name) or '"' in pair):
                 is_withheld = any(map(self._withholds, _NAME.findall(pair)))
             if not is_quoted and self._could_be_withheld(name):
                 if not is_rest and pair.startswith(own) and self._renames(name[len(own) :]):
@@ -198,7 +198,7 @@ class CookiePolicy:
         name = pair.partition("=")[0]
         if name in _READ_BY_SCRIPTS:  # may also be a service's own
             return False
-        return self._withholds(name) and not _is_ours(_bare(name))
+        return self._withholds(name) and not _is_ours(_bare_name(name))
 
     def sent(self, cookie_header: str) -> dict[str, int]:
         """The size in bytes of each cookie in a Cookie header, except ours for the whole site."""
@@ -209,7 +209,7 @@ class CookiePolicy:
     def withholds_any(self, cookie_header: str) -> bool:
         """Whether a Cookie header has a cookie by which the app could recognise the visitor."""
         names = (pair.partition("=")[0] for pair in re.split("[;,]", cookie_header))
-        return any(self._withholds(name) for name in names if not _is_ours(_bare(name)))
+        return any(self._withholds(name) for name in names if not _is_ours(_bare_name(name)))
 
     def _may_be_set(self, pair: str) -> bool:
         """Whether a service may set the cookie `name=value`, perhaps renamed.
@@ -219,11 +219,11 @@ class CookiePolicy:
         that browsers would ignore it.
         """
         name, equals, value = pair.partition("=")
-        if not (equals and _bare(name)) or len(pair) > MAX_COOKIE_BYTES:
+        if not (equals and _bare_name(name)) or len(pair) > MAX_COOKIE_BYTES:
             return False
         if self._renames(name.strip(" \t")):
             return not any(map(self._withholds, _NAME.findall(value)))
-        if _bare(name).startswith(_HOST_PREFIX):
+        if _bare_name(name).startswith(_HOST_PREFIX):
             return False
         return not any(map(self._withholds, [name, *_NAME.findall(pair)]))
 
@@ -233,7 +233,7 @@ class CookiePolicy:
         parsers could read differently is not renamed, and so does not pass."""
         if _NOT_TOKEN.search(name) is not None:
             return False
-        return self._withholds(name) or _bare(name).startswith(_HOST_PREFIX)
+        return self._withholds(name) or _bare_name(name).startswith(_HOST_PREFIX)
 
     def _could_be_withheld(self, name: str) -> bool:
         """Whether some parser reads a name, as it was sent, as a withheld one: webob's finds the
@@ -244,7 +244,7 @@ class CookiePolicy:
         return len(tokens) > 1 and any(map(self._withholds, tokens))
 
     def _withholds(self, name: str) -> bool:
-        bare = _bare(name)
+        bare = _bare_name(name)
         if _is_ours(bare):
             return True
         return bare in self.withheld or _without_prefix(bare) in self.withheld
@@ -275,7 +275,7 @@ def without_own(cookie_header: str) -> str:
     """A Cookie header without our own cookies, to ask the app about its visitor: ours change with
     every page of a service, and say nothing about the visitor."""
     pairs = cookie_header.split(";")
-    theirs = (pair for pair in pairs if not _is_ours(_bare(pair.partition("=")[0])))
+    theirs = (pair for pair in pairs if not _is_ours(_bare_name(pair.partition("=")[0])))
     return ";".join(theirs).lstrip()
 
 
@@ -313,5 +313,5 @@ def _without_prefix(bare: str) -> str:
     return bare if prefix is None else bare[prefix.end() :]
 
 
-def _bare(name: str) -> str:
+def _bare_name(name: str) -> str:
     return _NOT_TOKEN.sub("", name).lower()

@@ -1,6 +1,6 @@
 """Which headers pass, in both directions, as tables with the reason beside each row.
 
-Owns the names. What happens to values is left to `url_fields` (URLs), `cookies`, and to
+Owns the names. What happens to values is left to `url_headers` (URLs), `cookies`, and to
 `request_headers` and `response_headers`, which apply these tables. Names are compared in lower
 case, with every other character read as `-`: `X_Forwarded_User` and `X.Forwarded.User` reach
 CGI-like services as the same variable.

@@ -1,7 +1,7 @@
 """Step 4, the visitor's headers on their way to the service.
 
-Applies the tables of `header_tables` and `url_fields`: hop-by-hop headers and what a front-end says
-of the visitor stay here, cookies and URLs are mapped, and the service learns its own address.
+Applies the tables of `header_tables` and `url_headers`: hop-by-hop headers, and what a front end
+says of the visitor, are dropped; cookies and URLs are mapped; and the service is told its address.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .header_tables import (
     _canonical,
     _connection_options,
 )
-from .url_fields import URLS_TO_SERVICE
+from .url_headers import URLS_TO_SERVICE
 from .urls import UrlMapper
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def request_headers(
     Host first, then the visitor's as they are, then those that are mapped, then X-Forwarded-* and
     its like.
     """
-    known = _sorted(tuple(environ), withheld)
+    known = _header_keys(tuple(environ), withheld)
     headers: Headers = [("Host", urls.told.authority)]
     headers += zip(known.names, map(environ.__getitem__, known.keys), strict=True)
     if (content_type := environ.get("CONTENT_TYPE")) and "content-type" not in known.withheld:
@@ -84,14 +84,14 @@ def _forwarded(environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
     if remote := environ.get("REMOTE_ADDR"):
         headers.append(("X-Forwarded-For", remote))
     headers.append(("X-Forwarded-Proto", urls.told.scheme))
-    if urls.external:
+    if urls.preserves_host:
         headers.append(("X-Forwarded-Host", urls.told.authority))
     if urls.target.prefix and not urls.base:  # who was told its full path would add it twice
         headers.append(("X-Forwarded-Prefix", urls.target.prefix))
     return headers
 
 
-class _Sorted(NamedTuple):
+class _HeaderKeys(NamedTuple):
     """The keys of an environ by what becomes of the header.
 
     keys, names: of those that pass as they are. urls: keys of those that hold URLs.
@@ -105,12 +105,12 @@ class _Sorted(NamedTuple):
 
 
 @lru_cache(maxsize=64)  # of names only: a browser's requests have the same, but for a few kinds
-def _sorted(keys: tuple[str, ...], withheld: HeaderNames | None) -> _Sorted:
+def _header_keys(keys: tuple[str, ...], withheld: HeaderNames | None) -> _HeaderKeys:
     passing = [(key, name) for key in keys if (name := _name_to_service(key, withheld))]
     mapped = frozenset(
         name for name in _FILTERED_TO_SERVICE if withheld is not None and withheld.match(name)
     )
-    return _Sorted(
+    return _HeaderKeys(
         [key for key, _ in passing],
         [name for _, name in passing],
         [

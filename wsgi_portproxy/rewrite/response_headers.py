@@ -1,6 +1,6 @@
 """Step 5, a service's response headers on their way to the visitor, for HTTP and WebSocket alike.
 
-`ResponseFields` applies the tables of `header_tables` and `url_fields`: headers that address
+`ResponseHeaders` applies the tables of `header_tables` and `url_headers`: headers that address
 anybody but this page are dropped, URLs and cookies are mapped, and shared caches may not keep the
 response. How many cookies may pass is `cookie_limits`'s.
 """
@@ -29,7 +29,7 @@ from .header_tables import (
     _connection_options,
 )
 from .set_cookie import SetCookie, parse_set_cookie
-from .url_fields import URLS_TO_VISITOR, link_to_visitor
+from .url_headers import URLS_TO_VISITOR, link_to_visitor
 from .urls import UrlMapper
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
 _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
 
 
-class ResponseFields:
+class ResponseHeaders:
     """Makes the visitor's headers of the responses that come through one `PortProxy`."""
 
     def __init__(self, cookies: CookiePolicy, withheld: Iterable[str] = ()) -> None:
@@ -93,7 +93,7 @@ def response_headers(
     request; `visitor`: who it is, as in `CookieLimits.allow`; `processes`: how many the server has.
     A repeated Content-Length is kept once.
     """
-    pass_as_they_are, are_looked_at = _fates(tuple(map(_NAME_OF, fields)), dropped)
+    pass_as_they_are, are_looked_at = _classify(tuple(map(_NAME_OF, fields)), dropped)
     headers: Headers = [*compress(fields, pass_as_they_are)]
     cache_control, connection, lengths, set_cookies = [], [], [], []
     for name, value in compress(fields, are_looked_at):
@@ -252,7 +252,7 @@ def _directive(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _fates(names: tuple[str, ...], dropped: HeaderNames | None) -> tuple[list[bool], list[bool]]:
+def _classify(names: tuple[str, ...], dropped: HeaderNames | None) -> tuple[list[bool], list[bool]]:
     """For each header of a response, whether it passes whatever its value, and whether its value
     decides. Cached, since most responses of a service have the same headers."""
     are_looked_at = [_is_looked_at(name, dropped) for name in names]

@@ -3,7 +3,7 @@
 Owns what a URL means and how it is written on the other side. Mapping is idempotent: a URL that has
 the prefix already (services that honour X-Forwarded-Prefix) stays, and so do relative and foreign
 URLs. An absolute URL stays absolute: clients such as requests do not resolve a Link. Which headers
-hold URLs is `url_fields`'s, and which attributes of pages, `pages.attributes`'s.
+hold URLs is `url_headers`'s, and which attributes of pages, `pages.attributes`'s.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class UrlMapper(NamedTuple):
         return self.visited.origin
 
     @property
-    def external(self) -> bool:
+    def preserves_host(self) -> bool:
         """Whether the service is told the visitor's address."""
         return self.told.origin == self.visited.origin
 
@@ -228,7 +228,7 @@ class UrlMapper(NamedTuple):
             below = self._path_of_visitor(here)
         if below is None:
             return f"{self.told.origin}/"
-        if self.external and not self.target.form.has_port_in_query:
+        if self.preserves_host and not self.target.form.has_port_in_query:
             return url
         return f"{self.told.origin}{self.base}{below if below.startswith('/') else '/' + below}"
 

@@ -13,7 +13,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter, Block, BodyReader, Headers, VisitorSocket, is_tls
+from .base import Adapter, Block, BodyReader, Headers, ServerResponse, VisitorSocket, is_tls
 from .file_object import FileObject, Werkzeug
 from .gunicorn import Gunicorn
 from .processes import server_processes
@@ -29,15 +29,14 @@ __all__ = [
     "Adapter",
     "Block",
     "BodyReader",
+    "ServerResponse",
     "VisitorSocket",
-    "adapter_of",
     "bodiless_headers",
     "body_reader",
     "connection_of",
     "is_tls",
     "server_processes",
     "server_threads",
-    "visitor_socket",
 ]
 
 #: Asked in this order, the servers that name their socket in the environ before those that do not.
@@ -55,18 +54,6 @@ def connection_of(environ: WSGIEnvironment) -> tuple[Adapter, VisitorSocket] | N
         if sock is not None and _is_open(sock):
             return adapter, sock
     return None
-
-
-def adapter_of(environ: WSGIEnvironment) -> Adapter | None:
-    """As `connection_of`, the adapter alone."""
-    found = connection_of(environ)
-    return None if found is None else found[0]
-
-
-def visitor_socket(environ: WSGIEnvironment) -> VisitorSocket | None:
-    """As `connection_of`, the socket alone."""
-    found = connection_of(environ)
-    return None if found is None else found[1]
 
 
 def _is_open(sock: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 #: Bytes of a body.
 Block = bytes | memoryview
@@ -49,6 +49,27 @@ class BodyReader:
         return data
 
 
+class ServerResponse(Protocol):
+    """A server's own record of a response that it sends for us, whose rest somebody else may send.
+
+    sent: bytes of the body that the server was given. is_chunked: whether it frames them as chunks.
+    has_length: whether its head has a Content-Length.
+    """
+
+    @property
+    def sent(self) -> int: ...
+    @property
+    def is_chunked(self) -> bool: ...
+    @property
+    def has_length(self) -> bool: ...
+
+    def close_connection(self) -> None:
+        """Have the head, which is still to come, say that the connection ends with the body."""
+
+    def send_head(self) -> None:
+        """Send the head, unless it was sent."""
+
+
 class Adapter:
     """What one server offers beyond PEP 3333, read from a request's environ.
 
@@ -74,6 +95,13 @@ class Adapter:
         """Whether the connection serves this request alone, and our threads run while the server
         waits for other visitors: then a WebSocket may leave the server."""
         return True
+
+    def response(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> ServerResponse | None:
+        """The record of this request's response, if it may leave the server in mid-body: the
+        framing that the server begins is then known for sure, and the socket is a plain one."""
+        return None
 
     def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
         """A better way to read the request's body than `BodyReader`."""

@@ -1,4 +1,5 @@
-"""gunicorn: its socket is in the environ, and its body readers can be read as the body arrives."""
+"""gunicorn: its socket is in the environ, its body readers can be read as the body arrives, and a
+response can leave it in mid-body."""
 
 from __future__ import annotations
 
@@ -6,10 +7,10 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter, Block, BodyReader, is_tls
+from .base import Adapter, Block, BodyReader, ServerResponse, is_tls
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class LengthReader(BodyReader):
@@ -58,6 +59,35 @@ class ChunkedReader(BodyReader):
         return data
 
 
+class GunicornResponse:
+    """See `ServerResponse`. `response`: gunicorn's own."""
+
+    #: What is used of gunicorn's; a release without one of them keeps its responses.
+    USED = ("chunked", "force_close", "headers_sent", "response_length", "sent", "write")
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    @property
+    def sent(self) -> int:
+        return int(self._response.sent)
+
+    @property
+    def is_chunked(self) -> bool:
+        return bool(self._response.chunked)
+
+    @property
+    def has_length(self) -> bool:
+        return self._response.response_length is not None
+
+    def close_connection(self) -> None:
+        self._response.force_close()
+
+    def send_head(self) -> None:
+        if not self._response.headers_sent:
+            self._response.write(b"")
+
+
 class Gunicorn(Adapter):
     """All of gunicorn's workers. The threads of gthread are counted as any thread pool's."""
 
@@ -76,6 +106,28 @@ class Gunicorn(Adapter):
             data = unreader.buf.getvalue()
             unreader.buf = io.BytesIO()
         return data
+
+    def response(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> ServerResponse | None:
+        # A middleware that puts its own start_response between gunicorn and us may change the body
+        # on its way, and is taken as if it did.
+        response = getattr(start_response, "__self__", None)
+        if type(response).__module__ != "gunicorn.http.wsgi":
+            return None
+        if any(not hasattr(response, name) for name in GunicornResponse.USED):
+            return None
+        sock = self.socket(environ)
+        # gevent's and eventlet's sockets have readers of their own; greenlets cost little anyway.
+        if sock is None or is_tls(sock) or type(sock).__module__ != "socket":
+            return None
+        if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
+            return None
+        # What was read ahead behind a chunked request is out of reach; gunicorn would serve it into
+        # the dummy as the next request.
+        if not hasattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader"):
+            return None
+        return GunicornResponse(response)
 
     def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
         reader = getattr(environ["wsgi.input"], "reader", None)

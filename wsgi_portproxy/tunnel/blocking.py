@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..servers import is_tls
-from .relay import LINGER, MAX_PENDING
+from .carrier import LINGER, MAX_PENDING
 
 _READ_SIZE = 65536
 
 
 @dataclass
-class Pumped:
+class Transferred:
     """What was carried: bytes in each direction, and whether both sides ended properly."""
 
     to_service: int = 0
-    to_client: int = 0
+    to_visitor: int = 0
     complete: bool = False
 
 
@@ -76,37 +76,37 @@ class _Side:
         return (select.POLLIN if reads else 0) | (select.POLLOUT if self.pending else 0)
 
 
-def pump(
-    client: socket.socket,
+def relay_in_thread(
+    visitor: socket.socket,
     service: _socket.socket,
     *,
-    to_client: bytes,
+    to_visitor: bytes,
     to_service: bytes,
     idle_timeout: float,
-    pumped: Pumped,
+    transferred: Transferred,
 ) -> None:
     """Carry bytes both ways until both sides have ended, one breaks, or both are silent for too
     long.
 
-    Shuts `client` down, which stays the server's; closes `service`; fills in `pumped`.
+    Shuts `visitor` down, which stays the server's; closes `service`; fills in `transferred`.
     """
-    near, far = _Side(client, to_client), _Side(service, to_service)
-    timeout = client.gettimeout()
-    client.settimeout(0)
+    near, far = _Side(visitor, to_visitor), _Side(service, to_service)
+    timeout = visitor.gettimeout()
+    visitor.settimeout(0)
     service.setblocking(False)
     try:
         while not (near.ended and far.ended and not near.pending and not far.pending):
             moved = [near.pull(far), far.pull(near), far.push(near), near.push(far)]
             if not any(moved) and not _wait(near, far, idle_timeout):
                 return
-        pumped.complete = True
+        transferred.complete = True
     except OSError:
         return  # one side broke, and with it the tunnel
     finally:
-        pumped.to_client, pumped.to_service = near.sent, far.sent
+        transferred.to_visitor, transferred.to_service = near.sent, far.sent
         service.close()
-        _shut_down(client)
-        client.settimeout(timeout)
+        _shut_down(visitor)
+        visitor.settimeout(timeout)
 
 
 def _wait(near: _Side, far: _Side, idle_timeout: float) -> bool:

@@ -1,8 +1,7 @@
 """Responses that go on streaming leave their thread in mid-body, as tunnels leave theirs.
 
-Owns when and whether. Only where the framing that the server began is known for sure: gunicorn's
-own response object, reached by nothing between it and us, on a plain socket. Everywhere else a
-response stays in its thread and works as ever.
+Decides which, and when. Only a response may leave whose framing, as the server began it, is known
+for sure (`servers.base.ServerResponse`); every other one stays in its thread and works as ever.
 """
 
 from __future__ import annotations
@@ -12,12 +11,14 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..errors import TooManyTunnels
 from ..locate.visit import Visit
-from ..servers import is_tls
+from ..servers import ServerResponse
+from ..settings import Timeouts
+from .hijack import Hijacker
 from .records import NewTunnel
-from .reframe import Transcoder
+from .reframe import Reframer
 from .shared import is_available, relay
-from .websocket import Tunnels
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -26,31 +27,66 @@ if TYPE_CHECKING:
     from ..upstream.response import UpstreamResponse
 
 
-class Departure:
+class Detaching:
+    """Which responses of one `PortProxy` may leave their thread. Settings as there."""
+
+    def __init__(self, hijacker: Hijacker, timeouts: Timeouts, *, after: float | None) -> None:
+        if after is not None and not (type(after) in (int, float) and after >= 0):
+            raise ValueError(f"detach_after takes seconds from 0 on, or None, not {after!r}")
+        self.hijacker = hijacker
+        self.idle_timeout = timeouts.stream_idle or float("inf")
+        self._after = after
+
+    def chance_of(
+        self, visit: Visit, start_response: StartResponse, response: UpstreamResponse
+    ) -> Detachment | None:
+        """The chance of a response to leave, or None if it has to stay."""
+        if self._after is None or response.framing.complete:
+            return None  # most responses are complete with what came with their head
+        if not is_available() or visit.connection is None:
+            return None
+        server, visitor = visit.connection
+        sent = server.response(visit.environ, start_response)
+        if sent is None:
+            return None
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return Detachment(
+            self,
+            visit,
+            visitor,
+            sent,
+            due=time.monotonic() + self._after,
+            is_event_stream=content_type == "text/event-stream",
+        )
+
+
+class Detachment:
     """The chance of one response to leave its thread.
 
-    after: seconds from the head on; an event stream leaves at its first block already.
+    visitor: the visitor's socket. sent: what the server has of the response. due: when it is to
+        leave, monotonic; an event stream leaves at its first block already.
     """
 
     def __init__(
         self,
+        detaching: Detaching,
         visit: Visit,
-        gunicorn_response: Any,
-        tunnels: Tunnels,
+        visitor: Any,
+        sent: ServerResponse,
         *,
-        after: float,
+        due: float,
         is_event_stream: bool,
     ) -> None:
+        self._detaching = detaching
         self._visit = visit
-        self._gunicorn = gunicorn_response
-        # It has to be said in the head, which is still to come: a front-end (nginx with
+        self._sent = sent
+        # It has to be said in the head, which is still to come: a front end (nginx with
         # `keepalive`) or browser that learns of it by the connection's end alone may have sent the
         # next request there already, and may not repeat a POST (RFC 9112 section 9.3.1).
-        gunicorn_response.force_close()
-        self._tunnels = tunnels
-        self._due = time.monotonic() + after
+        sent.close_connection()
+        self._due = due
         self._is_event_stream = is_event_stream
-        self._visitor = visit.environ["gunicorn.socket"]
+        self._visitor = visitor
         self._writable = select.poll()
         self._writable.register(self._visitor, select.POLLOUT)
 
@@ -82,32 +118,29 @@ class Departure:
         buffer: int = self._visitor.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         return max(1, buffer // 4)
 
-    def leave(self, response: UpstreamResponse, request: InFlight, passed: int) -> bool:
-        """Hand the rest of the body to the relay; False where there is no room for another.
+    def detach(self, response: UpstreamResponse, request: InFlight, passed: int) -> bool:
+        """Give the rest of the body to the relay; False if there is no room for another tunnel.
 
         `passed`: bytes of the body that went out before. From then on the server's own connection
         is a dummy, which takes the end of the response as the server frames it, and `request` ends
         with the stream.
         """
-        if not self._gunicorn.headers_sent:
-            self._gunicorn.write(b"")
-        # A middleware that holds blocks back would write them behind the hand-over, where they are
-        # lost: it collects the body, or sees to the last block.
-        if self._visit.server is None or self._gunicorn.sent != passed:
+        self._sent.send_head()
+        # A middleware that holds blocks back would write them to the dummy, where they are lost: it
+        # collects the body, or changes the last block.
+        if self._sent.sent != passed:
             return False
         try:
-            taken = self._tunnels.take(self._visit, request.port)
-        except OSError:
-            taken = None
-        if taken is None:
+            hijacked = self._detaching.hijacker.hijack(self._visit, request.port)
+        except (OSError, TooManyTunnels):
             return False
-        chunked = bool(self._gunicorn.chunked)
-        status = response.status
-        stream = Transcoder(
+        is_chunked = self._sent.is_chunked
+        stream = Reframer(
             response.framing,
-            chunked=chunked,
-            needs_reset=not chunked and self._gunicorn.response_length is None,
+            chunked=is_chunked,
+            needs_reset=not is_chunked and not self._sent.has_length,
         )
+        status = response.status
         service, ready = response.detach()
         ended = request.detach(status)
 
@@ -117,57 +150,14 @@ class Departure:
         relay().add(
             NewTunnel(
                 port=request.port,
-                client=taken.sock,
+                visitor=hijacked.sock,
                 service=service,
-                to_client=b"".join(stream.encode([ready] if ready else [])),
+                to_visitor=b"".join(stream.encode([ready] if ready else [])),
                 to_service=b"",
-                dummy=taken.dummy,
-                idle_timeout=self._tunnels.stream_idle_timeout or float("inf"),
+                dummy=hijacked.dummy,
+                idle_timeout=self._detaching.idle_timeout,
                 stream=stream,
                 on_end=on_end,
             )
         )
         return True
-
-
-def departure(
-    visit: Visit,
-    start_response: StartResponse,
-    response: UpstreamResponse,
-    tunnels: Tunnels,
-) -> Departure | None:
-    """The chance of a response to leave, or None where it has to stay.
-
-    A middleware that puts its own start_response between the server and us may change the body on
-    its way, and is taken as if it did.
-    """
-    environ = visit.environ
-    gunicorn_response = getattr(start_response, "__self__", None)
-    if tunnels.detach_after is None or response.framing.complete:
-        return None  # most answers are complete with what came with their head
-    if type(gunicorn_response).__module__ != "gunicorn.http.wsgi":
-        return None
-    if not is_available() or any(not hasattr(gunicorn_response, name) for name in _USED):
-        return None
-    sock = environ.get("gunicorn.socket")
-    # gevent's and eventlet's sockets have their own readers; their greenlets cost little anyway.
-    if sock is None or is_tls(sock) or type(sock).__module__ != "socket":
-        return None
-    if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
-        return None
-    # What was read ahead behind a chunked request is out of reach; gunicorn would serve it into the
-    # dummy as the next request.
-    if not hasattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader"):
-        return None
-    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Departure(
-        visit,
-        gunicorn_response,
-        tunnels,
-        after=tunnels.detach_after,
-        is_event_stream=content_type == "text/event-stream",
-    )
-
-
-# What is read of gunicorn's response object; a release without one of them keeps its responses.
-_USED = ("chunked", "force_close", "headers_sent", "response_length", "sent", "write")

@@ -14,18 +14,22 @@ import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..errors import TooManyTunnels
 from ..locate.visit import Visit
 from ..upstream import descriptors
 from ..upstream.pool import idle
+from .shared import relay
 
 if TYPE_CHECKING:
-    pass
+    from ..settings import Limits
 
+_DESCRIPTORS_PER_TUNNEL = 2  # the dummy's is closed at once
+_PORTS = 4  # ports it takes to use up all places
 # TCP keep-alive in seconds: a visitor whose machine vanished is noticed after about two minutes.
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
-class TakenOver(NamedTuple):
+class Hijacked(NamedTuple):
     """The visitor's connection, what the server had read from it past the request, and our end of
     the dummy, which must stay open until the server closes the other end."""
 
@@ -34,7 +38,65 @@ class TakenOver(NamedTuple):
     dummy: _socket.socket
 
 
-def take_over(visit: Visit) -> TakenOver:
+class Hijacker:
+    """Hijacks connections for the relay to carry, as many as there may be. Limits as in
+    `PortProxy`."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limit = limits.tunnels
+        self._limit_of_port = limits.tunnels_per_port
+
+    def check_room(self, port: int) -> None:
+        """Raise `TooManyTunnels` if there is no room for another tunnel to a port. Only visitors
+        who may use the port should learn this."""
+        places, (limit, limit_of_port) = relay().places, self._limits()
+        if places.taken >= limit or places.taken_to(port) >= limit_of_port:
+            raise self._too_many(port)
+
+    def take_place(self, port: int) -> None:
+        """Take a place in the relay, for a tunnel to use or to be given back. Raises
+        `TooManyTunnels`, or OSError if the relay cannot start."""
+        relay().start()
+        limit, limit_of_port = self._limits()
+        if not relay().places.take(port, limit=limit, limit_of_port=limit_of_port):
+            raise self._too_many(port)
+
+    def hijack(self, visit: Visit, port: int) -> Hijacked:
+        """Take the visitor's connection out of its server, and a place for it.
+
+        Raises `TooManyTunnels` if all places are taken, and OSError if the process has no
+        descriptor to spare, or the visitor is gone. The server then keeps the connection.
+        """
+        self.take_place(port)
+        try:
+            try:
+                return hijack(visit)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not idle.close_all():
+                    raise
+                return hijack(visit)
+        except BaseException:
+            relay().places.give_back(port)
+            raise
+
+    def _limits(self) -> tuple[int, int]:
+        """The limits for tunnels in the process, and for those to one port."""
+        limit, of_port = self._limit, self._limit_of_port
+        if limit is None:
+            limit = descriptors.ours() // _DESCRIPTORS_PER_TUNNEL
+        return limit, -(-limit // _PORTS) if of_port is None else of_port
+
+    def _too_many(self, port: int) -> TooManyTunnels:
+        places, (limit, limit_of_port) = relay().places, self._limits()
+        return TooManyTunnels(
+            f"Too many WebSockets are open to open another one to port {port}.",
+            "Close some pages, or try again later.",
+            detail=f"{places.taken} of {limit} tunnels are open, {places.taken_to(port)} of "
+            f"{limit_of_port} to this port",
+        )
+
+
+def hijack(visit: Visit) -> Hijacked:
     """Take the connection of this request out of its server.
 
     Raises OSError if no descriptor can be spared, or if the visitor is gone; the server then keeps
@@ -64,7 +126,7 @@ def take_over(visit: Visit) -> TakenOver:
         os.dup2(replacement.fileno(), number, inheritable=False)
         undo.pop_all()
     replacement.close()
-    return TakenOver(sock, read_ahead, dummy)
+    return Hijacked(sock, read_ahead, dummy)
 
 
 def _duplicate(fd: int) -> _socket.socket:

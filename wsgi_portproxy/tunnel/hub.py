@@ -19,7 +19,7 @@ _waiting: deque[Callable[[], None]] = deque()
 _watchers: dict[int, Any] = {}  # by the identity of their hub, which they keep alive
 
 
-def telling(on_end: OnEnd) -> OnEnd:
+def call_in_hub(on_end: OnEnd) -> OnEnd:
     """`on_end` in a form that the relay's thread may call."""
     if "gevent.monkey" not in sys.modules:
         return on_end
@@ -32,7 +32,7 @@ def telling(on_end: OnEnd) -> OnEnd:
     return tell
 
 
-def tell_waiting() -> None:
+def run_pending() -> None:
     """Make the calls that wait; also at the end of the process, when no hub runs any more."""
     while _waiting:
         _waiting.popleft()()
@@ -44,7 +44,7 @@ def _watcher() -> Any:
     hub = gevent.get_hub()
     if id(hub) not in _watchers:
         watcher = hub.loop.async_(ref=False)
-        watcher.start(gevent.spawn, tell_waiting)
+        watcher.start(gevent.spawn, run_pending)
         _watchers[id(hub)] = watcher
     return _watchers[id(hub)]
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .unpatched import native
+from .unpatched import unpatched
 
 
 class Places:
     """The places of one process."""
 
     def __init__(self) -> None:
-        self._lock = native("_thread", "allocate_lock")()
+        self._lock = unpatched("_thread", "allocate_lock")()
         self._by_port: Counter[int] = Counter()
         self.taken = 0
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from .frames import FrameTracker
-from .reframe import Transcoder
+from .reframe import Reframer
 
 #: Called once, in the relay's thread or in the thread that ends the process: with whether the
 #: tunnel ended properly (the visitor was sent the whole stream; both sides have closed the
@@ -21,7 +21,7 @@ OnEnd: TypeAlias = Callable[[bool, int, int], None]
 class NewTunnel(NamedTuple):
     """Two connections to be joined; their sockets belong to the relay from then on.
 
-    client, service: the visitor's and the service's socket. to_client, to_service: bytes already
+    visitor, service: their sockets. to_visitor, to_service: bytes already
     read from the other one. dummy: our end of the server's dummy, kept open until the server closes
     its own. idle_timeout: seconds of silence in both directions after which the tunnel is cut.
     port: the service's. head: of the response, if it has not been sent; sent before everything
@@ -29,14 +29,14 @@ class NewTunnel(NamedTuple):
     """
 
     port: int
-    client: _socket.socket
+    visitor: _socket.socket
     service: _socket.socket
-    to_client: bytes
+    to_visitor: bytes
     to_service: bytes
     dummy: _socket.socket
     idle_timeout: float
     head: bytes = b""
-    stream: Transcoder | None = None
+    stream: Reframer | None = None
     on_end: OnEnd | None = None
 
 
@@ -61,7 +61,6 @@ class Tunnel:
 
     __slots__ = (
         "broken",
-        "client",
         "delivered",
         "frames",
         "half_closed",
@@ -73,21 +72,22 @@ class Tunnel:
         "sent",
         "service",
         "stream",
+        "visitor",
     )
 
     def __init__(self, new: NewTunnel, now: float) -> None:
         self.port = new.port
         self.stream = new.stream
         self.frames = FrameTracker() if new.stream is None else None
-        to_client: bytes | memoryview = new.to_client
+        to_visitor: bytes | memoryview = new.to_visitor
         if self.frames is not None:
-            to_client = self.frames.feed(memoryview(new.to_client))
-        self.client = End(new.client, self, b"".join((new.head, to_client)))
+            to_visitor = self.frames.feed(memoryview(new.to_visitor))
+        self.visitor = End(new.visitor, self, b"".join((new.head, to_visitor)))
         self.service = End(new.service, self, new.to_service)
-        self.client.peer, self.service.peer = self.service, self.client
+        self.visitor.peer, self.service.peer = self.service, self.visitor
         self.delivered = False  # the visitor was sent the whole stream, or the whole WebSocket
         self.broken = False  # an end was lost, or told to leave: the tunnel cannot end properly
-        self.received, self.sent = len(new.to_service), len(new.to_client)
+        self.received, self.sent = len(new.to_service), len(new.to_visitor)
         self.on_end = new.on_end
         self.idle_timeout = new.idle_timeout
         self.last = now  # when bytes last passed, monotonic
@@ -104,7 +104,7 @@ class Tunnel:
     def is_awaited(self) -> bool:
         """Whether bytes wait to be written to one of the ends. A paused download may take hours,
         and its connection breaks by itself if nobody is there (TCP's own timers)."""
-        return bool(self.client.pending or self.service.pending)
+        return bool(self.visitor.pending or self.service.pending)
 
     def count(self, end: End, size: int) -> None:
         """Count bytes that came from `end`."""
@@ -122,7 +122,7 @@ class Tunnel:
         silent = now - self.last
         if self.half_closed and silent > linger and not self.is_awaited:
             return True
-        return silent > self.idle_timeout and not (self.stream is not None and self.client.pending)
+        return silent > self.idle_timeout and not (self.stream is not None and self.visitor.pending)
 
     def conclude(self, *, delivered: bool = False) -> None:
         """Report its end, once."""

@@ -12,7 +12,7 @@ from ..upstream.framing import Decoder
 Buffer: TypeAlias = bytes | memoryview
 
 
-class Transcoder:
+class Reframer:
     """Turns the bytes of a service's connection into those for the visitor's.
 
     decoder: the body's, at its current position. chunked: whether the server had begun to send

@@ -1,54 +1,34 @@
 """The relay: one thread per process that carries the bytes of all tunnels, with epoll.
 
-Owns the sockets it is given and everything that can happen to them: slow readers, half-closes,
-resets, silence, the end of the process. Of the bytes it knows only where the service's frames end,
-so that a closing process can say goodbye there. Only the relay's thread touches its maps; others
-put tunnels into a queue and wake it. It uses the plain socket type and a native thread even if
-gevent has replaced both, since it waits for nothing but epoll.
-
-All tunnels wait while it works for one, so the work of a turn is bounded, whatever comes, by the
-constants below. If a service's bytes mean more work than that (one byte per chunk, empty frames),
-the rest is kept, nothing more is read from that service, and it goes to the end of a queue, of
-which each turn takes one.
+Owns the thread: its start, its turns, and the end of the process. Only this thread touches the
+tunnels; others put new ones into a queue and wake it. It uses the plain socket type and a native
+thread even if gevent has replaced both, since it waits for nothing but epoll. `carrier` moves the
+bytes.
 """
 
 from __future__ import annotations
 
-import _socket
 import atexit
-import contextlib
 import errno
 import os
-import struct
-import sys
 import threading
 import time
 from collections import deque
 from typing import Any
 
-from ..upstream.framing import Malformed, Truncated
-from .frames import CLOSE_GOING_AWAY, FrameTracker
-from .hub import tell_waiting
+from .carrier import LINGER, Carrier
+from .hub import run_pending
 from .places import Places
-from .records import End, NewTunnel, Tunnel
-from .reframe import Transcoder
+from .records import NewTunnel, Tunnel
 from .turns import Turns
-from .unpatched import native
+from .unpatched import unpatched
 
-MAX_PENDING = 262144  # bytes kept in each direction if the reader is slower than the sender
-# Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455
-# section 7.1.1) needs one reply, and a visitor who vanished sends none.
-LINGER = 10.0
 DRAIN = 2.0  # seconds for open tunnels to end when the process does
 _SWEEP = 1.0  # seconds between two checks for tunnels that are silent or lingering
 # Per turn: ready sockets, new tunnels, and tunnels checked for silence. Linux reports ready sockets
 # in turns too: those that were left out come first the next time (epoll(7)).
 _SOCKETS, _BEGINNING, _SWEPT = 8, 4, 256
-_IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
-_ITS_TURN = 0  # instead of an event, for an end from the queue
-_RESET = struct.pack("ii", 1, 0)  # struct linger: closing resets the connection (socket(7))
-_NOTHING = memoryview(b"")
-_NO_SIGNAL = getattr(_socket, "MSG_NOSIGNAL", 0)
+_IN = 0x001  # linux/eventpoll.h; absent from gevent's select
 
 
 class Relay:
@@ -58,18 +38,18 @@ class Relay:
         self._lock = threading.Lock()  # never taken by the relay thread
         self.places = Places()
         self.turns = Turns()
-        self.streams = 0  # of the tunnels that are carried
         self._new: deque[NewTunnel] = deque()
-        self._behind: deque[End] = deque()  # the queue of ends with bytes left over
         self._unswept: list[Tunnel] = []
         self._next_sweep = 0.0
-        self._ends: dict[int, End] = {}
-        self._dummies: dict[int, _socket.socket] = {}
-        self._tunnels: dict[int, Tunnel] = {}  # by the client's descriptor
-        self._epoll: Any = None
+        self._carrier = Carrier(self.places)
+        self._epoll: Any = None  # until the thread is started
         self._wake_fd = -1
         self._draining = False
-        self._buffer = memoryview(bytearray(MAX_PENDING))
+
+    @property
+    def streams(self) -> int:
+        """How many of the tunnels that are carried are streams."""
+        return self._carrier.streams
 
     def start(self) -> None:
         """Make sure that it runs. Raises OSError if it cannot; call it before anything is taken
@@ -89,36 +69,34 @@ class Relay:
             return
         self._draining = True
         os.eventfd_write(self._wake_fd, 1)
-        sleep = native("time", "sleep")
+        sleep = unpatched("time", "sleep")
         deadline = time.monotonic() + DRAIN
-        while (self._new or self._tunnels) and time.monotonic() < deadline:
+        carrier = self._carrier
+        while (self._new or carrier.tunnels) and time.monotonic() < deadline:
             sleep(0.005)
-        for tunnel in list(self._tunnels.values()):
-            self._spoil(tunnel.client)
+        for tunnel in list(carrier.tunnels.values()):
+            carrier.spoil(tunnel.visitor)
             tunnel.conclude()
-        tell_waiting()
+        run_pending()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's connections, without a word to their peers."""
         atexit.unregister(self.drain)
         for new in self._new:
-            for sock in (new.client, new.service, new.dummy):
+            for sock in (new.visitor, new.service, new.dummy):
                 sock.close()
-        for end in self._ends.values():
-            end.sock.close()
-        for dummy in self._dummies.values():
-            dummy.close()
+        self._carrier.abandon()
         if self._epoll is not None:
             self._epoll.close()
             os.close(self._wake_fd)
 
     def _start(self) -> None:
-        epoll = native("select", "epoll")()
+        epoll = unpatched("select", "epoll")()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll = epoll
+        self._epoll = self._carrier.epoll = epoll
         try:
             epoll.register(self._wake_fd, _IN)
-            native("_thread", "start_new_thread")(self._run, ())
+            unpatched("_thread", "start_new_thread")(self._run, ())
         except (OSError, RuntimeError) as error:  # the latter: no more threads
             os.close(self._wake_fd)
             self._epoll = None
@@ -132,311 +110,35 @@ class Relay:
 
     def _turn(self) -> None:
         """Look at what has come, and do a bounded amount of work."""
-        waits = _SWEEP if self._tunnels else -1.0
-        if self._behind or self._new or self._unswept:
+        carrier = self._carrier
+        waits = _SWEEP if carrier.tunnels else -1.0
+        if carrier.behind or self._new or self._unswept:
             waits = 0
         events = self._epoll.poll(waits, _SOCKETS)
         now = time.monotonic()
         for fd, event in events:
-            end = self._ends.get(fd)
-            if end is not None:
-                self._serve(end, event, now)
-            elif fd == self._wake_fd:
+            if fd == self._wake_fd:
                 os.eventfd_read(fd)
-            elif fd in self._dummies:
-                self._epoll.unregister(fd)
-                self._dummies.pop(fd).close()  # the server has closed its side
-        if self._behind:
-            self._serve(self._behind.popleft(), _ITS_TURN, now)
+            else:
+                carrier.on_event(fd, event, now)
+        if carrier.behind:
+            carrier.go_on(now)
         # After the events: a new tunnel may have the descriptor number of one that just ended.
         if self._new:
             for _ in range(min(_BEGINNING, len(self._new))):
-                self._begin(self._new.popleft(), now)
+                carrier.begin(self._new.popleft(), now)
         if self._draining:
-            self._say_goodbye(now)
+            carrier.say_goodbye(now)
         if self._unswept or now >= self._next_sweep:
             self._sweep(now)
         self.turns.ended(now)
-
-    def _serve(self, end: End, event: int, now: float) -> None:
-        """Handle an event from epoll, or go on with the rest of an earlier one."""
-        try:
-            if event == _ITS_TURN:
-                self._go_on(end, now)
-            else:
-                self._on_event(end, event, now)
-        except Exception:
-            # One tunnel must not take the others down. Not logged: under gevent this thread must
-            # not take the locks of `logging`.
-            sys.excepthook(*sys.exc_info())
-            self._close(end.tunnel)
-
-    def _begin(self, new: NewTunnel, now: float) -> None:
-        """Begin to carry a tunnel."""
-        tunnel = Tunnel(new, now)
-        self.streams += tunnel.stream is not None
-        for end in (tunnel.client, tunnel.service):
-            end.sock.setblocking(False)
-            self._ends[end.fd] = end
-        self._tunnels[tunnel.client.fd] = tunnel
-        self._dummies[new.dummy.fileno()] = new.dummy
-        try:
-            self._epoll.register(new.dummy.fileno(), 0)  # a hang-up is always reported
-            for end in (tunnel.client, tunnel.service):
-                if end.pending:
-                    self._flush(end)
-                self._watch(end)
-        except OSError:  # out of memory, or of the user's epoll watches (epoll(7))
-            self._dummies.pop(new.dummy.fileno()).close()
-            self._close(tunnel)
-
-    def _on_event(self, end: End, event: int, now: float) -> None:
-        tunnel = end.tunnel
-        # What a visitor sends after a request does not keep the response alive.
-        if tunnel.stream is None or end is tunnel.service or end.pending:
-            tunnel.last = now
-        if event & (_OUT | _ERR | _HUP) and end.pending:
-            self._flush(end)
-        if event & (_IN | _ERR | _HUP) and not end.ended and end.mask & _IN:
-            self._pull(end, now)
-
-    def _pull(self, end: End, now: float) -> None:
-        """Read once from an end and pass it on to its peer, or keep it for later."""
-        peer = end.peer
-        room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
-        try:
-            size = end.sock.recv_into(self._buffer, room)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._lose(end, now)
-            return
-        data = self._buffer[:size]
-        tunnel = end.tunnel
-        tunnel.count(end, size)
-        if size or tunnel.stream is not None:
-            self._pass_on(end, data, now)
-        else:
-            self._end(end, now)
-
-    def _pass_on(self, end: End, data: memoryview, now: float) -> None:
-        """Pass on what came from an end, or as much of it as one turn allows."""
-        tunnel = end.tunnel
-        framing: FrameTracker | Transcoder | None = tunnel.stream
-        if framing is not None:
-            self._pass_stream(end, data, now)
-        elif end is tunnel.service:
-            framing = tunnel.frames
-            assert framing is not None, "a tunnel without a stream has frames"
-            self._write(end.peer, framing.feed(data), now)
-        else:
-            self._write(end.peer, data, now)
-        if framing is not None and framing.is_behind:
-            self._watch(end)
-
-    def _go_on(self, end: End, now: float) -> None:
-        """Go on with the bytes that an end sent earlier: it is first in the queue."""
-        end.is_queued = False
-        if end.ended or self._tunnels.get(end.tunnel.client.fd) is not end.tunnel:
-            return
-        end.tunnel.last = now
-        self._pass_on(end, _NOTHING, now)
-        self._watch(end)
-
-    def _write(self, end: End, data: bytes | memoryview, now: float) -> None:
-        """Write to an end, and keep for later what it does not take."""
-        if end.pending:
-            end.pending += data
-        else:
-            try:
-                sent = end.sock.send(data, _NO_SIGNAL)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._deafen(end, now)
-                return
-            if sent == len(data):
-                return
-            end.pending = bytearray(data[sent:])
-        self._watch(end)
-        self._watch(end.peer)
-
-    def _pass_stream(self, end: End, data: memoryview, now: float) -> None:
-        """Pass on a response's bytes; no bytes mean its end. The visitor's bytes are dropped: they
-        can only be another request, and the connection closes after this response."""
-        tunnel = end.tunnel
-        stream, client = tunnel.stream, tunnel.client
-        assert stream is not None
-        if end is client:
-            if not data:
-                self._close(tunnel)  # the visitor left
-            return
-        try:
-            pieces = stream.feed(data) if data or stream.is_behind else stream.eof()
-        except (Malformed, Truncated):
-            self._lose(end, now)
-            return
-        if pieces:
-            try:
-                sent = client.sock.sendmsg(pieces, (), _NO_SIGNAL)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._close(tunnel)
-                return
-            # Nothing was waiting for the visitor, or the service would not have been read.
-            if sent < sum(map(len, pieces)):
-                client.pending = bytearray().join(pieces)
-                del client.pending[:sent]
-                self._watch(client)
-                self._watch(end)
-        if stream.complete and not end.ended:
-            self._end(end, now)
-
-    def _flush(self, end: End) -> None:
-        """Write what waits for an end; once all is written, pass on that its peer has ended."""
-        pending = end.pending
-        assert pending is not None
-        try:
-            sent = end.sock.send(pending, _NO_SIGNAL)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._deafen(end, end.tunnel.last)
-            return
-        if sent < len(pending):
-            del pending[:sent]
-        else:
-            end.pending = None
-            if end.peer.ended:
-                self._shut(end)
-        self._watch(end)
-        self._watch(end.peer)
-
-    def _end(self, end: End, now: float) -> None:
-        """An end has sent its last byte: flush, then pass the end on to its peer."""
-        end.ended = True
-        if end.tunnel.stream is not None:
-            # The visitor may take long; the service need not wait.
-            with contextlib.suppress(OSError):
-                end.sock.shutdown(_socket.SHUT_RDWR)
-        end.tunnel.half_closed = end.tunnel.half_closed or now
-        self._watch(end)
-        if not end.peer.pending:
-            self._shut(end.peer)
-
-    def _shut(self, end: End) -> None:
-        """Nothing more will be written to `end`. If nothing more will be read either, close."""
-        tunnel = end.tunnel
-        if tunnel.stream is not None and tunnel.stream.complete:
-            tunnel.conclude(delivered=True)
-        if end.ended and not end.peer.pending:
-            tunnel.delivered |= tunnel.stream is None and not tunnel.broken
-            self._close(tunnel)
-            return
-        try:
-            end.sock.shutdown(_socket.SHUT_WR)
-        except OSError:
-            self._deafen(end, end.tunnel.last)
-
-    def _deafen(self, end: End, now: float) -> None:
-        """An end accepts nothing more. What it sent before, perhaps a close frame, may still
-        come."""
-        if end.tunnel.stream is not None:
-            self._close(end.tunnel)
-            return
-        end.pending = None
-        end.tunnel.broken = end.peer.ended = True
-        end.tunnel.half_closed = end.tunnel.half_closed or now
-        self._watch(end)
-        self._watch(end.peer)
-        if end.ended and not end.peer.pending:
-            self._close(end.tunnel)
-
-    def _lose(self, end: End, now: float) -> None:
-        """An end is gone without a proper end. What it had sent still goes to its peer."""
-        end.pending = None
-        end.tunnel.broken = end.ended = end.peer.ended = True
-        end.tunnel.half_closed = end.tunnel.half_closed or now
-        if not end.peer.pending:
-            self._close(end.tunnel)
-            return
-        self._watch(end)
-        self._watch(end.peer)
-
-    def _watch(self, end: End) -> None:
-        """Make epoll watch for what an end can do now; unregister it if that is nothing."""
-        waiting = end.peer.pending
-        # Reading stops at the limit, and starts again at half of it.
-        limit = MAX_PENDING if end.mask & _IN else MAX_PENDING // 2
-        if end.tunnel.stream is not None:
-            limit = 1  # the kernel's buffers are enough for a slow reader
-        mask = 0
-        if not end.ended and (waiting is None or len(waiting) < limit):
-            if not end.tunnel.is_behind(end):
-                mask = _IN
-            elif not end.is_queued:
-                end.is_queued = True
-                self._behind.append(end)
-        if end.pending:
-            mask |= _OUT
-        if mask == end.mask or end.fd not in self._ends:
-            return
-        if not end.mask:
-            self._epoll.register(end.fd, mask)
-        elif mask:
-            self._epoll.modify(end.fd, mask)
-        else:
-            self._epoll.unregister(end.fd)
-        end.mask = mask
-
-    def _close(self, tunnel: Tunnel) -> None:
-        if self._tunnels.get(tunnel.client.fd) is not tunnel:
-            return
-        del self._tunnels[tunnel.client.fd]
-        for end in (tunnel.client, tunnel.service):
-            if end.mask:
-                self._epoll.unregister(end.fd)
-            del self._ends[end.fd]
-            end.ended, end.mask, end.pending = True, 0, None
-            # A child that the app forked may hold copies, so closing alone would not end it.
-            if not self._spoil(end):
-                with contextlib.suppress(OSError):  # already gone
-                    end.sock.shutdown(_socket.SHUT_RDWR)
-            end.sock.close()
-        self.streams -= tunnel.stream is not None
-        self.places.give_back(tunnel.port)
-        tunnel.conclude()
-
-    def _spoil(self, end: End) -> bool:
-        """Make closing this end reset the connection, if nothing else would show the visitor that
-        the response was cut; returns whether it does."""
-        stream = end.tunnel.stream
-        if stream is None or not stream.needs_reset or end.tunnel.delivered:
-            return False
-        if end is end.tunnel.client:
-            end.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET)
-            return True
-        return False
 
     def _sweep(self, now: float) -> None:
         """Check some of the tunnels for silence, each about once a second."""
         if not self._unswept:
             self._next_sweep = now + _SWEEP
-            self._unswept = list(self._tunnels.values())
+            self._unswept = list(self._carrier.tunnels.values())
         for _ in range(min(_SWEPT, len(self._unswept))):
             tunnel = self._unswept.pop()
             if tunnel.is_over(now, LINGER):
-                self._close(tunnel)
-
-    def _say_goodbye(self, now: float) -> None:
-        for tunnel in list(self._tunnels.values()):
-            client, service = tunnel.client, tunnel.service
-            if service.ended or tunnel.frames is None or not tunnel.frames.at_boundary:
-                continue  # it may still end by itself, or reach the end of a frame
-            client.pending = (client.pending or bytearray()) + CLOSE_GOING_AWAY
-            service.ended = tunnel.broken = True
-            tunnel.half_closed = tunnel.last = now
-            self._watch(service)
-            self._watch(client)
-            self._flush(client)
+                self._carrier.close(tunnel)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def native(module: str, name: str) -> Callable[..., Any]:
+def unpatched(module: str, name: str) -> Callable[..., Any]:
     """Python's own function `name` of `module`."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None:

@@ -1,58 +1,40 @@
-"""The limits of a deployment's tunnels, and the way from a service's 101 to a tunnel.
+"""Step 5 of a WebSocket: the way from a service's 101 to a tunnel.
 
-Owns the limits, and what the visitor's side of a 101 looks like on the wire. Taking the connection
-out of its server is `hijack`'s, and carrying the bytes `relay`'s.
+Decides which servers and handshakes may become one, and what the visitor's 101 looks like on the
+wire. `hijack` takes the connection out of its server, and `relay` carries the bytes.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import NotImplementedHere, Overloaded, TooManyTunnels
+from ..errors import NotImplementedHere, Overloaded
 from ..inflight import InFlight
 from ..locate.visit import Visit
 from ..rewrite.header_tables import Headers
-from ..rewrite.response_headers import ResponseFields
+from ..rewrite.response_headers import ResponseHeaders
 from ..rewrite.urls import UrlMapper
 from ..servers import Adapter, is_tls
-from ..settings import Limits, Timeouts
-from ..upstream import descriptors
-from ..upstream.pool import idle
-from ..upstream.request import UPGRADE_FIELDS
+from ..settings import Timeouts
+from ..upstream.request import UPGRADE_HEADERS
 from ..upstream.response import UpstreamResponse
-from .blocking import Pumped, pump
+from .blocking import Transferred, relay_in_thread
 from .handshake import check_request, check_response
-from .hijack import TakenOver, take_over
-from .hub import telling
+from .hijack import Hijacker
+from .hub import call_in_hub
 from .records import NewTunnel
 from .shared import is_available, relay
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_DESCRIPTORS_PER_TUNNEL = 2  # the dummy's is closed at once
-_PORTS = 4  # ports it takes to use up all places
 
+class WebSockets:
+    """The WebSockets of one `PortProxy`. Settings as there."""
 
-class Tunnels:
-    """The WebSockets and detached streams of one `PortProxy`. The settings are as there."""
-
-    def __init__(
-        self,
-        limits: Limits,
-        timeouts: Timeouts,
-        *,
-        detach_after: float | None,
-        require_origin: bool,
-    ) -> None:
-        if detach_after is not None and not detach_after >= 0:
-            raise ValueError(f"detach_after takes seconds from 0 on, or None, not {detach_after!r}")
-        self.detach_after = detach_after
-        self.stream_idle_timeout = timeouts.stream_idle
-        self._max_tunnels = limits.tunnels
-        self._max_tunnels_per_port = limits.tunnels_per_port
+    def __init__(self, hijacker: Hijacker, timeouts: Timeouts, *, require_origin: bool) -> None:
+        self._hijacker = hijacker
         self._idle_timeout = timeouts.tunnel_idle
         self._require_origin = require_origin
 
@@ -75,18 +57,11 @@ class Tunnels:
                 "cheroot, gevent or uWSGI (with --enable-threads), on Linux.",
             )
 
-    def check_room(self, port: int) -> None:
-        """Raise `TooManyTunnels` if there is no room for another tunnel to a port. Only visitors
-        who may use the port should learn this."""
-        places, (limit, limit_of_port) = relay().places, self._limits()
-        if places.taken >= limit or places.taken_to(port) >= limit_of_port:
-            raise self._too_many(port)
-
     def carry(
         self,
         response: UpstreamResponse,
         urls: UrlMapper,
-        fields: ResponseFields,
+        fields: ResponseHeaders,
         request: InFlight,
     ) -> WSGIApplication:
         """Turn the service's 101 into a tunnel. The returned application ends the server's part;
@@ -102,12 +77,9 @@ class Tunnels:
             headers = _headers(response, urls, fields, environ)
             head = _head(headers)  # before anything is taken: it may raise
             if is_tls(adapter.socket(environ)):
-                if not self._take_place(port):
-                    raise self._too_many(port)
+                self._hijacker.take_place(port)
                 return self._in_this_thread(response, headers, adapter, request)
-            taken = self.take(request.visit, port)
-            if taken is None:
-                raise self._too_many(port)
+            hijacked = self._hijacker.hijack(request.visit, port)
         except OSError as error:
             response.close()
             # No traceback: resource exhaustion comes in bursts, and the stack adds nothing.
@@ -120,14 +92,14 @@ class Tunnels:
         relay().add(
             NewTunnel(
                 port=port,
-                client=taken.sock,
+                visitor=hijacked.sock,
                 service=service,
-                to_client=ready,
-                to_service=taken.read_ahead,
-                dummy=taken.dummy,
+                to_visitor=ready,
+                to_service=hijacked.read_ahead,
+                dummy=hijacked.dummy,
                 idle_timeout=self._idle_timeout,
                 head=head,
-                on_end=telling(on_end),
+                on_end=call_in_hub(on_end),
             )
         )
         return _switched
@@ -136,73 +108,32 @@ class Tunnels:
         self, response: UpstreamResponse, headers: Headers, adapter: Adapter, request: InFlight
     ) -> WSGIApplication:
         def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            pumped = Pumped()
+            transferred = Transferred()
             on_end = request.ending(101)
             try:
                 write = start_response("101 Switching Protocols", headers)
                 write(b"")  # the head, through the server's TLS
                 read_ahead = adapter.read_ahead(environ)
                 service, ready = response.detach()
-                pump(
+                relay_in_thread(
                     adapter.socket(environ),
                     service,
-                    to_client=ready,
+                    to_visitor=ready,
                     to_service=read_ahead,
                     idle_timeout=self._idle_timeout,
-                    pumped=pumped,
+                    transferred=transferred,
                 )
             finally:
                 response.close()
                 relay().places.give_back(request.port)
-                on_end(pumped.complete, pumped.to_service, pumped.to_client)
+                on_end(transferred.complete, transferred.to_service, transferred.to_visitor)
             return []
 
         return application
 
-    def take(self, visit: Visit, port: int) -> TakenOver | None:
-        """Take the visitor's connection out of its server, for the relay to carry.
-
-        None if all places are taken. Raises OSError if the process has no descriptor to spare, or
-        the visitor is gone. In all these cases the server keeps the connection.
-        """
-        if not self._take_place(port):
-            return None
-        try:
-            try:
-                return take_over(visit)
-            except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE) or not idle.close_all():
-                    raise
-                return take_over(visit)
-        except BaseException:
-            relay().places.give_back(port)
-            raise
-
-    def _take_place(self, port: int) -> bool:
-        """Take a place in the relay, if there is one, for a tunnel to use or to be given back."""
-        relay().start()
-        limit, limit_of_port = self._limits()
-        return relay().places.take(port, limit=limit, limit_of_port=limit_of_port)
-
-    def _limits(self) -> tuple[int, int]:
-        """The limits for tunnels in the process, and for those to one port."""
-        limit, of_port = self._max_tunnels, self._max_tunnels_per_port
-        if limit is None:
-            limit = descriptors.ours() // _DESCRIPTORS_PER_TUNNEL
-        return limit, -(-limit // _PORTS) if of_port is None else of_port
-
-    def _too_many(self, port: int) -> TooManyTunnels:
-        places, (limit, limit_of_port) = relay().places, self._limits()
-        return TooManyTunnels(
-            f"Too many WebSockets are open to open another one to port {port}.",
-            "Close some pages, or try again later.",
-            detail=f"{places.taken} of {limit} tunnels are open, {places.taken_to(port)} of "
-            f"{limit_of_port} to this port",
-        )
-
 
 def _headers(
-    response: UpstreamResponse, urls: UrlMapper, fields: ResponseFields, environ: WSGIEnvironment
+    response: UpstreamResponse, urls: UrlMapper, fields: ResponseHeaders, environ: WSGIEnvironment
 ) -> Headers:
     """The 101's headers for the visitor: filtered like any response's, plus the upgrade.
 
@@ -210,7 +141,7 @@ def _headers(
     """
     headers = fields.of(response.fields, urls, environ)
     kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
-    return [*UPGRADE_FIELDS, *kept]
+    return [*UPGRADE_HEADERS, *kept]
 
 
 def _head(headers: Headers) -> bytes:

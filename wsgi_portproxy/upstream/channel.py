@@ -14,7 +14,7 @@ import socket
 import time
 from typing import NamedTuple
 
-from ..errors import ClientGone
+from ..errors import VisitorGone
 from ..servers import VisitorSocket
 from . import recv
 from .request_body import FIRST_BLOCK, Upload
@@ -133,7 +133,7 @@ class Channel:
         """The next bytes from the service, at most `size`; b"" once it has closed its side.
 
         Meanwhile the upload goes on. `expect_wait` saves a look at a socket on which nothing can
-        have come yet. Raises TimeoutError at the deadline, `ClientGone` if the visitor left,
+        have come yet. Raises TimeoutError at the deadline, `VisitorGone` if the visitor left,
         ConnectionError if the connection broke, and what the server's input raises.
         """
         data = None if expect_wait else self._receive_now(size)
@@ -149,7 +149,7 @@ class Channel:
         """Wait for bytes of the service, or its end; False if none came within `seconds`.
 
         What is left of the request is sent first, as long as that takes. Raises TimeoutError if
-        the body has paused for too long, `ClientGone`, and what the server's input raises.
+        the body has paused for too long, `VisitorGone`, and what the server's input raises.
         """
         while self._is_sending:
             self._send_more()
@@ -232,7 +232,7 @@ class Channel:
             ready = _poll(self.sock, events, None, first)
         if not ready and remaining != first:
             if self._visitor is not None and self._visitor.fileno() < 0:
-                raise ClientGone("the server closed the visitor's connection")
+                raise VisitorGone("the server closed the visitor's connection")
             left = None if remaining is None else remaining - first
             seen = _LEFT if select.poll.__module__ != _GEVENT else select.POLLIN
             ready = _poll(self.sock, events, self._visitor, left, other_events=seen)
@@ -241,7 +241,7 @@ class Channel:
         if self.sock.fileno() in ready:
             return
         if select.poll.__module__ != _GEVENT or _has_ended(self._visitor):
-            raise ClientGone("the visitor closed the connection")
+            raise VisitorGone("the visitor closed the connection")
         # Its next request is there, behind which an end cannot be seen.
         self._visitor = None
         self._wait(events)

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from ..errors import (
     BadResponse,
-    ClientGone,
     IPv6Only,
     NoResponse,
     ServiceTimeout,
     ServiceUnreachable,
+    VisitorGone,
     from_connect_error,
 )
 from ..servers import VisitorSocket
@@ -67,7 +67,7 @@ class UpstreamConnection:
     127.0.0.1. make_room: closes idle connections, so that this one gets a descriptor, and returns
     whether there were any.
 
-    Raises `UpstreamError` in one of its kinds.
+    Raises `ServiceError` in one of its kinds.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class UpstreamConnection:
         """Send a request, whose `head` is given as bytes, and read the head of the response; both
         at once while there is a body.
 
-        Raises `UpstreamError`, `ClientGone`, and what the server's input raises; the connection is
+        Raises `ServiceError`, `VisitorGone`, and what the server's input raises; the connection is
         closed then.
         """
         try:
@@ -199,7 +199,7 @@ def _read_head(
             try:
                 early_hints(head.headers)
             except OSError as error:  # of the visitor's connection, not of the service's
-                raise ClientGone("sending early hints failed") from error
+                raise VisitorGone("sending early hints failed") from error
         buffer = buffer[end:]
         end = find_head_end(buffer) if buffer else -1
 

@@ -17,7 +17,7 @@ MAX_HEAD = 65536  # bytes; nginx and Apache accept less, browsers send far less
 # 1xx responses before the final one. RFC 9110 section 15.2 sets no bound, and the deadline for the
 # head does; but a flood of them would have a processor until then.
 MAX_INTERIM = 10_000
-MAX_FIELDS = 500  # Apache allows 100, and some services with generated headers send 150
+MAX_HEADERS = 500  # Apache allows 100, and some services with generated headers send 150
 MAX_CHUNK_LINE = 4096  # bytes of a chunk-size line, extensions included
 _PIECE = 64  # bytes of a chunked body looked at for the end of a line at a time; most are shorter
 MAX_TRAILERS = 16384  # bytes of a trailer section, which is read and dropped
@@ -103,7 +103,7 @@ def parse_head(block: bytes | bytearray) -> Head:
         raise Malformed(f"malformed {'header field' if is_status_line else 'status line'}")
     minor, status, reason = head.groups()
     headers = _CUT.findall(text)
-    if len(headers) > MAX_FIELDS:
+    if len(headers) > MAX_HEADERS:
         raise Malformed("too many header fields")
     of_framing = _CUT_OF_FRAMING.findall(text.lower())
     if " \r" in text or "\t\r" in text:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: The hop-by-hop headers of a WebSocket handshake. Those of either side are dropped on the way, as
 #: all hop-by-hop headers are; the service is asked, and the visitor is answered, with these.
-UPGRADE_FIELDS = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+UPGRADE_HEADERS = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
 
 
 class UpstreamRequest(NamedTuple):
@@ -48,7 +48,7 @@ class UpstreamRequest(NamedTuple):
         return f"{text}\r\n\r\n".encode("latin-1")
 
 
-class RequestFields:
+class RequestHeaders:
     """Makes the headers of the requests that one `PortProxy` sends to services."""
 
     def __init__(self, cookies: CookiePolicy, withhold: Withhold) -> None:
@@ -61,5 +61,5 @@ class RequestFields:
         headers = request_headers(environ, urls, self._cookies, self._withheld)
         headers.append(via(environ))
         if urls.target.websocket:
-            headers += UPGRADE_FIELDS
+            headers += UPGRADE_HEADERS
         return headers

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from ..errors import (
     BadRequest,
     BodyTooLarge,
-    ClientGone,
     LengthRequired,
     NotImplementedHere,
     PortProxyError,
+    VisitorGone,
 )
 from ..servers import Block, BodyReader, body_reader
 
@@ -59,7 +59,7 @@ class Upload:
         """The next piece as it goes onto the wire, good until the next call; may wait for the
         visitor.
 
-        Raises `ClientGone` if the body ends before its length or the connection breaks,
+        Raises `VisitorGone` if the body ends before its length or the connection breaks,
         `BodyTooLarge` beyond the limit, and the server's own error for a malformed body: the
         service never sees a complete request then.
         """
@@ -69,7 +69,7 @@ class Upload:
         try:
             data = self.reader.read(limit)
         except OSError as error:
-            raise ClientGone("reading the request body failed") from error
+            raise VisitorGone("reading the request body failed") from error
         if len(data) == self._block < LAST_BLOCK:
             self._block *= 2
         self.taken += len(data)
@@ -77,7 +77,7 @@ class Upload:
             raise BodyTooLarge(self._limit)
         if self._remaining is not None:
             if not data:
-                raise ClientGone("request body shorter than its Content-Length")
+                raise VisitorGone("request body shorter than its Content-Length")
             self._remaining -= len(data)
             self.complete = not self._remaining
             return data

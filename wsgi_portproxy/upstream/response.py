@@ -40,7 +40,7 @@ class UpstreamResponse:
     """The response of a service, its body read as it comes and never decoded.
 
     Reading raises `urllib3.exceptions.ProtocolError` if the body is malformed or ends before it
-    should, and `ClientGone` if the visitor left. The connection goes back as soon as it has
+    should, and `VisitorGone` if the visitor left. The connection goes back as soon as it has
     delivered all of the body, and at `close`.
     """
 

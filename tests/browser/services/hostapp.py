@@ -77,5 +77,5 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
 
 
 application = PortProxy(
-    app, authorizer=may_open, mount=MOUNT, urls=UrlForms(host="{port}.localhost")
+    app, authorizer=may_open, mount=MOUNT, urls=UrlForms(host_template="{port}.localhost")
 )

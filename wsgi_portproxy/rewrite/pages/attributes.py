@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 
 from ..csp import csp_to_visitor
-from ..url_fields import refresh_to_visitor
+from ..url_headers import refresh_to_visitor
 from ..urls import UrlMapper
 from .tags import Attribute, StartTag, start_tags
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-class Astray:
+class AppOrService:
     """serve: the response to a request for a target; raises `PortProxyError`.
 
     patience: seconds after which no further service is asked for a page.

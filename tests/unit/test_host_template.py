@@ -8,21 +8,23 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import NotFound
-from wsgi_portproxy.locate.host_template import HostForm, Matched
+from wsgi_portproxy.locate.host_template import HostTemplate, Matched
 
 from .given import costs_little, environ, table
 
 NAMES = frozenset({"username", "project"})
-PLAIN = HostForm("{port}.ports.example.com", NAMES)
-CARRYING = HostForm("{port}--{project}--{username}.ports.example.com", NAMES)
-SHARING = HostForm("p{port}.example.com", NAMES)
+PLAIN = HostTemplate("{port}.ports.example.com", NAMES)
+CARRYING = HostTemplate("{port}--{project}--{username}.ports.example.com", NAMES)
+SHARING = HostTemplate("p{port}.example.com", NAMES)
 
 
-def match(form: HostForm, host: str, **fields: Any) -> Matched | None:
+def match(form: HostTemplate, host: str, **fields: Any) -> Matched | None:
     return form.match(environ(HTTP_HOST=host, **fields))
 
 
-def link(form: HostForm, port: int = 16006, host: str = "app.test", **params: str) -> str | None:
+def link(
+    form: HostTemplate, port: int = 16006, host: str = "app.test", **params: str
+) -> str | None:
     return form.authority(port, params, environ(HTTP_HOST=host))
 
 
@@ -39,7 +41,7 @@ def link(form: HostForm, port: int = 16006, host: str = "app.test", **params: st
     ],
 )
 def test_templates_that_work(template: str) -> None:
-    assert "port" not in HostForm(template, NAMES).names
+    assert "port" not in HostTemplate(template, NAMES).names
 
 
 @pytest.mark.parametrize(
@@ -58,8 +60,8 @@ def test_templates_that_work(template: str) -> None:
     ],
 )
 def test_templates_that_could_never_work_are_refused(template: str) -> None:
-    with pytest.raises(ValueError, match=r"host (names|needs|must)"):
-        HostForm(template, NAMES)
+    with pytest.raises(ValueError, match=r"host_template (names|needs|takes)"):
+        HostTemplate(template, NAMES)
 
 
 # --- Whose name a Host is ------------------------------------------------------------------------
@@ -130,7 +132,7 @@ def test_the_longest_name() -> None:
 def test_a_template_with_more_than_the_port_in_its_label_leaves_the_domain_to_the_app(
     template: str, ours: list[str], apps: list[str]
 ) -> None:
-    form = HostForm(template, NAMES)
+    form = HostTemplate(template, NAMES)
     for label in ours:
         assert match(form, f"{label}.example.com") is not None, label
     for label in apps:
@@ -177,7 +179,7 @@ def test_an_odd_host_costs_little(host: str) -> None:
     ],
 )
 def test_the_name_of_a_port(template: str, host: str, expected: str) -> None:
-    form = HostForm(template, NAMES)
+    form = HostTemplate(template, NAMES)
     assert link(form, host=host) == expected
     assert match(form, expected) == Matched("16006", {})
 
@@ -206,7 +208,7 @@ def test_a_missing_parameter_has_no_link() -> None:
 
 
 def test_a_name_that_is_too_long_for_dns_has_no_link() -> None:
-    form = HostForm("{port}.{a}.{b}.{c}.{d}.example.com", frozenset("abcd"))
+    form = HostTemplate("{port}.{a}.{b}.{c}.{d}.example.com", frozenset("abcd"))
     long: dict[str, Any] = dict.fromkeys("abcd", "x" * 63)
     assert link(form, **long) is None
     assert link(form, **{**long, "d": "y"}) is not None

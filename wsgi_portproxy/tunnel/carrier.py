@@ -1,0 +1,345 @@
+"""Carries the bytes of tunnels, in the relay's thread.
+
+Knows the sockets and everything that can happen to them: slow readers, half-closes, resets. Of the
+bytes it knows only where the service's frames end, so that a closing process can say goodbye there.
+
+All tunnels wait while it works for one, so each call does a bounded amount of work, whatever comes.
+If a service's bytes mean more work than that (one byte per chunk, empty frames), the rest is kept,
+nothing more is read from that service, and it goes to the end of a queue, of which each turn of the
+relay takes one.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import struct
+import sys
+from collections import deque
+from typing import Any
+
+from ..upstream.framing import Malformed, Truncated
+from .frames import CLOSE_GOING_AWAY, FrameTracker
+from .places import Places
+from .records import End, NewTunnel, Tunnel
+from .reframe import Reframer
+
+MAX_PENDING = 262144  # bytes kept in each direction if the reader is slower than the sender
+# Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455
+# section 7.1.1) needs one reply, and a visitor who vanished sends none.
+LINGER = 10.0
+_IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
+_RESET = struct.pack("ii", 1, 0)  # struct linger: closing resets the connection (socket(7))
+_NOTHING = memoryview(b"")
+_NO_SIGNAL = getattr(_socket, "MSG_NOSIGNAL", 0)
+
+
+class Carrier:
+    """The tunnels that are carried. Used by the relay's thread only.
+
+    places: where a tunnel's place is given back.
+    """
+
+    def __init__(self, places: Places) -> None:
+        self.epoll: Any = None  # what that thread waits with, once there is one
+        self._places = places
+        self.tunnels: dict[int, Tunnel] = {}  # by the visitor's descriptor
+        self.streams = 0  # of the tunnels
+        self.behind: deque[End] = deque()  # the queue of ends with bytes left over
+        self._ends: dict[int, End] = {}
+        self._dummies: dict[int, _socket.socket] = {}
+        self._buffer = memoryview(bytearray(MAX_PENDING))
+
+    def abandon(self) -> None:
+        """Let go of all connections, without a word to their peers."""
+        for end in self._ends.values():
+            end.sock.close()
+        for dummy in self._dummies.values():
+            dummy.close()
+
+    def on_event(self, fd: int, event: int, now: float) -> None:
+        """Handle an event from epoll: do what a socket is ready for, once."""
+        end = self._ends.get(fd)
+        if end is not None:
+            try:
+                self._on_event(end, event, now)
+            except Exception:
+                self._fail(end)
+        elif fd in self._dummies:
+            self.epoll.unregister(fd)
+            self._dummies.pop(fd).close()  # the server has closed its side
+
+    def go_on(self, now: float) -> None:
+        """Go on with the bytes of the end that is first in the queue."""
+        end = self.behind.popleft()
+        try:
+            self._go_on(end, now)
+        except Exception:
+            self._fail(end)
+
+    def _fail(self, end: End) -> None:
+        """Close the tunnel for which an exception was raised: it must not take the others down."""
+        # Not logged: under gevent this thread must not take the locks of `logging`.
+        sys.excepthook(*sys.exc_info())
+        self.close(end.tunnel)
+
+    def begin(self, new: NewTunnel, now: float) -> None:
+        """Begin to carry a tunnel."""
+        tunnel = Tunnel(new, now)
+        self.streams += tunnel.stream is not None
+        for end in (tunnel.visitor, tunnel.service):
+            end.sock.setblocking(False)
+            self._ends[end.fd] = end
+        self.tunnels[tunnel.visitor.fd] = tunnel
+        self._dummies[new.dummy.fileno()] = new.dummy
+        try:
+            self.epoll.register(new.dummy.fileno(), 0)  # a hang-up is always reported
+            for end in (tunnel.visitor, tunnel.service):
+                if end.pending:
+                    self._flush(end)
+                self._watch(end)
+        except OSError:  # out of memory, or of the user's epoll watches (epoll(7))
+            self._dummies.pop(new.dummy.fileno()).close()
+            self.close(tunnel)
+
+    def _on_event(self, end: End, event: int, now: float) -> None:
+        tunnel = end.tunnel
+        # What a visitor sends after a request does not keep the response alive.
+        if tunnel.stream is None or end is tunnel.service or end.pending:
+            tunnel.last = now
+        if event & (_OUT | _ERR | _HUP) and end.pending:
+            self._flush(end)
+        if event & (_IN | _ERR | _HUP) and not end.ended and end.mask & _IN:
+            self._pull(end, now)
+
+    def _pull(self, end: End, now: float) -> None:
+        """Read once from an end and pass it on to its peer, or keep it for later."""
+        peer = end.peer
+        room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
+        try:
+            size = end.sock.recv_into(self._buffer, room)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._lose(end, now)
+            return
+        data = self._buffer[:size]
+        tunnel = end.tunnel
+        tunnel.count(end, size)
+        if size or tunnel.stream is not None:
+            self._pass_on(end, data, now)
+        else:
+            self._end(end, now)
+
+    def _pass_on(self, end: End, data: memoryview, now: float) -> None:
+        """Pass on what came from an end, or as much of it as one turn allows."""
+        tunnel = end.tunnel
+        framing: FrameTracker | Reframer | None = tunnel.stream
+        if framing is not None:
+            self._pass_stream(end, data, now)
+        elif end is tunnel.service:
+            framing = tunnel.frames
+            assert framing is not None, "a tunnel without a stream has frames"
+            self._write(end.peer, framing.feed(data), now)
+        else:
+            self._write(end.peer, data, now)
+        if framing is not None and framing.is_behind:
+            self._watch(end)
+
+    def _go_on(self, end: End, now: float) -> None:
+        """Go on with the bytes that an end sent earlier: it is first in the queue."""
+        end.is_queued = False
+        if end.ended or self.tunnels.get(end.tunnel.visitor.fd) is not end.tunnel:
+            return
+        end.tunnel.last = now
+        self._pass_on(end, _NOTHING, now)
+        self._watch(end)
+
+    def _write(self, end: End, data: bytes | memoryview, now: float) -> None:
+        """Write to an end, and keep for later what it does not take."""
+        if end.pending:
+            end.pending += data
+        else:
+            try:
+                sent = end.sock.send(data, _NO_SIGNAL)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._deafen(end, now)
+                return
+            if sent == len(data):
+                return
+            end.pending = bytearray(data[sent:])
+        self._watch(end)
+        self._watch(end.peer)
+
+    def _pass_stream(self, end: End, data: memoryview, now: float) -> None:
+        """Pass on a response's bytes; no bytes mean its end. The visitor's bytes are dropped: they
+        can only be another request, and the connection closes after this response."""
+        tunnel = end.tunnel
+        stream, visitor = tunnel.stream, tunnel.visitor
+        assert stream is not None
+        if end is visitor:
+            if not data:
+                self.close(tunnel)  # the visitor left
+            return
+        try:
+            pieces = stream.feed(data) if data or stream.is_behind else stream.eof()
+        except (Malformed, Truncated):
+            self._lose(end, now)
+            return
+        if pieces:
+            try:
+                sent = visitor.sock.sendmsg(pieces, (), _NO_SIGNAL)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.close(tunnel)
+                return
+            # Nothing was waiting for the visitor, or the service would not have been read.
+            if sent < sum(map(len, pieces)):
+                visitor.pending = bytearray().join(pieces)
+                del visitor.pending[:sent]
+                self._watch(visitor)
+                self._watch(end)
+        if stream.complete and not end.ended:
+            self._end(end, now)
+
+    def _flush(self, end: End) -> None:
+        """Write what waits for an end; once all is written, pass on that its peer has ended."""
+        pending = end.pending
+        assert pending is not None
+        try:
+            sent = end.sock.send(pending, _NO_SIGNAL)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._deafen(end, end.tunnel.last)
+            return
+        if sent < len(pending):
+            del pending[:sent]
+        else:
+            end.pending = None
+            if end.peer.ended:
+                self._shut(end)
+        self._watch(end)
+        self._watch(end.peer)
+
+    def _end(self, end: End, now: float) -> None:
+        """An end has sent its last byte: flush, then pass the end on to its peer."""
+        end.ended = True
+        if end.tunnel.stream is not None:
+            # The visitor may take long; the service need not wait.
+            with contextlib.suppress(OSError):
+                end.sock.shutdown(_socket.SHUT_RDWR)
+        end.tunnel.half_closed = end.tunnel.half_closed or now
+        self._watch(end)
+        if not end.peer.pending:
+            self._shut(end.peer)
+
+    def _shut(self, end: End) -> None:
+        """Nothing more will be written to `end`. If nothing more will be read either, close."""
+        tunnel = end.tunnel
+        if tunnel.stream is not None and tunnel.stream.complete:
+            tunnel.conclude(delivered=True)
+        if end.ended and not end.peer.pending:
+            tunnel.delivered |= tunnel.stream is None and not tunnel.broken
+            self.close(tunnel)
+            return
+        try:
+            end.sock.shutdown(_socket.SHUT_WR)
+        except OSError:
+            self._deafen(end, end.tunnel.last)
+
+    def _deafen(self, end: End, now: float) -> None:
+        """An end accepts nothing more. What it sent before, perhaps a close frame, may still
+        come."""
+        if end.tunnel.stream is not None:
+            self.close(end.tunnel)
+            return
+        end.pending = None
+        end.tunnel.broken = end.peer.ended = True
+        end.tunnel.half_closed = end.tunnel.half_closed or now
+        self._watch(end)
+        self._watch(end.peer)
+        if end.ended and not end.peer.pending:
+            self.close(end.tunnel)
+
+    def _lose(self, end: End, now: float) -> None:
+        """An end is gone without a proper end. What it had sent still goes to its peer."""
+        end.pending = None
+        end.tunnel.broken = end.ended = end.peer.ended = True
+        end.tunnel.half_closed = end.tunnel.half_closed or now
+        if not end.peer.pending:
+            self.close(end.tunnel)
+            return
+        self._watch(end)
+        self._watch(end.peer)
+
+    def _watch(self, end: End) -> None:
+        """Make epoll watch for what an end can do now; unregister it if that is nothing."""
+        waiting = end.peer.pending
+        # Reading stops at the limit, and starts again at half of it.
+        limit = MAX_PENDING if end.mask & _IN else MAX_PENDING // 2
+        if end.tunnel.stream is not None:
+            limit = 1  # the kernel's buffers are enough for a slow reader
+        mask = 0
+        if not end.ended and (waiting is None or len(waiting) < limit):
+            if not end.tunnel.is_behind(end):
+                mask = _IN
+            elif not end.is_queued:
+                end.is_queued = True
+                self.behind.append(end)
+        if end.pending:
+            mask |= _OUT
+        if mask == end.mask or end.fd not in self._ends:
+            return
+        if not end.mask:
+            self.epoll.register(end.fd, mask)
+        elif mask:
+            self.epoll.modify(end.fd, mask)
+        else:
+            self.epoll.unregister(end.fd)
+        end.mask = mask
+
+    def close(self, tunnel: Tunnel) -> None:
+        if self.tunnels.get(tunnel.visitor.fd) is not tunnel:
+            return
+        del self.tunnels[tunnel.visitor.fd]
+        for end in (tunnel.visitor, tunnel.service):
+            if end.mask:
+                self.epoll.unregister(end.fd)
+            del self._ends[end.fd]
+            end.ended, end.mask, end.pending = True, 0, None
+            # A child that the app forked may hold copies, so closing alone would not end it.
+            if not self.spoil(end):
+                with contextlib.suppress(OSError):  # already gone
+                    end.sock.shutdown(_socket.SHUT_RDWR)
+            end.sock.close()
+        self.streams -= tunnel.stream is not None
+        self._places.give_back(tunnel.port)
+        tunnel.conclude()
+
+    def spoil(self, end: End) -> bool:
+        """Make closing this end reset the connection, if nothing else would show the visitor that
+        the response was cut; returns whether it does."""
+        stream = end.tunnel.stream
+        if stream is None or not stream.needs_reset or end.tunnel.delivered:
+            return False
+        if end is end.tunnel.visitor:
+            end.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET)
+            return True
+        return False
+
+    def say_goodbye(self, now: float) -> None:
+        """End each WebSocket at the end of a frame, with a close frame."""
+        for tunnel in list(self.tunnels.values()):
+            visitor, service = tunnel.visitor, tunnel.service
+            if service.ended or tunnel.frames is None or not tunnel.frames.at_boundary:
+                continue  # it may still end by itself, or reach the end of a frame
+            visitor.pending = (visitor.pending or bytearray()) + CLOSE_GOING_AWAY
+            service.ended = tunnel.broken = True
+            tunnel.half_closed = tunnel.last = now
+            self._watch(service)
+            self._watch(visitor)
+            self._flush(visitor)
