@@ -74,7 +74,7 @@ hurried = _proxy(0.1)
 def _forget_what_is_kept() -> None:
     """What is kept of ports and of paths, each up to a bound, is no leak; a soak has other ports
     each minute, and would need many of them to reach the bounds. A port in use stays."""
-    ports = application._requests.caps._ports
+    ports = application._requests.limits._ports
     for number in [number for number, port in ports.items() if not port.held]:
         del ports[number]
     _place.cache_clear()

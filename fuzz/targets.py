@@ -37,8 +37,8 @@ from wsgi_portproxy.upstream.framing import (
 
 COOKIES = CookiePolicy(DEFAULT_WITHHELD)
 LOCATOR = Locator(Mount("/{username}/{project}"))
-STRAYS = Strays(LOCATOR, redirect_browsers=True)
-STRAYS_IN_QUERY = Strays(LOCATOR, redirect_browsers=False)
+STRAYS = Strays(LOCATOR)
+STRAYS_IN_QUERY = Strays(Locator(Mount("/{username}/{project}"), redirect_browsers=False))
 PREFIX = "/alice/vision/proxy/16006"
 TARGET = Target(16006, "/", PREFIX, {"username": "alice", "project": "vision"}, Form.PATH, False)
 URLS = UrlMapper(TARGET, Address("http", "localhost", "16006"), Address("http", "app.test"))

@@ -1,7 +1,7 @@
 """Serves requests that name no port: the wrapped app's own, and strays from a service's pages.
 
-Owns who is asked first, the app or a service. How strays are recognised is `locate.strays`'s; each
-one is checked, authorized and served like any request.
+Decides which of the two is asked first. `locate.strays` recognises strays; each is then checked,
+authorized and served like any other request.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 
 class AppOrService:
-    """serve: the response to a request for a target; raises `PortProxyError`.
+    """Chooses between `app` and the services whose pages may have made a request.
 
+    serve: gives the response to a request for a target; raises `PortProxyError`.
     patience: seconds after which no further service is asked for a page.
     """
 
@@ -42,7 +43,7 @@ class AppOrService:
         self._serve = serve
         self._patience = patience
 
-    def answer(self, visit: Visit) -> WSGIApplication:
+    def choose(self, visit: Visit) -> WSGIApplication:
         """The response of the wrapped app, or of the service whose page made the request. Raises
         `PortProxyError`."""
         if visit.is_websocket:
@@ -58,8 +59,8 @@ class AppOrService:
         return self._serve(visit, target)
 
     def _offered(self, visit: Visit) -> WSGIApplication:
-        """For a request without a Referer that the wrapped app answers 404: the response of the
-        most recently opened service that has the page."""
+        """For a request without a Referer to which the wrapped app responds with 404: the response
+        of the most recently opened service that has the page."""
         candidates = self._strays.by_hint(visit, websocket=False)
         if not candidates:
             return self._app
@@ -71,9 +72,9 @@ class AppOrService:
             if own.status == 404:
                 if body is not None:  # the input of some servers goes on after the body
                     visit.environ["CONTENT_LENGTH"] = str(body.rest)
-                answer = self._of_first(candidates, visit)
-                if answer is not None:
-                    return answer
+                response = self._of_first(candidates, visit)
+                if response is not None:
+                    return response
             unless_given.pop_all()
         return own
 
@@ -87,16 +88,16 @@ class AppOrService:
         with ExitStack() as unless_given:
             unless_given.callback(_close, own)
             if own.status == 404 or is_start_page(own, visit):
-                answer = self._of_first(candidates, visit)
-                if answer is not None:
-                    return answer
+                response = self._of_first(candidates, visit)
+                if response is not None:
+                    return response
             unless_given.pop_all()
         return own
 
     def _of_first(self, candidates: list[Target], visit: Visit) -> WSGIApplication | None:
         """The response of the first of these services that has one; None if none has.
 
-        For a page they have together the time of one: a visitor's 404 does not wait for each
+        For a page, all of them together get the time of one, so that a 404 does not wait for each
         service that hangs.
         """
         deadline = time.monotonic() + self._patience
@@ -104,15 +105,15 @@ class AppOrService:
             if not target.websocket and time.monotonic() > deadline:
                 break
             try:
-                answer = self._serve(visit, target)
+                response = self._serve(visit, target)
             except PortProxyError as error:
                 text = loggable(error.detail or error.message)
-                log.debug("port %d: not its page: %s", target.port, text, extra=error.fields)
+                log.debug("port %d: not its page: %s", target.port, text, extra=error.log_extra)
                 continue
-            if isinstance(answer, CapturedResponse) and not target.websocket:
-                _close(answer)  # the authorizer's refusal, which must not hide the app's response
+            if isinstance(response, CapturedResponse) and not target.websocket:
+                _close(response)  # the authorizer's refusal, which must not hide the app's response
                 continue
-            return answer
+            return response
         return None
 
 

@@ -49,13 +49,13 @@ from urllib.parse import quote
 class PortProxyError(Exception):
     """Base of all: `status` of the response, `message` and `hint` for the visitor, `detail` to log.
 
-    port: the port of the request; None if no port could be found in it. fields: what else the log
-    record contains, by name.
+    port: the port of the request; None if no port could be found in it. log_extra: attributes of
+    the log record, by name.
     """
 
     status: ClassVar[int] = 500
     port: int | None = None
-    fields: Mapping[str, object] = MappingProxyType({})
+    log_extra: Mapping[str, object] = MappingProxyType({})
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, message: str, hint: str = "", *, detail: str = "") -> None:

@@ -66,8 +66,10 @@ class Forwarder:
 
         Raises `PortProxyError`.
         """
+        request.hold_thread()
         target = request.target
         service = self._service_of(target)
+        request.service = service.name
         urls = self._urls(visit, target, service)
         upload = request.upload = upload_of(visit.environ, self._max_body)
         headers = self._headers.of(visit.environ, urls)

@@ -1,7 +1,7 @@
-"""A request for a port, from its arrival to its end, and what it is charged with meanwhile.
+"""Bookkeeping for a request for a port, from its arrival to its end: slot, byte counts, metrics.
 
-Owns that its place under the cap is given back once, and its end told once, whichever way it ends:
-in its own thread, or in the relay's, where a stream or a WebSocket goes on without it.
+The slot is released and the end reported exactly once, however the request ends: in its own thread,
+or in the relay's, where a stream or a WebSocket goes on without it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from .errors import PortProxyError
-from .metrics import Ending, OnFinished, RequestMetrics, is_logged, log_end, shown_method, tell
+from .metrics import (
+    Ending,
+    OnFinished,
+    RequestMetrics,
+    call_hook,
+    is_logged,
+    log_end,
+    shown_method,
+)
 from .policy.concurrency import ConcurrencyLimits
 
 if TYPE_CHECKING:
@@ -29,10 +37,10 @@ OnEnd = Callable[[bool, int, int], None]
 
 
 class InFlightRequests:
-    """Those of one `PortProxy`. Settings as there."""
+    """The requests of one `PortProxy`. Settings as there."""
 
     def __init__(self, requests_per_port: int | None, on_finished: OnFinished | None) -> None:
-        self.caps = ConcurrencyLimits(requests_per_port)
+        self.limits = ConcurrencyLimits(requests_per_port)
         self.on_finished = on_finished
 
     def begin(self, visit: Visit, target: Target) -> InFlight:
@@ -41,10 +49,10 @@ class InFlightRequests:
 
 
 class InFlight:
-    """That of one request. Used by one thread at a time.
+    """One request. Used by one thread at a time.
 
-    As a context manager: whoever gives out an answer is to end it. If the block raises instead, it
-    has ended, and a `PortProxyError` knows the port.
+    As a context manager it ends the request if the block raises, and gives a `PortProxyError` its
+    port. A block that returns a response leaves the end to that response.
     """
 
     # What most requests never change.
@@ -52,6 +60,7 @@ class InFlight:
     _is_detached = False
     _ended = False
     _received = 0
+    service = ""  # its name, once it is known
     upload: Upload | None = None  # counts what was read of the visitor's body
 
     def __init__(self, requests: InFlightRequests, visit: Visit, target: Target) -> None:
@@ -74,29 +83,27 @@ class InFlight:
         return self.target.port
 
     def hold_thread(self) -> None:
-        """Take a place under the cap of the port, once. Raises `TooManyRequests`."""
+        """Take one of the port's slots, once. Raises `TooManyRequests`."""
         if not self._holds_thread:
-            self._requests.caps.enter(self.port, self.visit.environ)
+            self._requests.limits.enter(self.port, self.visit.environ)
             self._holds_thread = True
 
-    def refused(self, status: int, answer: WSGIApplication) -> WSGIApplication:
-        """`answer`, which is not the service's; with it the request is over."""
-        self.end(status, "refused")
-        return answer
+    def end_with(self, application: WSGIApplication, status: int, ended: Ending) -> WSGIApplication:
+        """End the request with a response that is not the service's, and return that."""
+        self.end(status, ended)
+        return application
 
     def detach(self, status: int) -> OnEnd:
-        """The request goes on without a thread of the server: its place is free for another.
-
-        Returns what is to be called when it has ended there.
-        """
+        """Release the slot: the request goes on without a thread of the server. Returns what to
+        call when it has ended."""
         self._is_detached = True
-        self._give_back()
+        self._release()
         if self.upload is not None:  # with which the server's objects would be kept
             self._received, self.upload = self.upload.taken, None
         return self.ending(status)
 
     def ending(self, status: int) -> OnEnd:
-        """What is to be called when the request has ended, by whoever carries its bytes."""
+        """What whoever carries the request's bytes has to call when it has ended."""
 
         def on_end(complete: bool, received: int, sent: int) -> None:
             ended: Ending = "complete" if complete else "cut"
@@ -104,45 +111,46 @@ class InFlight:
 
         return on_end
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         if self._holds_thread:
             self._holds_thread = False
-            self._requests.caps.leave(self.target.port)
+            self._requests.limits.leave(self.target.port)
 
     def end(self, status: int, ended: Ending, *, received: int = 0, sent: int = 0) -> None:
-        """The request is over. Further calls do nothing.
+        """End the request. Further calls do nothing.
 
-        received, sent: bytes from and to the visitor, the body of the request not counted.
+        received, sent: bytes from and to the visitor, without the body of the request.
         """
         if self._ended:
             return
         self._close()
-        is_told = is_logged(status, left=self._is_detached)
-        if is_told or self._requests.on_finished is not None:
+        is_wanted = is_logged(status, is_detached=self._is_detached)
+        if is_wanted or self._requests.on_finished is not None:
             metrics = self._metrics(status, ended, received, sent)
-            if is_told:
-                log_end(metrics, left=self._is_detached)
-            self._tell(metrics)
+            if is_wanted:
+                log_end(metrics, is_detached=self._is_detached)
+            self._report(metrics)
 
     def refuse(self, error: PortProxyError) -> None:
-        """The request is over with an error page of ours, whose line in the log has the reason."""
+        """End the request with an error page, whose line in the log gives the reason."""
         error.port = self.target.port
         if not self._ended:
             self._close()
             metrics = self._metrics(error.status, "refused", 0, 0)
-            error.fields = asdict(metrics)
-            self._tell(metrics)
+            error.log_extra = asdict(metrics)
+            self._report(metrics)
 
     def _close(self) -> None:
         self._ended = True
         self._seconds = time.monotonic() - self._started
-        self._give_back()
+        self._release()
 
     def _metrics(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics:
         target = self.target
         received += self._received + (self.upload.taken if self.upload is not None else 0)
         return RequestMetrics(
             target.port,
+            self.service,
             "stray" if target.is_astray else target.form.value,
             shown_method(self.visit.method),
             target.websocket,
@@ -153,6 +161,6 @@ class InFlight:
             ended=ended,
         )
 
-    def _tell(self, metrics: RequestMetrics) -> None:
+    def _report(self, metrics: RequestMetrics) -> None:
         if self._requests.on_finished is not None:
-            tell(self._requests.on_finished, metrics)
+            call_hook(self._requests.on_finished, metrics)

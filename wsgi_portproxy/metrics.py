@@ -1,7 +1,7 @@
-"""What is told of each request when it ends: one line in the log, and one call of a hook.
+"""What is reported when a request ends: one line in the log, and one call of a hook.
 
-Owns the words of both, and that neither holds what is a visitor's: no cookies, no tokens, no path
-and no query. What a request is charged with while it goes on is `inflight`'s.
+Defines both, and keeps the visitor's data out of them: cookies, tokens, paths and queries. The
+bookkeeping until then is in `inflight`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from .names import log
 
-Ending: TypeAlias = Literal["complete", "cut", "refused"]
+Ending: TypeAlias = Literal["complete", "cut", "refused", "redirected"]
 _LONGEST = 200  # characters of a text that is logged; ours are shorter
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _METHOD_SHOWN = 20  # characters; the longest registered one, UPDATEREDIRECTREF, has 17
@@ -26,20 +26,22 @@ class RequestMetrics:
     """One request for a port, at its end.
 
     port, websocket: as in `Target`.
+    service: `Service.name`; empty if it has none, or if the request was not forwarded.
     form: how the URL named the port: query, path or host; stray if it did not, see
         `locate.strays`.
     method: as it was sent, escaped and cut to 20 characters.
-    status: what the visitor was answered; 101 for a WebSocket.
+    status: of the response that the visitor was sent; 101 for a WebSocket.
     seconds: from its arrival here to its end, that of the stream or WebSocket too.
     bytes_received, bytes_sent: of the body, from and to the visitor; of a WebSocket all bytes
-        behind the heads.
-    ended: `"complete"`: the service's answer was passed on to its end, or both sides closed the
-        WebSocket; `"cut"`: the service or the visitor broke off, or a limit of ours was reached;
-        `"refused"`: the answer was not the service's (an error page, the authorizer's refusal, a
-        redirect of ours).
+        after the heads.
+    ended: `"complete"`: the service's response was passed on to its end, or both sides closed the
+        WebSocket. `"cut"`: the service or the visitor broke off, or a limit was reached.
+        `"refused"`: an error page of ours, or the authorizer's refusal. `"redirected"`: a redirect
+        of ours to another URL of the port.
     """
 
     port: int
+    service: str
     form: str
     method: str
     websocket: bool
@@ -50,45 +52,42 @@ class RequestMetrics:
     ended: Ending
 
 
-#: Called once for each request that names a port, when it has ended: in the thread that served it,
-#: in the relay's for streams and WebSockets that left theirs (under gevent in a greenlet), or in
-#: the one that ends the process. So it must be thread-safe, and quick: in the relay's thread all
-#: streams wait for it. What it returns is ignored; if it raises, that is logged and changes
-#: nothing. None: no hook.
+#: Called once for each request for a port, when it has ended: in the thread that served it, in the
+#: relay's for detached streams and WebSockets (under gevent in a greenlet), or in the thread that
+#: ends the process. So it must be thread-safe, and quick: all streams wait for it in the relay's
+#: thread. Its return value is ignored; an exception is logged and changes nothing. None: no hook.
 OnFinished: TypeAlias = Callable[[RequestMetrics], object]
 
 
-_VERBS = {"complete": "ended", "cut": "was cut", "refused": "was ours,"}
+def is_logged(status: int, *, is_detached: bool) -> bool:
+    """Whether `log_end` writes a line; asked before metrics are made for it."""
+    return log.isEnabledFor(_level(status, is_detached=is_detached))
 
 
-def is_logged(status: int, *, left: bool) -> bool:
-    """Whether `log_end` writes a line; asked before the metrics of every request are made."""
-    return log.isEnabledFor(_level(status, left))
+def _level(status: int, *, is_detached: bool) -> int:
+    # Of a tunnel, the server's own access log has only the beginning.
+    return logging.INFO if is_detached or status == 101 else logging.DEBUG
 
 
-def _level(status: int, left: bool) -> int:
-    return logging.INFO if left or status == 101 else logging.DEBUG
-
-
-def log_end(metrics: RequestMetrics, *, left: bool) -> None:
-    """The line of a request that has ended. `left`: it had left its thread, so that the server's
-    own access log told the hand-over, and nothing else tells the end."""
-    is_tunnel = metrics.status == 101
+def log_end(metrics: RequestMetrics, *, is_detached: bool) -> None:
+    """Write the line of a request that has ended."""
+    is_websocket = metrics.status == 101
     log.log(
-        _level(metrics.status, left),
-        "port %d: the %s (%d) %s after %.3f s, %d bytes",
+        _level(metrics.status, is_detached=is_detached),
+        "port %d%s: %s (%d) %s after %.3f s, %d bytes",
         metrics.port,
-        "WebSocket" if is_tunnel else "stream" if left else "answer",
+        f" ({metrics.service})" if metrics.service else "",
+        "WebSocket" if is_websocket else "stream" if is_detached else "response",
         metrics.status,
-        _VERBS[metrics.ended],
+        metrics.ended,
         metrics.seconds,
         metrics.bytes_sent,
         extra=asdict(metrics),
     )
 
 
-def tell(on_finished: OnFinished, metrics: RequestMetrics) -> None:
-    """Call the hook, which may fail as it likes."""
+def call_hook(on_finished: OnFinished, metrics: RequestMetrics) -> None:
+    """Call the hook. An exception of it is logged."""
     try:
         on_finished(metrics)
     except Exception:

@@ -14,7 +14,7 @@ from .errors import NotFound, PortProxyError
 from .forward import Forwarder
 from .inflight import InFlight, InFlightRequests
 from .locate.links import Links
-from .locate.locator import Locator
+from .locate.locator import Location, Locator
 from .locate.mount import Mount
 from .locate.strays import Strays, as_question, at_location, keep_from_straying
 from .locate.target import Target
@@ -31,14 +31,7 @@ from .rewrite.header_tables import Headers
 from .rewrite.response_headers import ResponseHeaders
 from .rewrite.urls import UrlMapper
 from .rewrite.via import check_no_loop
-from .settings import (
-    Limits,
-    Services,
-    Timeouts,
-    UrlForms,
-    Withhold,
-    check_callable,
-)
+from .settings import Limits, Services, Timeouts, UrlForms, Withhold, check_callable
 from .stats import Stats, stats_of
 from .subrequest import CapturedResponse
 from .tunnel.detach import Detaching
@@ -98,19 +91,20 @@ class PortProxy:
         self.app = app
         self._urls = urls
         self._locator = Locator(
-            Mount(mount), path_segment=urls.path_segment, host_template=urls.host_template
+            Mount(mount),
+            path_segment=urls.path_segment,
+            host_template=urls.host_template,
+            redirect_browsers=urls.redirect_browsers,
         )
         known = facts_of(authorizer)
         known.check_parameters(self._locator)
         self._authorizer = authorizer
-        self._links = Links(self._locator, redirect_browsers=urls.redirect_browsers)
+        self._links = Links(self._locator)
         self._ports = PortPolicy(ports)
         # Where no page of a service is on the app's origin, none can stray there.
         finds = urls.find_strays and not urls.isolate
-        self._strays = (
-            Strays(self._locator, redirect_browsers=urls.redirect_browsers) if finds else None
-        )
-        self._astray = (
+        self._strays = Strays(self._locator) if finds else None
+        self._app_or_service = (
             AppOrService(app, self._strays, self._serve, patience=timeouts.head)
             if self._strays
             else None
@@ -141,44 +135,44 @@ class PortProxy:
             check_no_loop(visit.environ)
             target = self._locate(visit)  # 1
             if target is not None:
-                answer = self._serve(visit, target)
+                application = self._serve(visit, target)
+            elif self._app_or_service is not None:
+                application = self._app_or_service.choose(visit)
             else:
-                answer = self._astray.answer(visit) if self._astray else self.app
+                application = self.app
         except PortProxyError as error:
             log_error(error)
-            answer = error_response(error, visit.environ, error.port)
-        return answer(visit.environ, start_response)
+            application = error_response(error, visit.environ, error.port)
+        return application(visit.environ, start_response)
 
     def _locate(self, visit: Visit) -> Target | None:
-        """The target that the URL names, unless a service's page asked for it, which knows no such
-        URLs. Raises `PortProxyError`."""
-        if self._locator.host_template is not None and (target := self._locator.by_host(visit)):
+        """Step 1: the target that the URL names. None if it names none, or if a service's page made
+        the request: services do not know our URLs. Raises `PortProxyError`."""
+        target = self._locator.by_host(visit)
+        if target is not None:
             return target
         if self._strays and "HTTP_REFERER" in visit.environ and self._strays.claims(visit):
             return None
         return self._locator.by_url(visit)
 
     def _serve(self, visit: Visit, target: Target) -> WSGIApplication:
-        """The answer to a request for a port, whose end is told once. Raises `PortProxyError`, with
-        that port in it."""
+        """Serve a request for a port. Its end is reported exactly once. Raises `PortProxyError`."""
         with self._requests.begin(visit, target) as request:
             self._check(visit, target)  # 2
             refusal = self._authorize(visit, target)  # 3
             if refusal is not None:
-                return request.refused(refusal.status, refusal)
-            self._check_of_the_authorized(visit, target)
-            elsewhere = self._elsewhere(request)
-            hints = self._strays.remember(target, visit) if self._strays else []
-            if elsewhere is not None:
-                status, location = elsewhere
-                return request.refused(status, moved(status, location, hints))
-            request.hold_thread()
+                return request.end_with(refusal, refusal.status, "refused")
+            self._check_authorized(visit, target)
+            redirect = self._redirect(request)
+            cookies = self._strays.remember(target, visit) if self._strays else []
+            if redirect is not None:
+                return request.end_with(moved(*redirect, cookies), redirect.status, "redirected")
             response, urls = self._forwarder.forward(request, visit)  # 4
-            return self._stream_back(request, response, urls, hints)  # 5
+            return self._stream_back(request, response, urls, cookies)  # 5
 
     def _check(self, visit: Visit, target: Target) -> None:
-        """Step 2: return if the request may go on to be judged. Raises `RequestError`."""
-        if not target.form.has_own_origin:  # those names are the deployment's
+        """Step 2: return if the authorizer may be asked. Raises `RequestError`."""
+        if not target.form.has_own_origin:  # host_template has those names
             self._hosts.check(visit.environ)
         self._ports.check(target, visit.environ)
         check_same_origin(visit, target)
@@ -186,61 +180,54 @@ class PortProxy:
             self._websockets.check(visit)
 
     def _authorize(self, visit: Visit, target: Target) -> CapturedResponse | None:
-        """Step 3: None if the visitor may use the port, else the answer to give. Raises
+        """Step 3: None if the visitor may use the port, else the response that refuses it. Raises
         `PortProxyError`."""
         environ = visit.environ
-        if target.is_astray and (location := self._canonical(visit, target)) is not None:
-            environ = at_location(location[1], visit)  # where a login is to lead back to
+        if target.is_astray and (home := self._locator.canonical_location(target, visit)):
+            environ = at_location(home.url, visit)  # where a login is to lead back to
         refusal = authorize(self._authorizer, environ, target, self._cookies)
         return keep_from_straying(refusal) if refusal and self._strays else refusal
 
-    def _canonical(self, visit: Visit, target: Target) -> tuple[int, str] | None:
-        """Status and Location, if the URL is not the one that its browser should see."""
-        redirect_browsers = self._urls.redirect_browsers
-        return self._locator.canonical_location(target, visit, redirect_browsers=redirect_browsers)
-
-    def _check_of_the_authorized(self, visit: Visit, target: Target) -> None:
-        """What is for those to know who may use the port. Raises `RequestError`."""
+    def _check_authorized(self, visit: Visit, target: Target) -> None:
+        """Return if the request may be forwarded. Only those who may use the port learn why not.
+        Raises `RequestError`."""
         self._ports.check_not_own(target, visit)
         if target.websocket:
             self._hijacker.check_room(target.port)
 
-    def _elsewhere(self, request: InFlight) -> tuple[int, str] | None:
-        """Status and Location, if the visitor's browser should ask at another URL. Raises
-        `PortProxyError`."""
+    def _redirect(self, request: InFlight) -> Location | None:
+        """Where the visitor's browser should ask instead. Raises `PortProxyError`."""
         visit, target = request.visit, request.target
         if self._urls.isolate and not target.form.has_own_origin:
-            return 307, self._links.at_host(target, visit)
-        location = self._canonical(visit, target)
+            return self._links.at_host(target, visit)
+        location = self._locator.canonical_location(target, visit)
         if location is not None and target.is_guess:
-            self._check_there(request)
+            self._check_exists(request)
         return location
 
-    def _check_there(self, request: InFlight) -> None:
-        """Return if the service has what nothing but a hint tells to be its own. Raises
+    def _check_exists(self, request: InFlight) -> None:
+        """Return if the service has the page for which nothing but a hint names it. Raises
         `PortProxyError`."""
-        request.hold_thread()
-        question = Visit(as_question(request.visit))
-        response, _ = self._forwarder.forward(request, question)
+        response, _ = self._forwarder.forward(request, Visit(as_question(request.visit)))
         response.close()
         if response.status == 404:
             raise NotFound("There is no such page.", detail="the service has none either")
 
     def _stream_back(
-        self, request: InFlight, response: UpstreamResponse, urls: UrlMapper, hints: Headers
+        self, request: InFlight, response: UpstreamResponse, urls: UrlMapper, cookies: Headers
     ) -> WSGIApplication:
-        """Step 5: the service's answer as an application, which ends the request. Raises
+        """Step 5: the service's response as an application, with which the request ends. Raises
         `PortProxyError`."""
         if response.status == 101:
             return self._websockets.carry(response, urls, self._response_headers, request)
-        if request.target.is_astray:  # a handshake: all else was sent elsewhere
+        if request.target.is_astray:  # a handshake: all else was redirected
             response.close()
             raise NotFound("There is no such page.", detail="not switched to a WebSocket")
-        return respond(response, urls, self._response_headers, self._detaching, hints, request)
+        return respond(response, urls, self._response_headers, self._detaching, cookies, request)
 
     def stats(self) -> Stats:
-        """What this process holds now, see `Stats`. Cheap: to be asked every second, if need be."""
-        return stats_of(self._requests.caps)
+        """What this process holds now, see `Stats`. Cheap enough to be asked every second."""
+        return stats_of(self._requests.limits)
 
     def close(self) -> None:
         """Close the idle connections to services, at the end of tests for instance."""

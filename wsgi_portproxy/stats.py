@@ -37,8 +37,8 @@ class Stats:
     relay_longest_turn: float
 
 
-def stats_of(caps: ConcurrencyLimits) -> Stats:
-    requests, waiting = caps.counts()
+def stats_of(limits: ConcurrencyLimits) -> Stats:
+    requests, waiting = limits.counts()
     tunnels, streams, longest_turn = carried()
     return Stats(
         requests=requests,

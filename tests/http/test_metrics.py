@@ -128,7 +128,7 @@ def test_what_never_reached_a_service_is_told_too(telling: Server) -> None:
     assert brief(the_one(telling, unreachable)) == (502, "refused", 0, 0)
     navigates = [("Sec-Fetch-Mode", "navigate")]
     ask(telling.port, "GET", query_form(moved, "/x"), headers=navigates)
-    assert brief(the_one(telling, moved)) == (307, "refused", 0, 0)
+    assert brief(the_one(telling, moved)) == (307, "redirected", 0, 0)
 
 
 def test_the_wrapped_apps_own_requests_are_not_told(telling: Server) -> None:

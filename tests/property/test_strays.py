@@ -21,7 +21,10 @@ from wsgi_portproxy.locate.visit import Visit
 from . import made
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
-STRAYS = {promote: Strays(LOCATOR, redirect_browsers=promote) for promote in (True, False)}
+STRAYS = {
+    redirects: Strays(Locator(Mount("/{username}/{project}"), redirect_browsers=redirects))
+    for redirects in (True, False)
+}
 HANDSHAKE: dict[str, Any] = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade"}
 
 page = st.one_of(

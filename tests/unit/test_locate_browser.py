@@ -14,6 +14,7 @@ from wsgi_portproxy.locate.visit import Visit
 from .given import costs_little, environ, table
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
+IN_PLACE = Locator(Mount("/{username}/{project}"), redirect_browsers=False)
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0"
 NAVIGATES: dict[str, Any] = {"HTTP_SEC_FETCH_MODE": "navigate"}
@@ -91,13 +92,11 @@ def test_with_sec_fetch_only_its_mode_counts(
 # --- Where it is sent ----------------------------------------------------------------------------
 
 
-def moved(
-    url: str, *, redirect_browsers: bool = True, locator: Locator = LOCATOR, **fields: Any
-) -> tuple[int, str] | None:
+def moved(url: str, *, locator: Locator = LOCATOR, **fields: Any) -> tuple[int, str] | None:
     made = environ(url, **fields)
     target = locator.locate(Visit(made))
     assert target is not None
-    return locator.canonical_location(target, Visit(made), redirect_browsers=redirect_browsers)
+    return locator.canonical_location(target, Visit(made))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def moved(
 )
 def test_a_navigation_moves_to_the_path_form(url: str, location: str) -> None:
     assert moved(url, **NAVIGATES) == (307, location)
-    assert moved(url, redirect_browsers=False, **NAVIGATES) is None
+    assert moved(url, locator=IN_PLACE, **NAVIGATES) is None
     assert moved(url) is None
 
 
@@ -128,12 +127,12 @@ def test_below_a_script_name_too() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, NAVIGATES], ids=["program", "browser"])
-@pytest.mark.parametrize("promote", [True, False])
-def test_the_path_form_without_its_slash_gets_it(fields: dict[str, Any], promote: bool) -> None:
+@pytest.mark.parametrize("locator", [LOCATOR, IN_PLACE], ids=["redirects", "does-not"])
+def test_the_path_form_without_its_slash_gets_it(fields: dict[str, Any], locator: Locator) -> None:
     url = "/alice/vision/proxy/16006"
     for query in ("", "?x=1", "?"):
-        assert moved(url + query, redirect_browsers=promote, **fields) == (308, f"{url}/{query}")
-    assert moved(url + "/x", redirect_browsers=promote, **fields) is None
+        assert moved(url + query, locator=locator, **fields) == (308, f"{url}/{query}")
+    assert moved(url + "/x", locator=locator, **fields) is None
 
 
 # --- What an Accept asks for ---------------------------------------------------------------------

@@ -16,8 +16,8 @@ from wsgi_portproxy.locate.visit import Visit
 from .given import a_visit, costs_little, environ, table, words
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
-STRAYS = Strays(LOCATOR, redirect_browsers=True)
-IN_PLACE = Strays(LOCATOR, redirect_browsers=False)
+STRAYS = Strays(LOCATOR)
+IN_PLACE = Strays(Locator(Mount("/{username}/{project}"), redirect_browsers=False))
 WHOLE_APP = Locator(Mount(""))
 
 P = "/alice/vision/proxy/16006"
@@ -33,9 +33,7 @@ def by_referer(
 
 def location(target: Target | None, locator: Locator = LOCATOR, **fields: Any) -> str:
     assert target is not None
-    moved = locator.canonical_location(
-        target, Visit(environ("/", **fields)), redirect_browsers=True
-    )
+    moved = locator.canonical_location(target, Visit(environ("/", **fields)))
     assert moved is not None
     assert moved[0] == 307
     return moved[1]
@@ -142,14 +140,14 @@ def test_a_request_target_that_is_no_path_never_changes_the_port(target: str) ->
 
 
 def test_with_the_whole_app_as_the_mount() -> None:
-    strays = Strays(WHOLE_APP, redirect_browsers=True)
+    strays = Strays(WHOLE_APP)
     target = by_referer("//evil.com/x", "http://app.test/proxy/16006/", strays)
     assert target == Target(16006, "//evil.com/x", "/proxy/16006", {}, Form.PATH, False, True)
     assert location(target, WHOLE_APP) == "/proxy/16006//evil.com/x"
 
 
 def test_another_word_for_the_path_form() -> None:
-    strays = Strays(Locator(Mount("/{user}"), path_segment="ports"), redirect_browsers=True)
+    strays = Strays(Locator(Mount("/{user}"), path_segment="ports"))
     assert by_referer("/x", "http://app.test/al/ports/16006/", strays) is not None
     assert by_referer("/x", "http://app.test/al/proxy/16006/", strays) is None
 
@@ -227,7 +225,7 @@ def test_a_page_in_the_path_form_works_without_promotion_too() -> None:
 
 
 def test_of_the_whole_app_the_query_form_never_leads_to_another_site() -> None:
-    strays = Strays(WHOLE_APP, redirect_browsers=False)
+    strays = Strays(Locator(Mount(""), redirect_browsers=False))
     target = by_referer("//evil.com/x", "http://app.test/?port=16006", strays)
     assert location(target, WHOLE_APP) == "/.//evil.com/x?port=16006"
 

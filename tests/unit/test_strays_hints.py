@@ -22,8 +22,8 @@ from wsgi_portproxy.subrequest import CapturedResponse
 from .given import a_target, costs_little, environ, table, words
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
-STRAYS = Strays(LOCATOR, redirect_browsers=True)
-IN_PLACE = Strays(LOCATOR, redirect_browsers=False)
+STRAYS = Strays(LOCATOR)
+IN_PLACE = Strays(Locator(Mount("/{username}/{project}"), redirect_browsers=False))
 
 P = "/alice/vision/proxy/16006"
 PARAMS = {"username": "alice", "project": "vision"}

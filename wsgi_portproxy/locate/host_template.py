@@ -65,7 +65,7 @@ class HostTemplate:
         dot, suffix = fixed.partition(".")[1:]
         if not (dot and suffix.strip(".")) or "}{" in variable or ".." in self._name:
             raise ValueError(
-                f"host_template needs something between its parameters, and a fixed domain: {template!r}"
+                f"host_template needs text between its parameters, and a fixed domain: {template!r}"
             )
         self._below = dot + suffix
         self._order = names

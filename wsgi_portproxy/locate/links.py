@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from ..errors import PortProxyError, Refused
 from ..names import LINKS_KEY
-from .locator import Locator, refuse_climbing
+from .locator import Location, Locator, refuse_climbing
 from .mount import Mount
 from .request_target import quoted_script, raw_target
 from .target import Form, Target, with_port
@@ -28,15 +28,14 @@ _PATH = re.compile(r"/[\x21-\x7e]*")
 class Links:
     """The links of one `PortProxy`."""
 
-    def __init__(self, locator: Locator, *, redirect_browsers: bool) -> None:
+    def __init__(self, locator: Locator) -> None:
         self._locator = locator
-        self._redirect_browsers = redirect_browsers
 
     def added_to(self, environ: WSGIEnvironment) -> WSGIEnvironment:
         """A copy of `environ` that knows these links."""
         return {**environ, LINKS_KEY: (*environ.get(LINKS_KEY, ()), (self, environ))}
 
-    def at_host(self, target: Target, visit: Visit) -> str:
+    def at_host(self, target: Target, visit: Visit) -> Location:
         """The URL of a target in the host form, which must be configured. Raises `Refused` unless a
         browser navigates: nothing else can be redirected to another origin."""
         host = self._locator.host_template
@@ -49,7 +48,7 @@ class Links:
         url = f"{visit.address.scheme}://{authority}{visit.script}{path}"
         if visit.method not in ("GET", "HEAD") or not visit.is_navigation:
             raise Refused(message, f"Open it at {authority}.")
-        return url
+        return Location(307, url)
 
     def base(self, target: Target, visit: Visit) -> str | None:
         """The absolute URL of a port's root, in the form of `target`, without a final slash; None
@@ -77,7 +76,7 @@ class Links:
         if host is not None and (authority := host.authority(port, params, environ)) is not None:
             return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
         base = quoted_script(environ) + "".join(f"/{part}" for part in mount.filled(params))
-        if self._redirect_browsers:
+        if self._locator.redirect_browsers:
             return f"{base}/{self._locator.path_segment}/{port}{path}"
         return with_port(Target(port, path, base, params, Form.QUERY, False))
 

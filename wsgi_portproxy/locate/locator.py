@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from ..errors import BadRequest, InvalidPort, NotFound
@@ -20,21 +20,29 @@ from .request_target import RawTarget, escape_octets
 from .target import Form, Target, cut_port, parse_port, with_port
 from .visit import Visit
 
-if TYPE_CHECKING:
-    pass
-
-
 # Characters that are escaped in a URL that goes into a header: `;` would end a cookie's Path, and
 # browsers read `\` as `/`. All other visible characters stay as the visitor wrote them.
 _UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
 _LONGEST_KEPT = 2048  # characters of a path that may be a cache key
 
 
+class Location(NamedTuple):
+    """Where the visitor's browser should ask instead. status: 307 or 308."""
+
+    status: int
+    url: str
+
+
 class Locator:
     """Finds targets under one mount. Settings as in `UrlForms`."""
 
     def __init__(
-        self, mount: Mount, *, path_segment: str = "proxy", host_template: str | None = None
+        self,
+        mount: Mount,
+        *,
+        path_segment: str = "proxy",
+        host_template: str | None = None,
+        redirect_browsers: bool = True,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9\-._~]+", path_segment) or path_segment in (".", ".."):
             raise ValueError(f"path_segment takes one plain path segment, not {path_segment!r}")
@@ -43,6 +51,7 @@ class Locator:
         self.host_template = (
             None if host_template is None else HostTemplate(host_template, mount.names)
         )
+        self.redirect_browsers = redirect_browsers
         self.path_mark = f"/{path_segment}/"
         self._depth = 1 + mount.depth + 2  # of a path up to the port; its root counts
 
@@ -115,10 +124,8 @@ class Locator:
         prefix = "/".join([raw.script, *segments[:depth]])
         return Target(port, path, _header_safe(prefix), params, Form.QUERY, websocket)
 
-    def canonical_location(
-        self, target: Target, visit: Visit, *, redirect_browsers: bool
-    ) -> tuple[int, str] | None:
-        """Status and Location, if the visitor's browser should ask at another URL; else None.
+    def canonical_location(self, target: Target, visit: Visit) -> Location | None:
+        """The URL at which the visitor's browser should ask instead, if there is one.
 
         A navigation in the query form moves to the path form, where relative URLs, reloads and
         bookmarks keep the port: by 307, so that a form's POST stays a POST. `.../proxy/16006` gets
@@ -126,11 +133,12 @@ class Locator:
         changes.
         """
         if target.is_astray:
-            return None if target.websocket else (307, self._at_home(target))
+            return None if target.websocket else Location(307, self._at_home(target))
         if not target.path.startswith("/"):
-            return 308, f"{target.prefix}/{target.path}"
-        if redirect_browsers and not target.form.keeps_pages and visit.is_navigation:
-            return 307, f"{target.prefix}/{self.path_segment}/{target.port}{target.path}"
+            return Location(308, f"{target.prefix}/{target.path}")
+        if self.redirect_browsers and not target.form.keeps_pages and visit.is_navigation:
+            url = f"{target.prefix}/{self.path_segment}/{target.port}{target.path}"
+            return Location(307, url)
         return None
 
     def _at_home(self, target: Target) -> str:

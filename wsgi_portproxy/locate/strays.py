@@ -51,9 +51,9 @@ class Strays:
     redirect_browsers: as in `PortProxy`. Without it, pages may have the query form too.
     """
 
-    def __init__(self, locator: Locator, *, redirect_browsers: bool) -> None:
+    def __init__(self, locator: Locator) -> None:
         self._locator = locator
-        self._redirect_browsers = redirect_browsers
+        self._redirect_browsers = locator.redirect_browsers
 
     def claims(self, visit: Visit) -> bool:
         """Whether a request is a stray from a service's page, even if its URL has a `port` or a

@@ -45,7 +45,7 @@ class Visit:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
 
-    def field(self, key: str) -> str | None:
+    def header(self, key: str) -> str | None:
         """The value of a header by its WSGI key, such as HTTP_ORIGIN."""
         value: str | None = self.environ.get(key)
         return value

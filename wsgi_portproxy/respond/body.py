@@ -40,7 +40,7 @@ _FILLED = 7 / 8  # of what was read; the rest may have been the sizes of chunks
 def respond(
     response: UpstreamResponse,
     urls: UrlMapper,
-    fields: ResponseHeaders,
+    headers_of: ResponseHeaders,
     detaching: Detaching,
     extra: Headers,
     request: InFlight,
@@ -55,7 +55,7 @@ def respond(
         kind = WholeBody if response.is_whole else StreamedBody
         body: ServiceBody = kind(response, request)
         try:
-            headers = _headers(response, urls, fields, request.visit.environ) + extra
+            headers = _headers(response, urls, headers_of, request.visit.environ) + extra
             detachment = detaching.chance_of(request.visit, start_response, response)
             write = start_response(f"{response.status} {response.reason or ''}", headers)
             body.begin(write, detachment)
@@ -89,9 +89,12 @@ def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
 
 
 def _headers(
-    response: UpstreamResponse, urls: UrlMapper, fields: ResponseHeaders, environ: WSGIEnvironment
+    response: UpstreamResponse,
+    urls: UrlMapper,
+    headers_of: ResponseHeaders,
+    environ: WSGIEnvironment,
 ) -> Headers:
-    headers = fields.of(response.fields, urls, environ)
+    headers = headers_of.of(response.header_list, urls, environ)
     if response.status == 204:  # RFC 9110 section 8.6: never with a Content-Length
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
     if response.status == 304 or environ["REQUEST_METHOD"] == "HEAD":

@@ -231,5 +231,5 @@ def log_error(error: PortProxyError) -> None:
     if isinstance(error, (AuthorizerFailed, AuthorizerMisused, SettingFailed)):
         level, cause = logging.ERROR, error.__cause__
     text = loggable(error.detail or error.message)
-    fields = {"port": error.port, "status": error.status, **error.fields}
+    fields = {"port": error.port, "status": error.status, **error.log_extra}
     log.log(level, "port %s: %d %s", error.port, error.status, text, exc_info=cause, extra=fields)

@@ -49,10 +49,10 @@ class ResponseHeaders:
         self._cookies = cookies
         self._dropped = HeaderNames("response_headers", withheld)
 
-    def of(self, fields: Headers, urls: UrlMapper, environ: WSGIEnvironment) -> Headers:
+    def of(self, received: Headers, urls: UrlMapper, environ: WSGIEnvironment) -> Headers:
         """The headers for the visitor, of any response, a 101 included."""
         return response_headers(
-            fields,
+            received,
             urls,
             self._cookies,
             needs_path=_is_above(urls.target, environ),
@@ -77,7 +77,7 @@ def _is_above(target: Target, environ: WSGIEnvironment) -> bool:
 
 
 def response_headers(
-    fields: Headers,
+    received: Headers,
     urls: UrlMapper,
     cookies: CookiePolicy,
     *,
@@ -93,10 +93,10 @@ def response_headers(
     request; `visitor`: who it is, as in `CookieLimits.allow`; `processes`: how many the server has.
     A repeated Content-Length is kept once.
     """
-    pass_as_they_are, are_looked_at = _classify(tuple(map(_NAME_OF, fields)), dropped)
-    headers: Headers = [*compress(fields, pass_as_they_are)]
+    pass_as_they_are, are_looked_at = _classify(tuple(map(_NAME_OF, received)), dropped)
+    headers: Headers = [*compress(received, pass_as_they_are)]
     cache_control, connection, lengths, set_cookies = [], [], [], []
-    for name, value in compress(fields, are_looked_at):
+    for name, value in compress(received, are_looked_at):
         canonical = _canonical(name)
         if canonical == "content-length":
             if name.lower() == canonical:  # in another spelling it does not frame the body
@@ -113,7 +113,7 @@ def response_headers(
         elif _KEPT_IF[canonical](urls, value):
             headers.append((name, value))
     if connection and not (named := _connection_options(",".join(connection))) <= _SAY_NOTHING:
-        headers = [field for field in headers if _canonical(field[0]) not in named]
+        headers = [header for header in headers if _canonical(header[0]) not in named]
     if set_cookies:
         headers += _set_cookies(
             set_cookies, urls, cookies, needs_path, visitors_cookies, visitor(), processes()
@@ -221,8 +221,8 @@ def early_hints(
         return None
     send: Callable[[Headers], None] = environ["wsgi.early_hints"]
 
-    def pass_on(fields: Headers) -> None:
-        links = [field for field in fields if field[0].lower() == "link"]
+    def pass_on(received: Headers) -> None:
+        links = [header for header in received if header[0].lower() == "link"]
         if links:
             send([(name, link_to_visitor(urls, value)) for name, value in links])
 

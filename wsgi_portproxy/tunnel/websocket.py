@@ -61,7 +61,7 @@ class WebSockets:
         self,
         response: UpstreamResponse,
         urls: UrlMapper,
-        fields: ResponseHeaders,
+        headers_of: ResponseHeaders,
         request: InFlight,
     ) -> WSGIApplication:
         """Turn the service's 101 into a tunnel. The returned application ends the server's part;
@@ -74,7 +74,7 @@ class WebSockets:
         try:
             check_response(response.headers, environ, port)
             assert adapter is not None, "checked before the handshake went out"
-            headers = _headers(response, urls, fields, environ)
+            headers = _headers(response, urls, headers_of, environ)
             head = _head(headers)  # before anything is taken: it may raise
             if is_tls(adapter.socket(environ)):
                 self._hijacker.take_place(port)
@@ -133,13 +133,16 @@ class WebSockets:
 
 
 def _headers(
-    response: UpstreamResponse, urls: UrlMapper, fields: ResponseHeaders, environ: WSGIEnvironment
+    response: UpstreamResponse,
+    urls: UrlMapper,
+    headers_of: ResponseHeaders,
+    environ: WSGIEnvironment,
 ) -> Headers:
     """The 101's headers for the visitor: filtered like any response's, plus the upgrade.
 
     Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
     """
-    headers = fields.of(response.fields, urls, environ)
+    headers = headers_of.of(response.header_list, urls, environ)
     kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
     return [*UPGRADE_HEADERS, *kept]
 

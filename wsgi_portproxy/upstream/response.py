@@ -69,14 +69,14 @@ class UpstreamResponse:
 
     @property
     def headers(self) -> HTTPHeaderDict:
-        """The fields by name, duplicates kept in their order. May be changed."""
+        """The headers by name, duplicates kept in their order. May be changed."""
         if self._headers is None:
             self._headers = HTTPHeaderDict(self._head.headers)
         return self._headers
 
     @property
-    def fields(self) -> list[tuple[str, str]]:
-        """The fields in their order. Cheaper than `headers`, unless somebody asked for those."""
+    def header_list(self) -> list[tuple[str, str]]:
+        """The headers in their order. Cheaper than `headers`, unless somebody asked for those."""
         return self._head.headers if self._headers is None else list(self._headers.iteritems())
 
     def take(self) -> bytes:
