@@ -164,7 +164,7 @@ def port(data: bytes) -> None:
         if target is None:
             return
         assert 0 <= target.port <= 99999
-        assert _VISIBLE.fullmatch(target.path)
+        assert _VISIBLE.fullmatch(target.path_qs)
         assert _VISIBLE.fullmatch(target.prefix)
         assert not {"", ".", ".."} & set(target.params.values())
         if target.form == "query":
@@ -208,8 +208,8 @@ def _check_stray(target: Target | None) -> None:
         return
     assert target.is_astray
     assert 0 <= target.port <= 99999
-    assert target.path.startswith("/")
-    assert _VISIBLE.fullmatch(target.path + target.prefix)
+    assert target.path_qs.startswith("/")
+    assert _VISIBLE.fullmatch(target.path_qs + target.prefix)
     assert re.match(r"/[^/?#]+/[^/?#]+", target.prefix)
     assert not {"", ".", ".."} & set(target.params.values())
 

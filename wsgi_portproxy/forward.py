@@ -111,7 +111,7 @@ class Forwarder:
     def _other(self, visit: Visit, target: Target, port: int) -> str | None:
         """The visitor's absolute URL of another port's root, in the form of `target`; None if it
         must not be opened."""
-        other = replace(target, port=port, path="/")
+        other = replace(target, port=port, path_qs="/")
         return self._links.base(other, visit) if self._ports.allows(other) else None
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ def test_the_query_arrives_as_sent_but_for_its_port_wherever_that_stands(
     assert target is not None
     assert (target.port, target.form) == (port, "query")
     others = "&".join([*before, *after])
-    assert target.path == rest + (f"?{others}" if others else "")
+    assert target.path_qs == rest + (f"?{others}" if others else "")
 
 
 @given(made.any_query, made.ports, made.rest, made.scripts, made.servers)
@@ -57,7 +57,7 @@ def test_in_the_path_form_path_and_query_arrive_as_sent(
     target = LOCATOR.locate(Visit(at(script, f"{PLAIN_PREFIX}/proxy/{port}{rest}?{query}", server)))
     assert target is not None
     assert (target.port, target.form) == (port, "path")
-    assert target.path == f"{rest}?{query}"
+    assert target.path_qs == f"{rest}?{query}"
 
 
 @given(made.other_pairs, made.ports, made.rest, made.scripts)
@@ -120,7 +120,7 @@ def test_no_path_climbs_out_of_the_service_for_any_reader(target: str, server: s
     found = located(at("", target, server))
     if found is not None:
         depth = 0
-        path = unquote(found.path.partition("?")[0]).replace("\\", "/")
+        path = unquote(found.path_qs.partition("?")[0]).replace("\\", "/")
         for part in path.split("/"):
             depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
             assert depth >= 0
@@ -138,7 +138,7 @@ def test_whatever_a_server_says_the_target_holds_visible_ascii_only(
     made_environ = environ(RAW_URI=raw, PATH_INFO=info, QUERY_STRING=query, SCRIPT_NAME=script)
     found = located(made_environ)
     if found is not None:
-        assert set(found.path + found.prefix) <= set(made.VISIBLE)
+        assert set(found.path_qs + found.prefix) <= set(made.VISIBLE)
         assert not found.prefix.startswith(("//", "/\\"))
     assert set(raw_target(made_environ).path) <= set(made.VISIBLE)
 

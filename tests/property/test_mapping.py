@@ -48,7 +48,7 @@ url = st.one_of(made.latin1, made.mixed([*_SITES, *_PATHS], "/\\?#:@. a", 5))
 
 def seen_by_a_browser(urls: UrlMapper, location: str) -> tuple[str, str]:
     """Origin and path of a Location for a browser that shows the view's page (WHATWG URL)."""
-    page = f"{urls.origin}{urls.target.prefix}{urls.target.path}"
+    page = f"{urls.origin}{urls.target.prefix}{urls.target.path_qs}"
     text = re.sub(r"[\t\r\n]", "", location.strip("".join(map(chr, range(0x21)))))
     before, mark, after = re.match(r"([^?#]*)([?#]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     before = before.replace("\\", "/")

@@ -47,8 +47,8 @@ asked = st.one_of(
 
 def stays_below_the_mount(target: Target, script: str) -> None:
     assert target.is_astray
-    assert target.path.startswith("/")
-    assert set(target.path + target.prefix) <= set(made.VISIBLE)
+    assert target.path_qs.startswith("/")
+    assert set(target.path_qs + target.prefix) <= set(made.VISIBLE)
     assert not {"", ".", ".."} & set(target.params.values())
     # Asked for at its own prefix, the service is the same.
     url_script = quote(script, safe="/", encoding="latin-1")
@@ -106,4 +106,4 @@ def test_what_a_page_asks_for_astray_is_asked_of_its_service(
     referer += f"/alice/vision/proxy/{port}/a"
     target = STRAYS[True].by_referer(Visit(environ(rest, SCRIPT_NAME=script, HTTP_REFERER=referer)))
     assert target is not None
-    assert (target.port, target.path) == (port, rest)
+    assert (target.port, target.path_qs) == (port, rest)

@@ -88,7 +88,7 @@ def noting(request: Request, target: Target) -> bool | WSGIApplication:
     """By the cookie `user`: alice may use alice's ports, nobody is sent to the login page, for eve
     it fails, others may not. In the host form without parameters, all ports are alice's."""
     form = "stray" if target.is_astray else target.form.value
-    note(request.environ, f"authorizer {form} {target.port} {target.path}")
+    note(request.environ, f"authorizer {form} {target.port} {target.path_qs}")
     user = request.cookies.get("user")
     if user is None:
         return _login(request)

@@ -34,7 +34,7 @@ def _noted(request: Request, target: Target) -> bool | WSGIApplication:
     """By the cookie `user`: alice may, nobody is sent to the login page, for eve it fails, others
     may not. Each call is noted."""
     user = request.cookies.get("user")
-    note(request.environ, f"asked about {target.path} websocket={target.websocket}")
+    note(request.environ, f"asked about {target.path_qs} websocket={target.websocket}")
     if user is None:
         return _login
     if user == "eve":

@@ -286,4 +286,4 @@ def test_a_handshake_gets_the_slash_that_others_are_redirected_to() -> None:
     for rest, path in {"/proxy/16006?x=1": "/?x=1", "?port=16006": "/"}.items():
         target = locate(f"/alice/vision{rest}", **HANDSHAKE)
         assert target is not None
-        assert (target.path, target.websocket) == (path, True)
+        assert (target.path_qs, target.websocket) == (path, True)

@@ -134,19 +134,19 @@ def test_the_prefix_holds_the_script_name() -> None:
         for raw_uri in (form, ""):
             target = located(form, raw_uri, script_name="/apps/one")
             prefix = form.partition("/x")[0]
-            assert (target.prefix, target.path) == (prefix, "/x")
+            assert (target.prefix, target.path_qs) == (prefix, "/x")
 
 
 def test_what_a_hash_hides_from_some_servers_is_in_no_port() -> None:
     """gunicorn cuts the fragment off QUERY_STRING, others keep it; the raw target has it."""
     target = located("/alice/vision/?port=16006", "/alice/vision/?port=16006#&port=1")
-    assert (target.port, target.path) == (16006, "/")
+    assert (target.port, target.path_qs) == (16006, "/")
 
 
 def test_what_the_server_made_of_it_is_what_is_judged() -> None:
     absolute = "http://evil.com/bob/secret?port=1"
     target = located("/alice/vision/a?x&port=16006", absolute)
-    assert (target.params["username"], target.port, target.path) == ("alice", 16006, "/a?x")
+    assert (target.params["username"], target.port, target.path_qs) == ("alice", 16006, "/a?x")
     target = located("/bob/x?port=16006", "/alice/vision/../../bob/x?port=16006")
     assert target.params == {"username": "bob", "project": "x"}
 
@@ -157,4 +157,4 @@ def test_the_prefix_that_a_front_end_removed_is_the_visitors() -> None:
     ProxyFix(app, x_prefix=1)(made, lambda *args: lambda data: None)
     target = LOCATOR.locate(Visit(app.asked[-1]))
     assert target is not None
-    assert (target.prefix, target.path) == ("/apps/one/alice/vision", "/a%2Fb")
+    assert (target.prefix, target.path_qs) == ("/apps/one/alice/vision", "/a%2Fb")

@@ -192,7 +192,7 @@ def test_the_request_target_of_a_redirect(location: str, target: str | None) -> 
 def test_a_view_of_another_path() -> None:
     urls = QUERY.at("/deep/er/x")
     assert urls.to_visitor("c") == f"{M}/deep/er/c?port=16006"
-    assert QUERY.target.path == "/a/b?x=1"
+    assert QUERY.target.path_qs == "/a/b?x=1"
 
 
 # --- Referer -------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_what_a_page_asks_for_is_its_services_byte_for_byte(url: str) -> None:
 def test_pages_of_a_service(origin: str, rest: str, prefix: str) -> None:
     target = by_referer("/x", origin + rest)
     assert target is not None
-    assert (target.port, target.prefix, target.path) == (16006, prefix, "/x")
+    assert (target.port, target.prefix, target.path_qs) == (16006, prefix, "/x")
 
 
 NO_PAGES = words(f"""
@@ -136,7 +136,7 @@ def test_a_request_target_that_is_no_path_never_changes_the_port(target: str) ->
     assert found is None or location(found).startswith(P + "/")
     hints = f"portproxy.16006=1764000000000{P}"
     for one in STRAYS.by_hint(Visit(environ(target, HTTP_COOKIE=hints)), websocket=True):
-        assert one.path.startswith("/")
+        assert one.path_qs.startswith("/")
 
 
 def test_with_the_whole_app_as_the_mount() -> None:
@@ -212,7 +212,7 @@ def test_what_a_page_in_the_query_form_asks_for_gets_its_port(url: str, moved: s
     assert location(target) == moved
     again = LOCATOR.locate(Visit(environ(moved)))
     assert again is not None
-    assert (again.port, again.path) == (16006, target.path)
+    assert (again.port, again.path_qs) == (16006, target.path_qs)
 
 
 @pytest.mark.parametrize("query", ["", *words("?x=port ?port ?port=abc ?port=1&port=2 ?ports=1")])

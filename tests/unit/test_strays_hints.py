@@ -131,7 +131,7 @@ def test_cookies_that_a_server_joined_with_a_comma() -> None:
 def test_the_prefix_in_a_hint_is_below_the_script_name() -> None:
     made = environ("/apps/ws", script_name="/apps", HTTP_COOKIE=hints(16006), **HANDSHAKE)
     [target] = STRAYS.by_hint(Visit(made), websocket=True)
-    assert (target.path, target.prefix) == ("/ws", f"/apps{P}")
+    assert (target.path_qs, target.prefix) == ("/ws", f"/apps{P}")
 
 
 def test_a_handshake_that_climbs_is_not_found_only_if_it_could_be_a_services() -> None:

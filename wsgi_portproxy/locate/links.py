@@ -44,7 +44,7 @@ class Links:
         authority = host.authority(target.port, target.params, visit.environ)
         if authority is None:
             raise Refused(message, "This project's name cannot be part of a host name.")
-        path = target.path if target.path.startswith("/") else f"/{target.path}"
+        path = target.path_qs if target.path_qs.startswith("/") else f"/{target.path_qs}"
         url = f"{visit.address.scheme}://{authority}{visit.script}{path}"
         if visit.method not in ("GET", "HEAD") or not visit.is_navigation:
             raise Refused(message, f"Open it at {authority}.")

@@ -134,16 +134,18 @@ class Locator:
         """
         if target.is_astray:
             return None if target.websocket else Location(307, self._at_home(target))
-        if not target.path.startswith("/"):
-            return Location(308, f"{target.prefix}/{target.path}")
+        if not target.path_qs.startswith("/"):
+            return Location(308, f"{target.prefix}/{target.path_qs}")
         if self.redirect_browsers and not target.form.keeps_pages and visit.is_navigation:
-            url = f"{target.prefix}/{self.path_segment}/{target.port}{target.path}"
+            url = f"{target.prefix}/{self.path_segment}/{target.port}{target.path_qs}"
             return Location(307, url)
         return None
 
     def _at_home(self, target: Target) -> str:
         """The URL that names the port, for a request that is astray."""
-        return with_port(target) if target.form.has_port_in_query else target.prefix + target.path
+        return (
+            with_port(target) if target.form.has_port_in_query else target.prefix + target.path_qs
+        )
 
 
 def _place_of(

@@ -204,7 +204,7 @@ def _at(page: Target, raw: RawTarget) -> Target | None:
             break
     if raw.query is not None:
         path += "?" + raw.query
-    return replace(page, path=path, is_astray=True)
+    return replace(page, path_qs=path, is_astray=True)
 
 
 def asks_app_first(visit: Visit) -> bool:

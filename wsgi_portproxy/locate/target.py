@@ -43,7 +43,7 @@ class Target:
     """Where a request goes.
 
     port: the TCP port of the service on 127.0.0.1; 0 to 99999 until it is checked.
-    path: the request target for the service: path and query, byte-exact, with `port` cut out.
+    path_qs: path and query as the service is asked for them, byte-exact, with `port` cut out.
     prefix: what the visitor's URL has before that path, SCRIPT_NAME included, without a final
         slash: `/alice/vision` in the query form, `/alice/vision/proxy/16006` in the path form,
         empty in the host form. Of a stray: the prefix of the page that made it.
@@ -58,7 +58,7 @@ class Target:
     """
 
     port: int
-    path: str
+    path_qs: str
     prefix: str
     params: Mapping[str, str]
     form: Form
@@ -69,7 +69,7 @@ class Target:
 
 def with_port(target: Target) -> str:
     """The visitor's URL of a target in the query form, with the port in its query."""
-    path = target.path
+    path = target.path_qs
     if not target.prefix and path[1:2] in ("/", "\\"):
         path = "/." + path  # `//host` at the beginning would be another site
     path, hash_mark, fragment = path.partition("#")

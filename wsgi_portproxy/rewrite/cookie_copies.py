@@ -56,7 +56,7 @@ def set_copies(
         cookie = parse_set_cookie(set_cookie, target.prefix)
         path = cookie.path
         if not path.startswith("/"):  # RFC 6265 section 5.1.4
-            path = target.path.partition("?")[0].rpartition("/")[0] or "/"
+            path = target.path_qs.partition("?")[0].rpartition("/")[0] or "/"
         if path != "/" or not policy.is_one(set_cookie, target):
             continue
         others = {one: text for one, text in pairs.items() if one != cookie.name}

@@ -176,7 +176,7 @@ def _with_path(cookie: SetCookie, target: Target) -> SetCookie:
     """With the Path that browsers assume if there is none (RFC 6265 section 5.1.4)."""
     if cookie.path.startswith("/"):
         return cookie
-    visited = target.prefix + target.path.partition("?")[0]
+    visited = target.prefix + target.path_qs.partition("?")[0]
     return cookie._replace(path=visited.rpartition("/")[0])
 
 

@@ -84,11 +84,11 @@ class UrlMapper(NamedTuple):
     @property
     def request_target(self) -> str:
         """The request target for the service, in origin-form."""
-        return self.base + self.target.path
+        return self.base + self.target.path_qs
 
     def at(self, path: str) -> UrlMapper:
         """The same view of another path of the service."""
-        return self._replace(target=replace(self.target, path=path))
+        return self._replace(target=replace(self.target, path_qs=path))
 
     # --- From the service to the visitor
 
@@ -113,7 +113,7 @@ class UrlMapper(NamedTuple):
 
     def _visitors_path(self, path: str) -> str:
         if self.target.form.has_port_in_query:
-            return with_port(replace(self.target, path=path))
+            return with_port(replace(self.target, path_qs=path))
         if not self.target.prefix and path[1:2] in ("/", "\\"):
             path = "/." + path  # `//host` at the beginning would be another site
         return self.target.prefix + path
@@ -147,7 +147,7 @@ class UrlMapper(NamedTuple):
         elif _SCHEME.match(url):
             return None
         elif _is_relative(url):
-            return Place(port, _resolved(self.target.path, url))
+            return Place(port, _resolved(self.target.path_qs, url))
         if port != self.target.port:
             return Place(port, path)
         own = self._without_prefix(path)

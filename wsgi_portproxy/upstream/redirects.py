@@ -72,7 +72,7 @@ def check_no_way_to_https(response: UpstreamResponse, method: str, urls: UrlMapp
     if method not in ("GET", "HEAD") and response.status not in _SAME_METHOD:
         return  # what was posted is shown at the same URL
     location = response.headers.get("location", "")
-    asked = urls.target.path or "/"
+    asked = urls.target.path_qs or "/"
     if location[:6].lower() == "https:" and urls.redirect_path(location) == asked:
         response.close()
         raise WantsHttps(urls.target.port, on_https=urls.is_https)
@@ -94,7 +94,7 @@ def _same_port_path(
 
 def _with_cookies(headers: Headers, set_cookies: Iterable[str], urls: UrlMapper) -> Headers:
     """The request's headers with the cookies that responses set: added, replaced or removed."""
-    resource = urls.target.path.partition("?")[0]
+    resource = urls.target.path_qs.partition("?")[0]
     pairs = [
         pair.strip() for name, value in headers if name == "Cookie" for pair in value.split(";")
     ]
