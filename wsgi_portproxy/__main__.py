@@ -1,6 +1,6 @@
 """`python -m wsgi_portproxy`: a WSGI app behind `PortProxy` on werkzeug's development server.
 
-For a first try and for work on an app, on this machine only. Deployments wrap the app in code.
+For a first try and for development, on this machine only. Deployments wrap the app in code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.path.insert(0, os.getcwd())
     app = _load(options.app)
     try:
-        Mount(options.mount)  # what is wrong with it is told first
+        Mount(options.mount)  # first, so that its errors are reported first
         authorizer: Any = _load(options.authorizer) if options.authorizer != "ask" else None
         if authorizer is None:
             authorizer = AskApp(app, options.mount.rstrip("/") + "/")

@@ -1,7 +1,7 @@
 """Serves requests that name no port: the wrapped app's own, and strays from a service's pages.
 
-Decides which of the two is asked first. `locate.strays` recognises strays; each is then checked,
-authorized and served like any other request.
+Decides whether the app or the service is asked first. `locate.strays` recognises strays; each is
+then checked, authorized and served like any other request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class AppOrService:
     """Chooses between `app` and the services whose pages may have made a request.
 
-    serve: gives the response to a request for a target; raises `PortProxyError`.
+    serve: returns the response to a request for a target; raises `PortProxyError`.
     patience: seconds after which no further service is asked for a page.
     """
 
@@ -52,25 +52,25 @@ class AppOrService:
         if target is None:
             return self._offered(visit) if is_offered(visit) else self._app
         if asks_app_first(visit):
-            own = CapturedResponse(self._app, dict(visit.environ))  # apps keep notes in it
+            own = CapturedResponse(self._app, dict(visit.environ))  # apps write to it
             if own.status != 404:
                 return own
             own.close()
         return self._serve(visit, target)
 
     def _offered(self, visit: Visit) -> WSGIApplication:
-        """For a request without a Referer to which the wrapped app responds with 404: the response
-        of the most recently opened service that has the page."""
+        """For a request without a Referer: the wrapped app's response or, if that is a 404, the
+        response of the most recently opened service that has the page."""
         candidates = self._strays.by_hint(visit, websocket=False)
         if not candidates:
             return self._app
-        given = dict(visit.environ)  # apps keep notes in it
+        given = dict(visit.environ)  # apps write to it
         body = CountedInput.in_place(given)
         own = CapturedResponse(self._app, given)
         with ExitStack() as unless_given:
             unless_given.callback(_close, own)
             if own.status == 404:
-                if body is not None:  # the input of some servers goes on after the body
+                if body is not None:  # some servers' input goes on after the body
                     visit.environ["CONTENT_LENGTH"] = str(body.rest)
                 response = self._of_first(candidates, visit)
                 if response is not None:
@@ -84,7 +84,7 @@ class AppOrService:
         candidates = self._strays.by_hint(visit, websocket=True)
         if not candidates or "wsgi.websocket" in visit.environ:  # gevent-websocket accepted it
             return self._app
-        own = CapturedResponse(self._app, dict(visit.environ))  # apps keep notes in it
+        own = CapturedResponse(self._app, dict(visit.environ))  # apps write to it
         with ExitStack() as unless_given:
             unless_given.callback(_close, own)
             if own.status == 404 or is_start_page(own, visit):
@@ -95,9 +95,9 @@ class AppOrService:
         return own
 
     def _of_first(self, candidates: list[Target], visit: Visit) -> WSGIApplication | None:
-        """The response of the first of these services that has one; None if none has.
+        """The response of the first candidate that has one; None if none has.
 
-        For a page, all of them together get the time of one, so that a 404 does not wait for each
+        For a page, all candidates share the time of one, so that a 404 does not wait for each
         service that hangs.
         """
         deadline = time.monotonic() + self._patience
@@ -108,7 +108,12 @@ class AppOrService:
                 response = self._serve(visit, target)
             except PortProxyError as error:
                 text = loggable(error.detail or error.message)
-                log.debug("port %d: not its page: %s", target.port, text, extra=error.log_extra)
+                log.debug(
+                    "port %d: no response to this stray: %s",
+                    target.port,
+                    text,
+                    extra=error.log_extra,
+                )
                 continue
             if isinstance(response, CapturedResponse) and not target.websocket:
                 _close(response)  # the authorizer's refusal, which must not hide the app's response
@@ -118,7 +123,7 @@ class AppOrService:
 
 
 def _close(own: CapturedResponse) -> None:
-    """Close a response that is not sent. Whatever that raises is logged."""
+    """Close a response that is not sent, and log any exception."""
     try:
         own.close()
     except Exception:

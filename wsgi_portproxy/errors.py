@@ -1,7 +1,7 @@
 """What can go wrong, whose fault it is, and which response the visitor gets.
 
     PortProxyError
-    ├── RequestError             the visitor's request is not one we pass on
+    ├── RequestError             we do not pass the request on
     │   ├── BadRequest           400  cannot be understood
     │   │   └── InvalidPort      400  not a port
     │   ├── PortNotAllowed       403  a port that this deployment does not open
@@ -13,14 +13,14 @@
     │   ├── BodyTooLarge         413  a body beyond this deployment's limit
     │   ├── Misdirected          421  sent to a host name that is not this site's
     │   ├── UpgradeRequired      426  another version of the WebSocket protocol
-    │   ├── HeaderTooLarge        431  a header that would take long to read
+    │   ├── HeaderTooLarge       431  a header that would take long to read
     │   ├── NotImplementedHere   501  something this release or server cannot do
     │   ├── TooManyTunnels       503  no more WebSockets at the moment
     │   ├── TooManyRequests      503  too many requests are waiting for this port already
     │   ├── Loop                 508  the request came back to us
-    │   └── VisitorGone           400  the visitor left before the end
+    │   └── VisitorGone          400  the visitor left before the end
     ├── AuthorizerFailed         503  the authorizer raised, which counts as no
-    ├── AuthorizerMisused        500  the authorizer returned something it may not return
+    ├── AuthorizerMisused        500  the authorizer returned an invalid value
     ├── SettingFailed            500  a setting's callable raised, or returned an invalid value
     └── ServiceError            502  the service is at fault
         ├── ServiceUnreachable   502  nothing listens on the port
@@ -32,8 +32,8 @@
         └── ServiceTimeout       504  no response in time
 
 `message` and `hint` are the text for the visitor: constant, except for values that were validated
-or escaped. They never contain exception texts, file names or user ids. Whatever helps the operator
-goes into `detail`, which is only logged.
+or escaped. They never contain exception texts, file names or user ids. `detail` is for the operator
+and is only logged.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from urllib.parse import quote
 
 
 class PortProxyError(Exception):
-    """Base of all: `status` of the response, `message` and `hint` for the visitor, `detail` to log.
+    """Base class: `status` of the response, `message` and `hint` for the visitor, `detail` to log.
 
-    port: the port of the request; None if no port could be found in it. log_extra: attributes of
-    the log record, by name.
+    port: the port of the request; None if no port could be found in it.
+    log_extra: attributes of the log record, by name.
     """
 
     status: ClassVar[int] = 500
@@ -188,7 +188,7 @@ class SettingFailed(PortProxyError):
 
     def __init__(self, port: int, *, detail: str = "") -> None:
         super().__init__(
-            f"This application's settings for port {port} do not work.",
+            f"This application's settings for port {port} are invalid.",
             "The administrator can find the reason in the application log.",
             detail=detail,
         )
@@ -212,8 +212,8 @@ class ServiceUnreachable(ServiceError):
 
 
 class IPv6Only(ServiceUnreachable):
-    """Something accepts connections, but on [::1] only: Node tools listen on whichever address
-    `localhost` resolves to first."""
+    """Something accepts connections, but on [::1] only: Node tools listen on the first address
+    that `localhost` resolves to."""
 
     HINT = (
         "A service is listening on [::1]:{port} only, the IPv6 loopback. Start it on 127.0.0.1; "
@@ -231,7 +231,7 @@ class BadResponse(ServiceError):
 
 
 class WantsHttps(ServiceError):
-    """A service gets its way if it is told the visitor's address, and that is on https."""
+    """The redirects end if the service is told the visitor's address and that is on https."""
 
     def __init__(self, port: int, *, on_https: bool) -> None:
         hint = "The administrator can tell it the visitor's address with "
@@ -283,7 +283,7 @@ _SHORTAGE = frozenset(
 
 
 def from_connect_error(error: BaseException, port: int) -> ServiceError:
-    """Map what `connect()` raised: timeouts to 504, our own shortages to 503, all else to 502."""
+    """Map an error of `connect()`: timeouts to 504, our own shortages to 503, all else to 502."""
     if isinstance(error, TimeoutError):
         return ServiceTimeout(port, detail="connect timed out")
     number = error.errno if isinstance(error, OSError) else None
@@ -296,6 +296,6 @@ def printable(text: str) -> str:
     """`text` from a URL with everything except visible ASCII percent-encoded, and `<` and `>` too.
 
     Our pages escape what they show; this protects the log, and apps that insert a plain-text error
-    into a page of their own.
+    into their own pages.
     """
     return quote(text, safe=_SHOWN_AS_IT_IS, errors="backslashreplace")

@@ -1,8 +1,7 @@
-"""Step 4: send a request to its service, and get the response with its URLs known.
+"""Step 4: sends a request to its service, and returns the response with its URL mapper.
 
-Puts together what the rooms below know: the address that the service is told (`rewrite.urls`), the
-headers (`upstream.request`), the exchange (`upstream.client`), and what is corrected in a page
-(`respond.documents`).
+Combines the told address (`rewrite.urls`), the headers (`upstream.request`), the exchange
+(`upstream.client`) and the corrections to pages (`respond.documents`).
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ from .upstream.response import UpstreamResponse
 
 
 class Forwarder:
-    """Forwards the requests of one `PortProxy`. Settings as there.
+    """Forwards the requests of one `PortProxy`, with its settings.
 
-    finds_strays: whether root-absolute URLs of a page find their way back to its service.
-    response_headers_of: the headers of a response, of which some may be sent early.
+    finds_strays: whether root-absolute URLs of a page are routed back to its service.
+    response_headers_of: maps the headers of responses; used here for early hints.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Forwarder:
         self._finds_strays = finds_strays
 
     def forward(self, request: InFlight, visit: Visit) -> tuple[UpstreamResponse, UrlMapper]:
-        """Send `visit` to the service of `request`; the response, and the mapper of its URLs.
+        """Send `visit` to the service of `request`; return the response and its URL mapper.
 
         Raises `PortProxyError`.
         """
@@ -109,8 +108,8 @@ class Forwarder:
         )
 
     def _other(self, visit: Visit, target: Target, port: int) -> str | None:
-        """The visitor's absolute URL of another port's root, in the form of `target`; None if it
-        must not be opened."""
+        """The visitor's absolute URL of another port's root, in the form of `target`; None if
+        that port is not allowed."""
         other = replace(target, port=port, path_qs="/")
         return self._links.base(other, visit) if self._ports.allows(other) else None
 

@@ -1,7 +1,7 @@
-"""Bookkeeping for a request for a port, from its arrival to its end: slot, byte counts, metrics.
+"""Tracks a request for a port from its arrival to its end: slot, byte counts, metrics.
 
-The slot is released and the end reported exactly once, however the request ends: in its own thread,
-or in the relay's, where a stream or a WebSocket goes on without it.
+Guarantees that the slot is released and the end reported exactly once, no matter whether the
+request ends in its own thread or, as a detached stream or a WebSocket, in the relay's thread.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ if TYPE_CHECKING:
     from .upstream.request_body import Upload
 
 
-#: Called at the end of a tunnel or a detached stream: whether it was complete, and the bytes
-#: received from the visitor and sent to it.
+#: Called at the end of a WebSocket or a detached stream. Arguments: whether it was complete, and
+#: how many bytes were received from the visitor and sent to the visitor.
 OnEnd = Callable[[bool, int, int], None]
 
 
 class InFlightRequests:
-    """The requests of one `PortProxy`. Settings as there."""
+    """The requests of one `PortProxy`. Settings as in `PortProxy`."""
 
     def __init__(self, requests_per_port: int | None, on_finished: OnFinished | None) -> None:
         self.limits = ConcurrencyLimits(requests_per_port)
         self.on_finished = on_finished
 
     def begin(self, visit: Visit, target: Target) -> InFlight:
-        """A request for a port has arrived."""
+        """Start tracking a request for a port."""
         return InFlight(self, visit, target)
 
 
 class InFlight:
     """One request. Used by one thread at a time.
 
-    As a context manager it ends the request if the block raises, and gives a `PortProxyError` its
-    port. A block that returns a response leaves the end to that response.
+    As a context manager it ends the request if the block raises, and sets the port of a
+    `PortProxyError`. If the block returns a response, that response ends the request.
     """
 
-    # What most requests never change.
+    # Defaults that most requests never change.
     _holds_thread = False
     _is_detached = False
     _ended = False
     _received = 0
-    service = ""  # its name, once it is known
-    upload: Upload | None = None  # counts what was read of the visitor's body
+    service = ""  # the service's name, once it is known
+    upload: Upload | None = None  # counts the bytes read of the visitor's body
 
     def __init__(self, requests: InFlightRequests, visit: Visit, target: Target) -> None:
         self._requests = requests
@@ -75,7 +75,7 @@ class InFlight:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, PortProxyError):
             self.refuse(error)
-        elif error is not None:  # of the server's input, when the visitor's body is malformed
+        elif error is not None:  # from the server's input, if the visitor's body is malformed
             self.end(500, "cut")
 
     @property
@@ -89,21 +89,21 @@ class InFlight:
             self._holds_thread = True
 
     def end_with(self, application: WSGIApplication, status: int, ended: Ending) -> WSGIApplication:
-        """End the request with a response that is not the service's, and return that."""
+        """End the request with a response that is not the service's, and return that response."""
         self.end(status, ended)
         return application
 
     def detach(self, status: int) -> OnEnd:
-        """Release the slot: the request goes on without a thread of the server. Returns what to
-        call when it has ended."""
+        """Release the slot: the request goes on without a thread of the server. Returns the
+        function to call when it has ended."""
         self._is_detached = True
         self._release()
-        if self.upload is not None:  # with which the server's objects would be kept
+        if self.upload is not None:  # it would keep the server's objects alive
             self._received, self.upload = self.upload.taken, None
         return self.ending(status)
 
     def ending(self, status: int) -> OnEnd:
-        """What whoever carries the request's bytes has to call when it has ended."""
+        """The function to call when the request has ended, for the code that carries its bytes."""
 
         def on_end(complete: bool, received: int, sent: int) -> None:
             ended: Ending = "complete" if complete else "cut"
@@ -132,7 +132,7 @@ class InFlight:
             self._report(metrics)
 
     def refuse(self, error: PortProxyError) -> None:
-        """End the request with an error page, whose line in the log gives the reason."""
+        """End the request with an error page, whose log line gives the reason."""
         error.port = self.target.port
         if not self._ended:
             self._close()

@@ -1,7 +1,7 @@
-"""What is reported when a request ends: one line in the log, and one call of a hook.
+"""Reports the end of a request: one log line and one call of a hook.
 
-Defines both, and keeps the visitor's data out of them: cookies, tokens, paths and queries. The
-bookkeeping until then is in `inflight`.
+Defines both, and keeps the visitor's data out of them: cookies, tokens, paths and queries.
+`inflight` tracks the request until its end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from .names import log
 
 Ending: TypeAlias = Literal["complete", "cut", "refused", "redirected"]
-_LONGEST = 200  # characters of a text that is logged; ours are shorter
+_LONGEST = 200  # characters of a logged text; our own are shorter
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _METHOD_SHOWN = 20  # characters; the longest registered one, UPDATEREDIRECTREF, has 17
 
@@ -29,15 +29,15 @@ class RequestMetrics:
     service: `Service.name`; empty if it has none, or if the request was not forwarded.
     form: how the URL named the port: query, path or host; stray if it did not, see
         `locate.strays`.
-    method: as it was sent, escaped and cut to 20 characters.
+    method: as sent, escaped and cut to 20 characters.
     status: of the response that the visitor was sent; 101 for a WebSocket.
-    seconds: from its arrival here to its end, that of the stream or WebSocket too.
-    bytes_received, bytes_sent: of the body, from and to the visitor; of a WebSocket all bytes
+    seconds: from its arrival to its end, streams and WebSockets included.
+    bytes_received, bytes_sent: of the body, from and to the visitor; for a WebSocket, all bytes
         after the heads.
     ended: `"complete"`: the service's response was passed on to its end, or both sides closed the
         WebSocket. `"cut"`: the service or the visitor broke off, or a limit was reached.
-        `"refused"`: an error page of ours, or the authorizer's refusal. `"redirected"`: a redirect
-        of ours to another URL of the port.
+        `"refused"`: our error page, or the authorizer's refusal. `"redirected"`: our redirect to
+        another URL of the port.
     """
 
     port: int
@@ -53,9 +53,9 @@ class RequestMetrics:
 
 
 #: Called once for each request for a port, when it has ended: in the thread that served it, in the
-#: relay's for detached streams and WebSockets (under gevent in a greenlet), or in the thread that
-#: ends the process. So it must be thread-safe, and quick: all streams wait for it in the relay's
-#: thread. Its return value is ignored; an exception is logged and changes nothing. None: no hook.
+#: relay's thread for detached streams and WebSockets (under gevent in a greenlet), or in the thread
+#: that ends the process. It must be thread-safe and quick: in the relay's thread, all tunnels wait
+#: for it. Its return value is ignored; an exception is logged and changes nothing. None: no hook.
 OnFinished: TypeAlias = Callable[[RequestMetrics], object]
 
 
@@ -65,12 +65,12 @@ def is_logged(status: int, *, is_detached: bool) -> bool:
 
 
 def _level(status: int, *, is_detached: bool) -> int:
-    # Of a tunnel, the server's own access log has only the beginning.
+    # The server's own access log has only the beginning of a tunnel.
     return logging.INFO if is_detached or status == 101 else logging.DEBUG
 
 
 def log_end(metrics: RequestMetrics, *, is_detached: bool) -> None:
-    """Write the line of a request that has ended."""
+    """Write the log line of a request that has ended."""
     is_websocket = metrics.status == 101
     log.log(
         _level(metrics.status, is_detached=is_detached),
@@ -87,7 +87,7 @@ def log_end(metrics: RequestMetrics, *, is_detached: bool) -> None:
 
 
 def call_hook(on_finished: OnFinished, metrics: RequestMetrics) -> None:
-    """Call the hook. An exception of it is logged."""
+    """Call the hook, and log any exception."""
     try:
         on_finished(metrics)
     except Exception:
@@ -95,7 +95,7 @@ def call_hook(on_finished: OnFinished, metrics: RequestMetrics) -> None:
 
 
 def loggable(text: str, longest: int = _LONGEST) -> str:
-    """`text` in one line of visible ASCII, cut: nobody's bytes may write a line of their own."""
+    """`text` as one line of visible ASCII, cut to `longest`: no input may forge a log line."""
     escaped = _UNPRINTABLE.sub(
         lambda found: found[0].encode("unicode_escape").decode("ascii"), text[:longest]
     )

@@ -1,7 +1,7 @@
 """`PortProxy`: the feature's five steps, in order. Start reading here.
 
 1 locate the port in the request, 2 check that it is allowed, 3 authorize, 4 forward, 5 stream back.
-Every branch ends in a WSGI application, the wrapped app and errors included, and one line calls it.
+Every branch, for the wrapped app and errors too, ends in a WSGI application; one line calls it.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ if TYPE_CHECKING:
 
 
 class PortProxy:
-    """WSGI middleware: `app`, and beside it the services on this machine's ports.
+    """WSGI middleware that serves `app`, and beside it the services on this machine's ports.
 
-    authorizer: who may use a port; required, see `Authorizer`. `AskApp` asks the wrapped app;
-        `wsgi_portproxy.contrib` has those that run with Django's or Flask's own request.
-    mount: where the ports hang, such as `"/{username}/{project}"`; each `{name}` takes one path
-        segment and reaches the authorizer in `target.params`. Empty: the whole app.
-    ports: which may be opened, see `AllowedPorts`.
-    hosts: the host names that this site answers to, such as `["app.example.com"]`, or
-        `".example.com"` for it and all below it; by any other, a request for a port is 421. None:
-        any, but a service is told that it is `localhost` only for loopback names, addresses and
-        names that the app's framework allows, where `contrib`'s authorizers know that.
-    services: what may differ from port to port, see `Service`: one for all, a mapping by port, or
-        a callable that is given the `Target`.
+    authorizer: decides who may use a port; required, see `Authorizer`. `AskApp` asks the wrapped
+        app; authorizers in `wsgi_portproxy.contrib` run with Django's or Flask's own request.
+    mount: the path that ports hang under, such as `"/{username}/{project}"`; each `{name}` takes
+        one path segment and reaches the authorizer in `target.params`. Empty: the whole app.
+    ports: the ports that may be opened, see `AllowedPorts`.
+    hosts: the host names of this site, such as `["app.example.com"]`, or `".example.com"` for that
+        name and all below it; a request for a port under any other name gets 421. None: any name,
+        but a service is told that it is `localhost` only for loopback names, IP addresses, and the
+        names that the app's framework allows (if an authorizer of `contrib` knows them).
+    services: the settings that may differ from port to port: one `Service` for all ports, a mapping
+        by port, or a callable that is given the `Target`.
     urls: how URLs name a port, see `UrlForms`.
     timeouts, limits: see `Timeouts` and `Limits`.
-    withhold: what stays on this side, see `Withhold`.
+    withhold: cookies, headers and 103 responses that are not passed on, see `Withhold`.
     detach_after: seconds after which a response that still streams leaves its thread (an event
-        stream at its first block); None: never. Where the server allows it, else it stays.
+        stream after its first block), if the server allows it. None: never.
     require_origin: whether a WebSocket handshake must name its Origin, as all browsers do.
     on_finished: called when a request for a port has ended, for metrics; see `OnFinished`.
 
-    Raises `TypeError` or `ValueError` for settings that could never work.
+    Raises `TypeError` or `ValueError` for invalid settings.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class PortProxy:
         self._authorizer = authorizer
         self._links = Links(self._locator)
         self._ports = PortPolicy(ports)
-        # Where no page of a service is on the app's origin, none can stray there.
+        # If no page of a service is on the app's origin, no request can stray there.
         finds = urls.find_strays and not urls.isolate
         self._strays = Strays(self._locator) if finds else None
         self._app_or_service = (
@@ -147,7 +147,7 @@ class PortProxy:
 
     def _locate(self, visit: Visit) -> Target | None:
         """Step 1: the target that the URL names. None if it names none, or if a service's page made
-        the request: services do not know our URLs. Raises `PortProxyError`."""
+        the request, because services do not know our URLs. Raises `PortProxyError`."""
         target = self._locator.by_host(visit)
         if target is not None:
             return target
@@ -171,8 +171,8 @@ class PortProxy:
             return self._stream_back(request, response, urls, cookies)  # 5
 
     def _check(self, visit: Visit, target: Target) -> None:
-        """Step 2: return if the authorizer may be asked. Raises `RequestError`."""
-        if not target.form.has_own_origin:  # host_template has those names
+        """Step 2: raise `RequestError` unless the authorizer may be asked."""
+        if not target.form.has_own_origin:  # host_template defines those names
             self._hosts.check(visit.environ)
         self._ports.check(target, visit.environ)
         check_same_origin(visit, target)
@@ -184,19 +184,19 @@ class PortProxy:
         `PortProxyError`."""
         environ = visit.environ
         if target.is_astray and (home := self._locator.canonical_location(target, visit)):
-            environ = at_location(home.url, visit)  # where a login is to lead back to
+            environ = at_location(home.url, visit)  # the URL to which a login returns
         refusal = authorize(self._authorizer, environ, target, self._cookies)
         return keep_from_straying(refusal) if refusal and self._strays else refusal
 
     def _check_authorized(self, visit: Visit, target: Target) -> None:
-        """Return if the request may be forwarded. Only those who may use the port learn why not.
-        Raises `RequestError`."""
+        """Raise `RequestError` unless the request may be forwarded. Only visitors who may use the
+        port should learn why not."""
         self._ports.check_not_own(target, visit)
         if target.websocket:
             self._hijacker.check_room(target.port)
 
     def _redirect(self, request: InFlight) -> Location | None:
-        """Where the visitor's browser should ask instead. Raises `PortProxyError`."""
+        """The redirect to send to the visitor's browser, if any. Raises `PortProxyError`."""
         visit, target = request.visit, request.target
         if self._urls.isolate and not target.form.has_own_origin:
             return self._links.at_host(target, visit)
@@ -206,29 +206,31 @@ class PortProxy:
         return location
 
     def _check_exists(self, request: InFlight) -> None:
-        """Return if the service has the page for which nothing but a hint names it. Raises
+        """Check that the service, which only a hint names, has the page. Raises
         `PortProxyError`."""
         response, _ = self._forwarder.forward(request, Visit(as_question(request.visit)))
         response.close()
         if response.status == 404:
-            raise NotFound("There is no such page.", detail="the service has none either")
+            raise NotFound("There is no such page.", detail="the service responded with 404 too")
 
     def _stream_back(
         self, request: InFlight, response: UpstreamResponse, urls: UrlMapper, cookies: Headers
     ) -> WSGIApplication:
-        """Step 5: the service's response as an application, with which the request ends. Raises
+        """Step 5: the service's response as an application, which ends the request. Raises
         `PortProxyError`."""
         if response.status == 101:
             return self._websockets.carry(response, urls, self._response_headers, request)
-        if request.target.is_astray:  # a handshake: all else was redirected
+        if request.target.is_astray:  # a handshake: all other requests were redirected
             response.close()
-            raise NotFound("There is no such page.", detail="not switched to a WebSocket")
+            raise NotFound(
+                "There is no such page.", detail="the service did not switch to a WebSocket"
+            )
         return respond(response, urls, self._response_headers, self._detaching, cookies, request)
 
     def stats(self) -> Stats:
-        """What this process holds now, see `Stats`. Cheap enough to be asked every second."""
+        """The numbers of this process, see `Stats`. Cheap enough to be called every second."""
         return stats_of(self._requests.limits)
 
     def close(self) -> None:
-        """Close the idle connections to services, at the end of tests for instance."""
+        """Close the idle connections to services, for instance at the end of tests."""
         self._forwarder.close()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 
-#: The prefix of our own cookies: `portproxy.16006.session` is the cookie `session` of the service
+#: The prefix of our cookies: `portproxy.16006.session` is the cookie `session` of the service
 #: on that port, `portproxy.hint3` remembers where a service was opened (`locate.strays`), and
 #: `portproxy.copy1` holds one service's cookies for handshakes at the root of the site
 #: (`rewrite.cookie_copies`).
 COOKIE_PREFIX = "portproxy."
 
-#: The environ key for the `Links` of each `PortProxy` that the request came through, outermost
-#: first, each with the environ as it was there.
+#: The environ key for a tuple of pairs, one for each `PortProxy` that the request came through,
+#: outermost first: its `Links`, and the environ at that point.
 LINKS_KEY = "wsgi_portproxy.links"
 
-#: The only logger.
+#: The only logger of the package.
 log = logging.getLogger("wsgi_portproxy")

@@ -1,7 +1,7 @@
-"""The settings of a `PortProxy` as values: their names, their defaults, and what is none.
+"""The settings of a `PortProxy`: their names, defaults and valid values.
 
-Each value checks itself when it is made, so that a deployment learns of a mistake when it starts,
-and not from a visitor. An error names the setting, what was given and what is expected.
+Each value is checked when it is made, so that a deployment fails at its start and not at a
+visitor's request. An error names the setting, the value given and the values expected.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What may differ from port to port.
+    """The settings that may differ from port to port.
 
-    name: what it is called in the log and in metrics, such as `"TensorBoard"`.
+    name: the service's name in the log and in metrics, such as `"TensorBoard"`.
     preserve_host: whether the service is told the host and scheme that the visitor sees. Otherwise
-        it is told that it is `http://localhost:16006`.
-    strip_prefix: whether the service is asked for what follows its prefix. False for one that was
-        started with its full path (`/alice/vision/proxy/16006`) as the base path.
-    ipv6: whether it is also reached on [::1], where nothing listens on 127.0.0.1. Another user of
-        the machine could be the one who listens there.
-    page_adapters: what corrects the data that it writes into its pages, see `PageAdapter`. Empty:
-        its pages are never looked at.
+        it is told that its address is `http://localhost:16006`.
+    strip_prefix: whether the prefix is removed from the path that the service gets. False for a
+        service started with its full path (`/alice/vision/proxy/16006`) as the base path.
+    ipv6: whether to try [::1] if nothing listens on 127.0.0.1. Another user of the machine could be
+        listening there.
+    page_adapters: correct the data that the service writes into its pages, see `PageAdapter`.
+        Empty: its pages are never inspected.
     """
 
     name: str = ""
@@ -38,7 +38,7 @@ class Service:
     strip_prefix: bool = True
     ipv6: bool = False
     page_adapters: Collection[PageAdapter] = DEFAULT_PAGE_ADAPTERS
-    #: Those of them that have the service told headers.
+    #: The page adapters that add headers to requests.
     header_adapters: tuple[PageAdapter, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -49,13 +49,13 @@ class Service:
         for adapter in self.page_adapters:
             if not isinstance(adapter, PageAdapter):
                 raise TypeError(f"page_adapters takes PageAdapter values, not {adapter!r}")
-        call_in_hub = tuple(one for one in self.page_adapters if one.request_headers)
-        object.__setattr__(self, "header_adapters", call_in_hub)
+        with_headers = tuple(one for one in self.page_adapters if one.request_headers)
+        object.__setattr__(self, "header_adapters", with_headers)
 
 
-#: The `Service` of every port, of each by its number (others get `Service()`), or what a callable
-#: returns for a `Target`. The callable is asked once a request, after the authorizer; if it raises
-#: or returns anything else, the answer is 500 and nothing is sent.
+#: One `Service` for every port, a `Service` by port number (other ports get `Service()`), or a
+#: callable that returns the `Service` of a `Target`. The callable runs once per request, after the
+#: authorizer; if it raises or returns anything else, the response is 500 and nothing is forwarded.
 Services: TypeAlias = "Service | Mapping[int, Service] | Callable[[Target], Service]"
 
 
@@ -64,15 +64,14 @@ class UrlForms:
     """How URLs name a port.
 
     path_segment: the word of the path form, `{mount}/proxy/{port}/`.
-    host_template: a host name for each port, such as `"{port}.ports.example.com"`, at which
-        services have an origin of their own; it may also carry the mount's parameters. None: no
-        such form.
-    isolate: open services at their host names only: browsers that navigate to the other forms are
-        sent there, everything else in them is refused.
-    redirect_browsers: whether a browser that navigates to `?port=` is sent to the path form, where
-        relative URLs work.
-    find_strays: whether root-absolute URLs of a service's pages (`/static/app.js`) find their way
-        back to it.
+    host_template: a host name for each port, such as `"{port}.ports.example.com"`, which gives each
+        service its own origin; may also contain the mount's parameters. None: no host form.
+    isolate: whether services open at their host names only. Browsers that navigate to the other
+        forms are redirected there; all other requests in those forms are refused.
+    redirect_browsers: whether a browser that navigates to `?port=` is redirected to the path form,
+        in which relative URLs work.
+    find_strays: whether root-absolute URLs of a service's pages (`/static/app.js`) are routed back
+        to it.
     """
 
     path_segment: str = "proxy"
@@ -90,19 +89,19 @@ class UrlForms:
         for name in ("isolate", "redirect_browsers", "find_strays"):
             _one_of(name, getattr(self, name), (True, False))
         if self.isolate and template is None:
-            raise ValueError("isolate needs a host_template, at whose names services are isolated")
+            raise ValueError("isolate requires a host_template")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """In seconds.
+    """Timeouts in seconds.
 
     connect: for a service to accept a connection; on loopback that is instant or never.
-    head: for the head of its response to come, connecting and the redirects that are followed
-        included. Each part of an upload that the service takes begins it anew.
-    stream_idle: of silence after which a response that has begun is cut off, visibly. None: never,
-        since event streams may be silent for hours.
-    tunnel_idle: of silence after which a WebSocket is cut.
+    head: for the head of its response, including the time to connect and to follow redirects. Each
+        part of an upload that the service accepts restarts it.
+    stream_idle: for silence in a response that has begun, which is then visibly cut off. None:
+        never, since event streams may be silent for hours.
+    tunnel_idle: for silence on a WebSocket, which is then cut.
     """
 
     connect: float = 3.0
@@ -121,15 +120,15 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of one process.
+    """The limits of one process.
 
-    requests_per_port: requests for one port that may hold a thread of the server at a time; further
-        ones wait for a moment and are refused (503). None: half of the server's threads, where
-        their number is known, else any number.
-    request_body: bytes that the body of a request may have (413). None: any number.
-    tunnels: WebSockets, and streams that left their thread, open at a time. None: what the limit on
-        descriptors allows, at two each, less some for the server.
-    tunnels_per_port: of those, to one port. None: a quarter.
+    requests_per_port: requests for one port that may hold a thread of the server at a time. Further
+        requests wait briefly for a slot, or are refused (503). None: half of the server's threads
+        if their number is known, otherwise no limit.
+    request_body: bytes that the body of a request may have (413). None: no limit.
+    tunnels: WebSockets, and streams that left their thread, open at a time. None: as many as the
+        limit on descriptors allows, at two each, less some for the server.
+    tunnels_per_port: the same for one port. None: a quarter of `tunnels`.
     """
 
     requests_per_port: int | None = None
@@ -151,16 +150,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withhold:
-    """What stays on this side, beside what always does.
+    """What to withhold or drop, beyond the headers and cookies that always are.
 
-    cookies: names of the wrapped app's own cookies, never sent to a service nor set by one. Those
-        that an authorizer of `contrib` knows are added.
-    authorization: whether the Authorization header is the app's own too.
-    headers: names of further headers that no service is sent, `X-Corp-User` or `X-Corp-*`: those by
-        which your front end says who the visitor is.
-    response_headers: likewise of a service's responses: orders to your front end.
-    early_hints: whether a service's 103 (RFC 8297) is kept from the visitor. nginx before 1.29
-        takes it for the response, and its own rules for headers miss what follows.
+    cookies: names of the wrapped app's cookies, which no service gets or sets. An authorizer from
+        `contrib` adds the names that it knows.
+    authorization: whether the Authorization header is withheld too.
+    headers: names of further headers that no service gets, such as `X-Corp-User` or `X-Corp-*`, in
+        which your front end identifies the visitor.
+    response_headers: names of further headers to drop from responses: orders to your front end.
+    early_hints: whether a service's 103 (RFC 8297) is dropped. nginx before 1.29 takes it for the
+        response, so that its own rules for headers miss the real one.
     """
 
     cookies: Collection[str] = field(default=DEFAULT_WITHHELD)
@@ -179,7 +178,7 @@ class Withhold:
 
 
 class ServiceOf:
-    """The `Service` of each target, as the setting `services` says. Raises `TypeError`."""
+    """Finds the `Service` of a target in the setting `services`. Raises `TypeError`."""
 
     def __init__(self, services: Services | None) -> None:
         self._constant = services if isinstance(services, Service) else None
@@ -197,7 +196,7 @@ class ServiceOf:
             self._asked = services
 
     def __call__(self, target: Target) -> Service:
-        """Raises `SettingFailed`."""
+        """The `Service` of `target`. Raises `SettingFailed`."""
         if self._constant is not None:
             return self._constant
         if self._asked is None:
@@ -213,10 +212,10 @@ class ServiceOf:
 
 
 def check_callable(name: str, given: Any, expected: str, parameters: int) -> None:
-    """Return if `given` can be called as `expected` says, with so many positional arguments.
+    """Check that `given` takes `parameters` positional arguments; `expected` shows the call.
 
-    Raises `TypeError` for what is none, for a coroutine function, which WSGI cannot wait for, and
-    for a wrong number of parameters, as far as Python tells.
+    Raises `TypeError` if it is not callable, is a coroutine function, which WSGI cannot wait for,
+    or takes another number of arguments, as far as Python can tell.
     """
     if not callable(given):
         raise TypeError(f"{name} takes a callable, {expected}, not {given!r}")
@@ -226,11 +225,13 @@ def check_callable(name: str, given: Any, expected: str, parameters: int) -> Non
     try:
         signature = inspect.signature(given)
     except (TypeError, ValueError):
-        return  # some built-in ones tell nothing
+        return  # some built-in callables have no signature
     try:
         signature.bind(*range(parameters))
     except TypeError:
-        raise TypeError(f"{name} is called as {expected}, and {given!r} cannot be") from None
+        raise TypeError(
+            f"{name} is called as {expected}, which {given!r} does not accept"
+        ) from None
 
 
 def _one_of(name: str, value: object, allowed: Iterable[object]) -> None:

@@ -1,4 +1,4 @@
-"""What a process holds right now, as plain numbers, for an operator's dashboard.
+"""The current load of a process as plain numbers, for an operator's dashboard.
 
 Cheap enough to be called every second.
 """
@@ -17,11 +17,11 @@ from .upstream.pool import idle
 class Stats:
     """The numbers of this process; each worker has its own.
 
-    requests: requests for ports that hold a thread of the server, of this `PortProxy`.
-    waiting: requests that wait for a slot of their port, of this `PortProxy`.
-    websockets, streams: open without a thread, of every `PortProxy` in the process.
-    idle_connections: to services, kept for the next request, of every `PortProxy`; at most 64.
-    descriptors: open in the process, no matter who opened them; 0 if the system does not say.
+    requests: requests of this `PortProxy` that hold a thread of the server.
+    waiting: requests of this `PortProxy` that wait for a slot of their port.
+    websockets, streams: open without a thread, for every `PortProxy` in the process.
+    idle_connections: kept for the next request, for every `PortProxy` in the process; at most 64.
+    descriptors: open in the process, no matter who opened them; 0 if unknown.
     descriptor_limit: how many may be open (RLIMIT_NOFILE).
     relay_longest_turn: seconds of processor time that the relay's longest turn took in the last one
         or two minutes. All WebSockets and streams waited for it. 0 if no relay is running.

@@ -1,7 +1,7 @@
-"""Calls a WSGI application and holds its response once the head is known.
+"""Calls a WSGI application and holds its response back once the head is known.
 
-`AskApp` reads the wrapped app's status this way without its body, `authorize` makes sure that what
-an authorizer returned is an application, and `middleware` asks the app first about strays.
+`AskApp` reads the wrapped app's status this way without its body, `authorize` checks that an
+authorizer returned an application, and `app_or_service` asks the app first about strays.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class NotAnApplication(TypeError):
 
 
 class CapturedResponse:
-    """A response: status, headers and the rest of the body. Is itself an application that sends it,
-    once.
+    """An application's response: status, headers and the rest of the body. Can be called once as
+    an application, which sends it.
 
     `status` is the code, `status_line` the application's own text. Raises `NotAnApplication`, and
-    what the application raises. Call `close` on a response that is not sent.
+    any error of the application. Call `close` on a response that is not sent.
     """
 
     def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
@@ -46,7 +46,7 @@ class CapturedResponse:
             raise
 
     def begins(self) -> bool:
-        """Whether it has a body; waits for the first block."""
+        """Whether the response has a body; waits for the first block."""
         while not any(self._written):
             block = next(self._blocks, None)
             if block is None:
@@ -63,7 +63,7 @@ class CapturedResponse:
         start_response(self.status_line, self.headers)
         self._given_to = start_response
         if environ["REQUEST_METHOD"] == "HEAD":
-            # The app may have been asked with GET, and several servers send what they are given.
+            # The app may have got a GET, and several servers send any body that they get.
             self._written, self._blocks = [], iter(())
         return self
 
@@ -74,7 +74,7 @@ class CapturedResponse:
         if not self._written:
             try:
                 block = next(self._blocks)
-                self._written.append(block)  # after what the application wrote meanwhile
+                self._written.append(block)  # after any block that the application wrote meanwhile
             except StopIteration:
                 if not self._written:
                     raise
@@ -90,15 +90,15 @@ class CapturedResponse:
     ) -> Any:
         if not isinstance(status, str):
             raise NotAnApplication("the status is not a string")
-        if self._given_to is not None:  # an error in mid-body, which the server has to learn of
+        if self._given_to is not None:  # an error in mid-body, which the server must learn of
             self._given_to(status, headers, exc_info)
         self.status_line, self.headers = status, list(headers)
         return self._written.append
 
 
 class CountedInput:
-    """A `wsgi.input` that counts what the application reads, so that we know how much of the body
-    is left. Has PEP 3333's four methods."""
+    """A `wsgi.input` that counts the bytes read, so that we know how much of the body is left. Has
+    the four methods of PEP 3333."""
 
     def __init__(self, body: Any, length: int) -> None:
         self._body = body
@@ -106,7 +106,7 @@ class CountedInput:
 
     @classmethod
     def in_place(cls, environ: WSGIEnvironment) -> CountedInput | None:
-        """Put one into an environ whose body has a length; None if it has no length."""
+        """Put one into `environ` if the body has a length, and return it; otherwise None."""
         length = environ.get("CONTENT_LENGTH") or ""
         if not (length.isascii() and length.isdigit()):
             return None

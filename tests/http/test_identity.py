@@ -190,7 +190,7 @@ def test_a_callable_that_fails_is_500_and_nothing_is_sent(
     reply = of_project(by_project, upstream, f"{name}.{value}" if value else name)
     assert reply.status == 500
     assert reply.text.startswith(
-        f"This application's settings for port {upstream.port} do not work.\n"
+        f"This application's settings for port {upstream.port} are invalid.\n"
     )
     assert "secret" not in reply.text
     assert upstream.connections == 0

@@ -54,7 +54,7 @@ _PORTS = "VARIANT_PORTS"  # in the environment of the server: the name of each p
 # How callables of the variants fail on purpose, as it is logged.
 _DELIBERATE = re.compile(
     r"^(?:RuntimeError: a database is down|RuntimeError: /srv/secret\.py"
-    r"|TypeError: it returned str, not bytes)$",
+    r"|TypeError: adapt\(\) must return bytes, not str)$",
     re.MULTILINE,
 )
 

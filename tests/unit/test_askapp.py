@@ -164,7 +164,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^entries takes"):
         AskApp(App(), "/", entries=-1)
     wrong: Any = "/{a}/"
-    with pytest.raises(TypeError, match=r"^AskApp takes the app"):
+    with pytest.raises(TypeError, match=r"^AskApp takes a WSGI application"):
         AskApp(wrong, "/{a}/")
 
 

@@ -38,8 +38,8 @@ def test_which_names_are_meant(given: Any, matched: list[str]) -> None:
     ["", "*", "**", "X-*-User", "*-User", "X-User**", "X User", "X-User:", "X\n", "\xe4", "a,b"],
 )
 def test_what_is_no_name_is_told_at_once(wrong: str) -> None:
-    with pytest.raises(ValueError, match=r"^drop_response_headers takes names"):
-        HeaderNames("drop_response_headers", ["X-User", wrong])
+    with pytest.raises(ValueError, match=r"^response_headers takes header names"):
+        HeaderNames("response_headers", ["X-User", wrong])
 
 
 @pytest.mark.parametrize("wrong", [None, 7, [None], [b"X-User"]], ids=repr)
@@ -67,7 +67,7 @@ def test_one_text_is_not_taken_for_its_letters() -> None:
 )
 def test_those_that_are_looked_at_can_be_dropped_too(field: tuple[str, str]) -> None:
     def fields(*names: str) -> list[tuple[str, str]]:
-        dropped = HeaderNames("drop_response_headers", names)
+        dropped = HeaderNames("response_headers", names)
         given = [field, ("Content-Length", "0")]
         return response_headers(given, a_view(), COOKIES, needs_path=False, dropped=dropped)
 

@@ -83,7 +83,7 @@ def test_a_name_that_was_said_passes_and_where_none_was_all_do() -> None:
     ],
 )
 def test_what_is_no_host_name_is_told_at_once(wrong: str) -> None:
-    with pytest.raises(ValueError, match="hosts takes names"):
+    with pytest.raises(ValueError, match="hosts takes host names"):
         Hosts(["app.test", wrong])
     Hosts(None, [wrong])  # a framework's own words are read as far as they are names
 

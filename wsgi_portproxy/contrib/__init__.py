@@ -1,1 +1,1 @@
-"""Authorizers that run with a framework's own request, session and user in place."""
+"""Authorizers that can use a framework's own request, session and user."""

@@ -1,4 +1,4 @@
-"""An authorizer with Django's request, session and user.
+"""An authorizer that can use Django's request, session and user.
 
 from wsgi_portproxy.contrib.django import authorizer
 
@@ -30,24 +30,24 @@ from ..locate.target import Target
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: `check(request, target)`: the same verdicts as an `Authorizer`'s, and Django's own: an
-#: HttpResponse is the refusal to send, `PermissionDenied` and `Http404` count as 403 and 404.
+#: `check(request, target)` gives the same verdicts as an `Authorizer`, or Django's own: an
+#: HttpResponse is sent as the refusal; `PermissionDenied` and `Http404` count as 403 and 404.
 Check: TypeAlias = Callable[[HttpRequest, Target], "bool | HttpResponseBase | WSGIApplication"]
 
 
 def authorizer(check: Check) -> DjangoAuthorizer:
     """An authorizer that calls `check(request, target)` with `request.session` and `request.user`.
 
-    Of `settings.MIDDLEWARE` only the session and authentication middlewares run, and their
-    subclasses. The session is read-only: changes are not saved. Raises `ImproperlyConfigured` if
-    the settings lack one of the two.
+    Of `settings.MIDDLEWARE`, only the session and authentication middlewares (or subclasses of
+    them) run. The session is read-only: changes are not saved. Raises `ImproperlyConfigured` if
+    `settings.MIDDLEWARE` lacks one of the two.
     """
     return DjangoAuthorizer(check)
 
 
 class DjangoAuthorizer:
     """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, from its settings;
-    `hosts`: the host names that it allows."""
+    `hosts`: the host names that the app allows."""
 
     def __init__(self, check: Check) -> None:
         self._check = check
@@ -60,10 +60,10 @@ class DjangoAuthorizer:
         )
 
     def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
-        # As Django's request signals do: a connection that the database closed must not be used,
-        # and none may be kept longer than CONN_MAX_AGE.
+        # Django's request signals do the same: a connection that the database closed must not be
+        # used, and no connection may be kept longer than CONN_MAX_AGE.
         close_old_connections()
-        # As Django's handler does: reverse() reads it, to build the address of a login page.
+        # Django's handler does the same: reverse() needs it to build the URL of a login page.
         set_script_prefix(get_script_name(request.environ))
         try:
             verdict = self._verdict(WSGIRequest(request.environ), target)
@@ -91,7 +91,7 @@ class DjangoAuthorizer:
 
 
 def as_wsgi(response: HttpResponseBase) -> WSGIApplication:
-    """A Django response as a WSGI application, its cookies included."""
+    """A Django response as a WSGI application, including its cookies."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         headers = list(response.items())
@@ -103,8 +103,8 @@ def as_wsgi(response: HttpResponseBase) -> WSGIApplication:
 
 
 def _session_and_auth_middlewares() -> list[type]:
-    # Imported here: they need the settings and the app registry, which a wsgi.py has only after it
-    # called get_wsgi_application(), while its imports stand at the top.
+    # Imported here: they need the settings and the app registry, which are ready only after wsgi.py
+    # has called get_wsgi_application(), and its imports run before that.
     from django.contrib.auth.middleware import AuthenticationMiddleware
     from django.contrib.sessions.middleware import SessionMiddleware
 

@@ -22,9 +22,9 @@ from ..locate.target import Target
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-#: `check(target)`: the same verdicts as an `Authorizer`'s; what `flask.abort` raises is the refusal
-#: to send. `flask.request`, `flask.session` and extensions such as Flask-Login's `current_user`
-#: are in place.
+#: `check(target)` gives the same verdicts as an `Authorizer`; an exception of `flask.abort` is sent
+#: as the refusal. `flask.request`, `flask.session` and extensions such as Flask-Login's
+#: `current_user` are available.
 Check: TypeAlias = Callable[[Target], "bool | WSGIApplication"]
 
 
@@ -38,7 +38,7 @@ def authorizer(app: Flask, check: Check) -> FlaskAuthorizer:
 
 class FlaskAuthorizer:
     """See `authorizer`. `withhold_cookies`: the names of the app's own cookies, from its config;
-    `hosts`: the host names that it allows."""
+    `hosts`: the host names that the app allows."""
 
     def __init__(self, app: Flask, check: Check) -> None:
         self._app = app
@@ -54,5 +54,5 @@ class FlaskAuthorizer:
             try:
                 return self._check(target)
             except HTTPException as error:
-                # Make the response now: later there is no request context to make it in.
+                # Make the response now, while there is a request context.
                 return error.get_response(request.environ)

@@ -1,6 +1,6 @@
-"""What a browser or another program is asking for: a page, a WebSocket, which media type.
+"""Decides from its headers what a request asks for: a page, a WebSocket, which media type.
 
-Owns how that is read from the request's headers. `visit` establishes each fact once per request.
+`visit` establishes each fact once per request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-_LONGEST_ACCEPT = 8192  # characters; browsers send some 150
+_LONGEST_ACCEPT = 8192  # characters; browsers send about 150
 # The media types of our own responses. The first is for programs that name none, such as curl.
 _OFFERED = ("text/plain", "application/json", "text/html")
 
@@ -45,7 +45,7 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
 
 def shows_page(environ: WSGIEnvironment) -> bool:
     """Whether a browser will show the response as a page: after a navigation, or after a form was
-    posted, which may be shown again with its errors."""
+    posted, since its page may be shown again with errors."""
     return environ["REQUEST_METHOD"] in ("GET", "POST") and _wants_page(environ)
 
 
@@ -58,7 +58,7 @@ def _wants_page(environ: WSGIEnvironment) -> bool:
 
 
 def is_browser(environ: WSGIEnvironment) -> bool:
-    """Whether a browser sent the request: the User-Agent of every browser begins with this word."""
+    """Whether a browser sent the request: every browser's User-Agent begins with `Mozilla/`."""
     agent: str = environ.get("HTTP_USER_AGENT", "")
     return agent.startswith("Mozilla/")
 
@@ -66,8 +66,9 @@ def is_browser(environ: WSGIEnvironment) -> bool:
 def preferred_type(accept: str) -> str:
     """The media type of `_OFFERED` that an Accept header prefers (RFC 9110 section 12.5.1).
 
-    Of two with the same quality, the one that it names: `*/*` is meant for everything else. Only
-    the beginning of a long header is read: parsing 800 KB takes 0.6 s, and anybody may send it.
+    Of types with the same quality, the first that the header names wins: `*/*` is meant for
+    everything else. Only the beginning of a long header is read: parsing 800 KB takes 0.6 s, and
+    anybody may send it.
     """
     return _preferred_type(accept[:_LONGEST_ACCEPT])
 
@@ -76,7 +77,7 @@ def preferred_type(accept: str) -> str:
 def _preferred_type(accept: str) -> str:
     quality = dict(create_accept_header(accept or None).acceptable_offers(_OFFERED))
     named = accept.lower()
-    if not quality and "+json" in named:  # application/problem+json and its like
+    if not quality and "+json" in named:  # such as application/problem+json
         return "application/json"
 
     def rank(offer: str) -> tuple[float, bool, int]:

@@ -1,8 +1,8 @@
-"""The host form: a host name for each port, such as `16006.ports.example.com`.
+"""Handles the host form: a host name for each port, such as `16006.ports.example.com`.
 
-Owns the template in both directions: which port a Host means, and which name a port has. A name
-below the template's fixed part is never the wrapped app's, well-formed or not: services' pages live
-there and must not share an origin with the app.
+Maps a Host to a port, and a port to its host name. Unless the template shares its domain with the
+app, as `p{port}.example.com` does, no name below its fixed part belongs to the app, well-formed or
+not: services' pages live there and must not share an origin with the app.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _TEMPLATE = re.compile(
 )
 _PARAMETER = re.compile(r"\{(\w+)\}", re.ASCII)
 # Characters of a label (RFC 1035 section 2.3.1, and `_`, which browsers allow). Lower case only:
-# host names have no case, and browsers send them in lower case.
+# host names are case-insensitive, and browsers send them in lower case.
 _VALUE = r"([a-z0-9_](?:[a-z0-9_-]*{}[a-z0-9_])?{})"
 _FITTING = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 _MAX_LABEL = 63  # octets; RFC 1035 section 2.3.4
-_MAX_NAME = 253  # likewise, without the final dot; also keeps the patterns below fast
+_MAX_NAME = 253  # same section, without the final dot; also keeps the patterns below fast
 _PORT_OF_AUTHORITY = re.compile(r":[0-9]*$")
 
 
@@ -38,10 +38,10 @@ class Matched(NamedTuple):
 
 
 class HostTemplate:
-    """A compiled template: `{port}`, and parameters of the mount, in a host name.
+    """A compiled template: a host name with `{port}` and any parameters of the mount.
 
-    A port in the template, as in `{port}.localhost:8000`, is used in generated links; incoming
-    requests are matched by name only. Raises `ValueError` for a template that could never work.
+    A port number in the template, as in `{port}.localhost:8000`, is used in generated links;
+    incoming requests are matched by name only. Raises `ValueError` for an invalid template.
     """
 
     def __init__(self, template: str, mount_names: frozenset[str]) -> None:
@@ -54,7 +54,7 @@ class HostTemplate:
         names = _PARAMETER.findall(self._name)
         if names.count("port") != 1 or len(set(names)) != len(names):
             raise ValueError(
-                f"host_template names {{port}} or a parameter twice, or no {{port}}: {template!r}"
+                f"host_template takes {{port}} once, and no parameter twice: {template!r}"
             )
         self.names = frozenset(names) - {"port"}
         if not self.names <= mount_names:
@@ -72,15 +72,15 @@ class HostTemplate:
         # `p{port}.example.com` leaves all other names of that domain to the app.
         mark = _PARAMETER.sub("", self._name.removesuffix(self._below))
         self._shares_domain = re.search("[a-z0-9]", mark) is not None
-        # The two ways to divide a name: if they differ, two readers could see different projects.
+        # The two ways to split a name: if they differ, two readers could see different projects.
         self._shortest, self._longest = (
             re.compile(_pattern(self._name, lazy, digits=self._shares_domain)) for lazy in ("?", "")
         )
 
     def match(self, environ: WSGIEnvironment) -> Matched | None:
-        """The port and parameters in the request's Host, or None if the name is the wrapped app's.
+        """The port and parameters in the request's Host; None if the name is the wrapped app's.
 
-        Raises `NotFound` for a name that could be read in two ways, or that is neither.
+        Raises `NotFound` for a name that is too long, ambiguous, or neither a port's nor the app's.
         """
         host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
         name = _PORT_OF_AUTHORITY.sub("", host).removesuffix(".").lower()
@@ -93,8 +93,8 @@ class HostTemplate:
             if self._shares_domain:
                 return None
             if len(self._order) == 1:
-                return Matched(name.removesuffix(self._below), {})  # no port: refused later
-            raise NotFound("There is no such page.", detail="no host name of a port")
+                return Matched(name.removesuffix(self._below), {})  # not a port: refused later
+            raise NotFound("There is no such page.", detail="not a port's host name")
         other = self._longest.fullmatch(name)
         if other is None or other.groups() != match.groups():
             raise NotFound("There is no such page.", detail="ambiguous host name")
@@ -107,7 +107,7 @@ class HostTemplate:
     ) -> str | None:
         """The authority of a link to a port; None if a parameter cannot be part of a host name.
 
-        Includes the template's own port, else the one in the request's Host.
+        Includes the template's port number, else the one in the request's Host.
         """
         values = {**params, "port": str(port)}
         if not all(_FITTING.fullmatch(values.get(name, "")) for name in self._order):
@@ -117,7 +117,7 @@ class HostTemplate:
         expected = tuple(values[key] for key in self._order)
         longest = self._longest.fullmatch(name)
         if made is None or longest is None or not made.groups() == longest.groups() == expected:
-            return None  # such as `a--b` with a separator `--`
+            return None  # ambiguous, such as `a--b` with the separator `--`
         if len(name) > _MAX_NAME or any(len(label) > _MAX_LABEL for label in name.split(".")):
             return None
         shown = _PORT_OF_AUTHORITY.search(environ.get("HTTP_HOST", ""))
@@ -125,7 +125,7 @@ class HostTemplate:
 
 
 def _pattern(template: str, lazy: str, *, digits: bool) -> str:
-    """The pattern of a template. `digits`: the port has to be a number."""
+    """The pattern of a template. `digits`: the port must be a number."""
     parts = re.split(r"(\{\w+\})", template)
     value = _VALUE.format(lazy, lazy)
     port = "([0-9]+)" if digits else value

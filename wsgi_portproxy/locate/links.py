@@ -1,6 +1,6 @@
-"""Links to ports, for the wrapped app's views and templates.
+"""Makes links to ports, for the wrapped app's views and templates.
 
-Owns `url_for_port`, and how a request tells which `PortProxy` it came through.
+Defines `url_for_port`, and how a request's environ names each `PortProxy` that it came through.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ class Links:
         self._locator = locator
 
     def added_to(self, environ: WSGIEnvironment) -> WSGIEnvironment:
-        """A copy of `environ` that knows these links."""
+        """A copy of `environ` in which `url_for_port` finds these links."""
         return {**environ, LINKS_KEY: (*environ.get(LINKS_KEY, ()), (self, environ))}
 
     def at_host(self, target: Target, visit: Visit) -> Location:
-        """The URL of a target in the host form, which must be configured. Raises `Refused` unless a
-        browser navigates: nothing else can be redirected to another origin."""
+        """The redirect to a target in the host form, which must be configured.
+
+        Raises `Refused` if a parameter cannot be part of a host name, or if the request is not a
+        navigation by GET or HEAD: no other request can be redirected to another origin.
+        """
         host = self._locator.host_template
         assert host is not None, "checked when the settings were"
         message = "On this site each service has its own host name."
@@ -52,9 +55,9 @@ class Links:
 
     def base(self, target: Target, visit: Visit) -> str | None:
         """The absolute URL of a port's root, in the form of `target`, without a final slash; None
-        if it has no host name."""
+        if the port has no host name."""
         if not target.form.has_own_origin:
-            # In the query form too: its pages move to the path form.
+            # The path form for the query form too, since its pages move there.
             is_above = target.form.has_port_in_query
             mount = target.prefix if is_above else target.prefix.rsplit("/", 2)[0]
             return f"{visit.origin}{mount}/{self._locator.path_segment}/{target.port}"
@@ -81,7 +84,7 @@ class Links:
         return with_port(Target(port, path, base, params, Form.QUERY, False))
 
     def _params_of(self, environ: WSGIEnvironment) -> Mapping[str, str]:
-        """The mount's parameters in the request's URL, as far as it has them."""
+        """The mount's parameters in the request's URL; empty if it has none."""
         if self._locator.host_template is not None:
             try:
                 named = self._locator.host_template.match(environ)
@@ -92,13 +95,13 @@ class Links:
         segments = raw_target(environ).path.split("/")[1:]
         try:
             params = self._locator.mount.match([unquote(one, "latin-1") for one in segments])
-        except PortProxyError:  # an ambiguous URL says nothing
+        except PortProxyError:  # an ambiguous URL gives none
             return {}
         return {} if params is None else params
 
 
 def _check_params(mount: Mount, params: Mapping[str, str]) -> None:
-    """Raise `ValueError` unless a URL made with these parameters is parsed back to them."""
+    """Raise `ValueError` unless a URL made from these parameters parses back to them."""
     for name in sorted(mount.names):
         if not isinstance(params[name], str):
             raise ValueError(f"the mount's parameters are strings: {name}={params[name]!r}")
@@ -108,10 +111,10 @@ def _check_params(mount: Mount, params: Mapping[str, str]) -> None:
     except (PortProxyError, UnicodeError):  # the latter: lone surrogates
         matched = None
     if matched is None or any(matched[name] != params[name] for name in mount.names):
-        raise ValueError("a parameter that the mount does not match, such as '', '..' or 'a/b'")
+        raise ValueError("a mount parameter has an invalid value, such as '', '..' or 'a/b'")
 
 
-#: An environ, or a framework's request that has it: webob's, werkzeug's, Flask's, Django's.
+#: An environ, or a request object of webob, werkzeug, Flask or Django.
 EnvironOrRequest: TypeAlias = Any
 
 
@@ -120,14 +123,14 @@ def url_for_port(
 ) -> str:
     """The link to a port for a browser, in the form that the deployment prefers.
 
-    The host form if there is one (an absolute URL), else the path form, or without
-    `UrlForms.redirect_browsers` the query form (root-absolute, SCRIPT_NAME included). `path` is the
+    That is the host form if there is one (an absolute URL), else the path form, or the query form
+    if `UrlForms.redirect_browsers` is off (both root-absolute, with SCRIPT_NAME). `path` is the
     service's path, escaped as in a URL, with a query and a fragment if needed. `params` are the
-    mount's parameters; missing ones are taken from the URL of the request.
+    mount's parameters; missing parameters are taken from the request's URL.
 
-    Says nothing about whether the visitor may use the port. Raises `LookupError` if the request did
-    not come through a `PortProxy`, and `ValueError` for an invalid port or path, for a parameter
-    that the mount would not match (an empty one, `..`, one with a slash), and for a missing one.
+    Does not check whether the visitor may use the port. Raises `LookupError` if the request did not
+    come through a `PortProxy`, and `ValueError` for an invalid port or path, a missing parameter,
+    and a parameter that the mount would not match (empty, `..`, or with a slash).
     """
     environ: Any = getattr(environ_or_request, "environ", environ_or_request)
     try:
@@ -151,5 +154,5 @@ def url_for_port(
         if url is not None:
             return url
     raise ValueError(
-        "the mount's parameters are not all in this URL; name them: url_for_port(..., name=value)"
+        "this request's URL lacks parameters of the mount; pass them: url_for_port(..., name=value)"
     )

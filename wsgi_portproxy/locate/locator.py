@@ -1,8 +1,8 @@
-"""Step 1: find the port in a request, and what of its URL is the service's.
+"""Step 1: find the port in a request, and the service's part of its URL.
 
-Owns the URL forms: one parse of the path and of `port`, on the very string that is forwarded, byte
-for byte. Decides on the request alone and opens nothing. Whether the port may be used, and by whom,
-is left to `policy`; how URLs are mapped back, to `rewrite.urls`.
+Defines the URL forms. The path and `port` are parsed once, in the very string that is forwarded,
+byte for byte. Decides from the request alone and opens no connection. `policy` decides whether the
+port may be used, and by whom; `rewrite.urls` maps URLs back.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .request_target import RawTarget, escape_octets
 from .target import Form, Target, cut_port, parse_port, with_port
 from .visit import Visit
 
-# Characters that are escaped in a URL that goes into a header: `;` would end a cookie's Path, and
+# Characters to escape in a URL that goes into a header: `;` would end a cookie's Path, and
 # browsers read `\` as `/`. All other visible characters stay as the visitor wrote them.
 _UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
 _LONGEST_KEPT = 2048  # characters of a path that may be a cache key
 
 
 class Location(NamedTuple):
-    """Where the visitor's browser should ask instead. status: 307 or 308."""
+    """A redirect for the visitor's browser. status: 307 or 308."""
 
     status: int
     url: str
@@ -53,25 +53,25 @@ class Locator:
         )
         self.redirect_browsers = redirect_browsers
         self.path_mark = f"/{path_segment}/"
-        self._depth = 1 + mount.depth + 2  # of a path up to the port; its root counts
+        self._depth = 1 + mount.depth + 2  # segments up to the port, with the empty first one
 
     def locate(self, visit: Visit) -> Target | None:
         """The target of a request, or None if the request is the wrapped app's own.
 
         Raises `InvalidPort` for a port that is not exactly one plain number, `NotFound` for a path
-        that other readers could resolve to outside the mount, and `BadRequest` for anything but a
-        path.
+        that another hop could resolve to a place outside the mount, and `BadRequest` for a request
+        target that is not a path.
         """
         return self.by_host(visit) or self.by_url(visit)
 
     def by_host(self, visit: Visit) -> Target | None:
-        """The target that the request's host name means, if it is a port's. Raises likewise."""
+        """The target that the host name gives, or None. Raises like `locate`."""
         if self.host_template is None or (named := self.host_template.match(visit.environ)) is None:
             return None
         return _at_root(visit, parse_port(named.port), named.params)
 
     def by_url(self, visit: Visit) -> Target | None:
-        """The target that the path or the query means. Raises likewise."""
+        """The target that the path or the query gives, or None. Raises like `locate`."""
         environ = visit.environ
         query = environ.get("QUERY_STRING", "")
         by_path = self.path_mark in environ.get("PATH_INFO", "")
@@ -80,7 +80,7 @@ class Locator:
         return self.within_mount(visit.raw, websocket=visit.is_websocket)
 
     def within_mount(self, raw: RawTarget, *, websocket: bool = False) -> Target | None:
-        """The target of a URL of this site, by its path form or its query form. Raises likewise."""
+        """The target of this site's URL in the path or query form. Raises like `locate`."""
         target = self._by_path(raw, websocket)
         if target is None and raw.query:
             target = self._by_query(raw, websocket)
@@ -125,12 +125,12 @@ class Locator:
         return Target(port, path, _header_safe(prefix), params, Form.QUERY, websocket)
 
     def canonical_location(self, target: Target, visit: Visit) -> Location | None:
-        """The URL at which the visitor's browser should ask instead, if there is one.
+        """The redirect to the URL that the browser should use instead, or None.
 
-        A navigation in the query form moves to the path form, where relative URLs, reloads and
-        bookmarks keep the port: by 307, so that a form's POST stays a POST. `.../proxy/16006` gets
-        its final slash, without which relative URLs would lose the port: by 308, since that never
-        changes.
+        A navigation in the query form is redirected to the path form, where relative URLs, reloads
+        and bookmarks keep the port. The status is 307, so that a form's POST stays a POST.
+        `.../proxy/16006` is redirected to the URL with a final slash, without which relative URLs
+        would lose the port. The status is 308, since that never changes.
         """
         if target.is_astray:
             return None if target.websocket else Location(307, self._at_home(target))
@@ -142,7 +142,7 @@ class Locator:
         return None
 
     def _at_home(self, target: Target) -> str:
-        """The URL that names the port, for a request that is astray."""
+        """The URL that names the port, for a stray."""
         return (
             with_port(target) if target.form.has_port_in_query else target.prefix + target.path_qs
         )
@@ -161,12 +161,12 @@ def _place(
     mount: Mount, proxy: str, script: str, segments: tuple[str, ...]
 ) -> tuple[int, str, Mapping[str, str]] | None:
     """Port, prefix and parameters of a URL in the path form, from its segments up to the port; None
-    if it has another form. Cached, since it is the same for everything that a page loads. Raises
-    like `locate`."""
+    for another form. Cached, since all URLs that a page loads share them. Raises like
+    `locate`."""
     _, *decoded = [unquote(segment, "latin-1") for segment in segments]
     if decoded[-2] != proxy:
         return None
-    # Digits only: the app may have pages of its own there, such as /alice/vision/proxy/README.md
+    # Digits only: the app may have its own pages there, such as /alice/vision/proxy/README.md
     if not (decoded[-1].isascii() and decoded[-1].isdigit()):
         return None
     params = mount.match(decoded)
@@ -178,7 +178,7 @@ def _place(
 
 
 def _at_root(visit: Visit, port: int, params: Mapping[str, str]) -> Target:
-    """The target of a request in the host form: the whole URL is the service's."""
+    """The target of a request in the host form: the whole URL belongs to the service."""
     raw = visit.raw
     _refuse_no_path(raw)
     path = raw.path or "/"
@@ -188,7 +188,7 @@ def _at_root(visit: Visit, port: int, params: Mapping[str, str]) -> Target:
 
 
 def _refuse_no_path(raw: RawTarget) -> None:
-    """Refuse `OPTIONS *` and `GET x/alice/...`, which readers may resolve in different ways."""
+    """Refuse `OPTIONS *` and `GET x/alice/...`, which hops may resolve in different ways."""
     if raw.path[:1] not in ("", "/"):
         raise BadRequest("The request target is not a path.")
 
@@ -196,8 +196,8 @@ def _refuse_no_path(raw: RawTarget) -> None:
 def refuse_climbing(path: str) -> None:
     """Refuse a path whose dot segments lead out of the service's part of the URL.
 
-    A hop that resolves them (browsers, uWSGI, nginx) would see another mount than the one that we
-    authorize.
+    A hop that resolves them (a browser, uWSGI, nginx) would see a different mount from the one that
+    we authorize.
     """
     decoded = unquote(path, "latin-1") if "%" in path else path
     if ".." not in decoded:

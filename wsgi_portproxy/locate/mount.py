@@ -1,8 +1,7 @@
-"""The mount: the part of the app's paths that ports belong to, such as `/{username}/{project}`.
+"""Matches the mount, the part of the app's paths that ports hang under: `/{username}/{project}`.
 
-Owns matching a path's segments against the template. Refuses segments that the wrapped app and
-another hop could read differently, so that the authorizer always judges exactly the segments that
-the app would see.
+Refuses segments that the wrapped app and another hop could read differently, so that the authorizer
+always judges exactly the segments that the app would see.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Mount:
-    """A compiled mount template. Raises `ValueError` for a template that could never match."""
+    """A compiled mount template. Raises `ValueError` for an invalid template."""
 
     def __init__(self, template: str) -> None:
         template = template.rstrip("/")
@@ -38,7 +37,9 @@ class Mount:
                     f"mount segments are either plain text or one {{name}}: {segment!r}"
                 )
             if is_dot_segment(segment):
-                raise ValueError(f"mount has a segment that browsers resolve away: {template!r}")
+                raise ValueError(
+                    f"mount has a '.' or '..' segment, which browsers remove: {template!r}"
+                )
         if taken := self.names & {"port", "path"}:
             raise ValueError(
                 f"mount has {{{min(taken)}}}, which is a parameter of url_for_port: {template!r}"
@@ -48,7 +49,7 @@ class Mount:
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of its parameters."""
+        """The names of the parameters."""
         return frozenset(name for name in self._parameters if name is not None)
 
     def filled(self, params: Mapping[str, str]) -> list[str]:
@@ -59,10 +60,10 @@ class Mount:
         ]
 
     def match(self, decoded: Sequence[str]) -> Mapping[str, str] | None:
-        """The parameters, if the first segments of a path match; None if they do not.
+        """The parameters if the first segments of a path match, else None.
 
-        `decoded`: the path as it was sent, divided into segments, and then each percent-decoded
-        (latin-1, as in WSGI; PEP 3333). Raises `NotFound` for a path that matches but is ambiguous:
+        `decoded`: the path as it was sent, split into segments, each then percent-decoded (latin-1,
+        as in WSGI; PEP 3333). Raises `NotFound` for a path that matches but is ambiguous:
         `.` or `..`, an encoded slash or backslash, control characters, invalid UTF-8.
         """
         params = self._match(decoded)
@@ -105,7 +106,7 @@ def _ambiguous() -> NotFound:
 
 
 def _text(value: str) -> tuple[str, bool]:
-    """A WSGI segment as text, and whether two readers could read it differently."""
+    """A WSGI segment as text, and whether two hops could read it differently."""
     try:
         text = value.encode("latin-1").decode("utf-8")
     except UnicodeError:

@@ -1,7 +1,7 @@
-"""The site's own address, as the visitor sees it.
+"""Finds the site's own address, as the visitor sees it.
 
-Owns what "our own origin" means, and when two origins are the same. `policy.same_origin` compares
-requests with it.
+Defines "our own origin", and when two origins are the same. `policy.same_origin` compares the
+origins of requests with it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _DEFAULT_PORT = {"http": ":80", "https": ":443"}
 def own_address(environ: WSGIEnvironment) -> Address:
     """The address at which the visitor sees the wrapped app, such as `https://app.example.com`.
 
-    From Host and the URL scheme; behind a front end that ends TLS the server must learn the scheme
-    (X-Forwarded-Proto, through the server's settings or werkzeug's ProxyFix).
+    It comes from Host and the URL scheme. Behind a front end that ends TLS, the server must learn
+    the scheme (X-Forwarded-Proto, through the server's settings or werkzeug's ProxyFix).
     """
     scheme = environ.get("wsgi.url_scheme", "http")
     host = environ.get("HTTP_HOST") or ":".join(

@@ -1,6 +1,6 @@
-"""The request target as it was sent, byte-exact if the server shows it.
+"""Reads the request target as it was sent, byte-exact if the server provides it.
 
-Owns which of the server's values is believed. What the target means is `locator`'s.
+Decides which of the server's values to believe. `locator` interprets the request target.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from urllib.parse import quote, unquote
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# RFC 9112 section 3.2.1, visible ASCII only; a `#` would end the target, but only for some readers.
+# RFC 9112 section 3.2.1, visible ASCII only, without `#`: it ends the URL for some readers only.
 _ORIGIN_FORM = re.compile(r"/[\x21\x22\x24-\x7e]*")
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
-# Characters that a path may contain unescaped (RFC 3986 section 3.3); used without a raw target.
+# Characters that a path may contain unescaped (RFC 3986 section 3.3).
 PATH_SAFE = "/!$&'()*+,;=:@~-._"
 _NOT_VISIBLE = re.compile(r"[^\x21\x22\x24-\x7e]")
 
@@ -30,7 +30,7 @@ class RawTarget(NamedTuple):
 
 
 def raw_target(environ: WSGIEnvironment) -> RawTarget:
-    """The path and query of the request, byte-exact if the server shows them.
+    """The path and query of the request, byte-exact if the server provides them.
 
     PATH_INFO is decoded, so `%2F` and `/` look alike there. Servers also provide the raw target
     (RAW_URI, REQUEST_URI), but it is believed only if it is plainly the same path: servers and
@@ -67,7 +67,7 @@ def _without_script(raw_path: str, script: str, info: str) -> str | None:
         if unquote("/".join(pieces[:depth]), "latin-1") == script:
             return "".join("/" + piece for piece in pieces[depth:])
         return None
-    # A proxy in front removed SCRIPT_NAME from the path before the server saw it.
+    # A front end removed SCRIPT_NAME from the path before the server saw it.
     return raw_path if decoded == info else None
 
 

@@ -1,10 +1,10 @@
-"""Strays: requests from a service's pages that have lost the port.
+"""Recognises strays: requests from a service's pages that have lost the port.
 
-A service that knows no prefix writes root-absolute URLs, such as `/static/app.js`, into its pages,
-and the browser asks the wrapped app for them. Owns how such a request is distinguished from the
-app's own: by the Referer, and, for WebSocket handshakes and pages that send none, by a cookie of
-ours that remembers where this browser opened services. Both say where a request belongs, never that
-it may go there.
+A service that does not know its prefix writes root-absolute URLs, such as `/static/app.js`, into
+its pages, and the browser asks the wrapped app for them. The Referer distinguishes such a request
+from the app's own. For WebSocket handshakes and pages that send no Referer, we use hints: cookies
+that remember where this browser opened services. Both say where a request belongs, never that it
+may go there.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from .visit import Visit
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# The browser remembers as many services as there are slots, and a handshake is offered to each of
-# them. Each costs a request, and a cookie in every request to the app.
+# A browser has at most one hint per slot, and a handshake is offered to the service of each. Each
+# hint costs a request, and a cookie in every request to the app.
 _HINT_NAME = f"{COOKIE_PREFIX}hint"
 _HINT = re.compile(rf"(?:^|[;,])[ \t]*{re.escape(_HINT_NAME)}([0-9])=([0-9]{{13}})([^;,\s]*)")
-_MAX_PREFIX = 160  # bytes of a prefix that a cookie may remember
-# Referrer policies under which a request reveals no more than its origin.
+_MAX_PREFIX = 160  # bytes of a quoted prefix in a hint
+# Referrer policies under which a Referer reveals no more than the origin.
 _TELLING_NO_PATH = frozenset({"no-referrer", "origin", "strict-origin"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-# Sec-Fetch-Dest of what is shown within a page (Fetch standard, section 2.2.5).
+# Sec-Fetch-Dest of frames and embedded objects (Fetch standard, section 2.2.5).
 _PARTS_OF_A_PAGE = frozenset({"iframe", "frame", "embed", "object"})
-# Left out when a service is asked whether it has a page: the body, and which part of the response
-# is wanted (RFC 9110 section 14.2).
+# Left out when a service is asked whether it has a page: headers about the body, and about the part
+# of the response that is wanted (RFC 9110 section 14.2).
 _OF_THE_BODY = frozenset(
     {"CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING"}
     | {"HTTP_RANGE", "HTTP_IF_RANGE", "HTTP_EXPECT"}
@@ -48,7 +48,7 @@ _OF_THE_BODY = frozenset(
 class Strays:
     """Finds the service to which a stray belongs.
 
-    redirect_browsers: as in `PortProxy`. Without it, pages may have the query form too.
+    locator: if its `redirect_browsers` is off, pages may have the query form too.
     """
 
     def __init__(self, locator: Locator) -> None:
@@ -59,10 +59,10 @@ class Strays:
         """Whether a request is a stray from a service's page, even if its URL has a `port` or a
         `proxy/<digits>`.
 
-        Those are then the service's own, like the rest of the URL: it may use a parameter of that
-        name, and knows nothing of ours. Not so if a person follows a link, and not below the same
-        mount if the path names a port, or the query names the page's own: no service makes such
-        URLs by itself.
+        Both then belong to the service, like the rest of the URL: it may use a parameter of that
+        name, and does not know ours. Two kinds of requests are not claimed: a link that a person
+        follows, and a URL below the page's mount whose path names a port or whose query names the
+        page's port. No service makes such URLs by itself.
         """
         if self._is_below_its_page(visit):
             return False
@@ -84,8 +84,8 @@ class Strays:
         return named is None and ports != [str(page.port)]
 
     def _is_below_its_page(self, visit: Visit) -> bool:
-        """Whether the path names a port in the same words as the Referer's: so do most requests of
-        a service, and two URLs need not be located to tell."""
+        """Whether the path and the Referer name a port in the same words. Most requests for a
+        service do, and this check need not locate either URL."""
         raw, mark = visit.raw, self._locator.path_mark
         start = raw.path.find(mark)
         end = raw.path.find("/", start + len(mark))
@@ -101,21 +101,21 @@ class Strays:
         return None if page is None else _at(page, visit.raw)
 
     def _page_that_asks(self, visit: Visit) -> Target | None:
-        """The service's page that a request comes from, or None."""
+        """The service's page that made a request, or None."""
         referer = visit.environ.get("HTTP_REFERER")
         if referer is None or not self._could_be_page(referer):
-            return None  # nearly every request of the wrapped app leaves here
+            return None  # nearly every request for the wrapped app ends here
         if visit.environ.get("HTTP_SEC_FETCH_SITE", "same-origin") != "same-origin":
             return None
         return self._page(referer, visit)
 
     def by_hint(self, visit: Visit, *, websocket: bool) -> list[Target]:
-        """The targets that a request without a Referer may be meant for, the likeliest one first.
+        """The possible targets of a handshake or a request without a Referer, the likeliest first.
 
         Raises `NotFound` if its path climbs out of the root.
         """
         raw = visit.raw
-        pages = [self._page(visit.environ.get("HTTP_REFERER", ""), visit)]  # some clients tell it
+        pages = [self._page(visit.environ.get("HTTP_REFERER", ""), visit)]  # some clients send it
         for _, _, prefix in _hints(visit)[:SLOTS]:
             pages.append(self._located(RawTarget(raw.script, prefix + "/", None)))
         targets = {
@@ -127,10 +127,10 @@ class Strays:
         return [*targets.values()]
 
     def remember(self, target: Target, visit: Visit) -> list[tuple[str, str]]:
-        """The Set-Cookie headers after which this browser's handshakes are offered to `target`.
+        """The Set-Cookie headers of the hint by which handshakes are offered to `target`.
 
-        Set when a page is opened in the path form, and for strays from it: its handshakes come
-        next. One cookie for each service, since several pages may be opened at once.
+        Set when a page is opened in the path form, and for its strays: its handshakes come next.
+        Each service has its own hint, since several pages may be opened at once.
         """
         if not target.is_astray and not visit.is_navigation:
             return []
@@ -138,7 +138,7 @@ class Strays:
         prefix = target.prefix.removeprefix(script)
         by_path = f"{self._locator.path_mark}{target.port}"
         if not self._redirect_browsers and not prefix.endswith(by_path):
-            prefix += by_path  # a page in the query form; handshakes do not mind which it is
+            prefix += by_path  # a page in the query form; handshakes work in either form
         quoted = quote(prefix)
         if not prefix.endswith(by_path) or len(quoted) > _MAX_PREFIX:
             return []
@@ -160,7 +160,7 @@ class Strays:
         return not self._redirect_browsers and "port" in referer
 
     def _page(self, referer: str, visit: Visit) -> Target | None:
-        """The page that a Referer names, if it is a service's."""
+        """The service's page that a Referer names, or None."""
         origin = visit.origin
         path = referer[len(origin) :]
         if referer[: len(origin)].lower() != origin or not path.startswith("/"):
@@ -168,7 +168,7 @@ class Strays:
         path, mark, query = path.partition("#")[0].partition("?")
         script = visit.script
         if script and not path.startswith(script + "/"):
-            return None  # belongs to another app, next to this one
+            return None  # a page of another app, next to this one
         path = path[len(script) :]
         page = self._located(RawTarget(script, path, query if mark else None))
         return (
@@ -181,7 +181,7 @@ class Strays:
         try:
             return self._locator.within_mount(url)
         except PortProxyError:
-            return None  # whoever made this URL, it is not a service's page
+            return None  # not the URL of a service's page
 
 
 def _at(page: Target, raw: RawTarget) -> Target | None:
@@ -193,7 +193,7 @@ def _at(page: Target, raw: RawTarget) -> Target | None:
     mount = page.prefix.removeprefix(raw.script)
     above = [mount]  # in the query form: a relative URL, which lost only the port
     if page.form.has_own_path:
-        # A relative URL that climbs above the service's root, where browsers would stop.
+        # A relative URL may climb above the service's root; at an origin's root browsers stop.
         mount, proxy, _ = mount.rsplit("/", 2)
         above = [f"{mount}/{proxy}"] if mount else []
     elif path == mount:
@@ -210,8 +210,9 @@ def _at(page: Target, raw: RawTarget) -> Target | None:
 def asks_app_first(visit: Visit) -> bool:
     """Whether a stray belongs to the wrapped app unless the app responds with 404.
 
-    A link back into the app looks like a link within the service. Whatever a page loads, sends or
-    posts is the service's: a form is meant for whoever made it, and a frame belongs to its page.
+    A link back into the app looks like a link within the service. Everything that a page loads,
+    sends or posts is the service's: a form is meant for the service that made it, and a frame
+    belongs to its page.
     """
     if visit.environ.get("HTTP_SEC_FETCH_DEST", "document") in _PARTS_OF_A_PAGE:
         return False
@@ -219,8 +220,8 @@ def asks_app_first(visit: Visit) -> bool:
 
 
 def is_offered(visit: Visit) -> bool:
-    """Whether a request without a Referer may be a service's if the wrapped app responds with 404:
-    a page of this site made it, as browsers report (Fetch Metadata).
+    """Whether a request without a Referer is offered to services if the wrapped app responds with
+    404: the browser reports that a page of this site made it (Fetch Metadata).
 
     Examples are links with `rel=noreferrer`, and requests of a worker from a `blob:` URL.
     """
@@ -242,15 +243,15 @@ def as_question(visit: Visit) -> WSGIEnvironment:
 def is_start_page(own: CapturedResponse, visit: Visit) -> bool:
     """Whether the wrapped app responds to a handshake at its root with its start page.
 
-    Vite's page opens its WebSocket there. An app that handles WebSockets itself, and returns when
-    one is over, returns no page.
+    Vite's page opens its WebSocket at the root. An app that handles WebSockets itself returns when
+    one is over, and returns no page.
     """
     at_root = visit.environ.get("PATH_INFO", "") in ("", "/")
     return at_root and (300 <= own.status < 400 or own.begins())
 
 
 def at_location(location: str, visit: Visit) -> WSGIEnvironment:
-    """A copy of `environ` as if the browser had followed the redirect to `location` already.
+    """A copy of the environ, as if the browser had already followed the redirect to `location`.
 
     An authorizer's login then leads back to the service's page. If it led back to the stray URL,
     the browser would arrive there without the Referer.
@@ -266,10 +267,10 @@ def at_location(location: str, visit: Visit) -> WSGIEnvironment:
 
 
 def keep_from_straying(refusal: CapturedResponse) -> CapturedResponse:
-    """A refusal whose page loads its own parts from the app.
+    """The refusal, with a Referrer-Policy that lets its page load its parts from the app.
 
-    It is a page of the app, shown at a service's URL. With that URL as their Referer, its style
-    sheet and its login form would be mistaken for strays from the service.
+    It is a page of the app, shown at a service's URL. With that URL as the Referer, requests from
+    it, such as for its style sheet or by its login form, would be mistaken for strays.
     """
     policy = (refusal.header("referrer-policy") or "").rpartition(",")[2]
     if policy.strip().lower() not in _TELLING_NO_PATH:
@@ -279,8 +280,7 @@ def keep_from_straying(refusal: CapturedResponse) -> CapturedResponse:
 
 
 def _hints(visit: Visit) -> list[tuple[int, int, str]]:
-    """Time in milliseconds, slot and prefix of each hint that this browser has, the newest
-    first."""
+    """Time in milliseconds, slot and prefix of each hint of this browser, the newest first."""
     found = _HINT.findall(visit.environ.get("HTTP_COOKIE", "")[:65536])
     hints = [
         (int(opened), int(slot), unquote(prefix, "latin-1"))

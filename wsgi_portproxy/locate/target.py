@@ -1,7 +1,6 @@
-"""What a request asks for: a port, the service's part of the URL, and how the URL names the port.
+"""Defines targets: the port that a request is for, the service's part of the URL, and the form.
 
-Owns `Target`, and `port` in queries. Which requests have a target is left to `locator` and
-`strays`.
+Handles `port` in queries. `locator` and `strays` decide which requests have a target.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from urllib.parse import unquote_plus
 
 from ..errors import InvalidPort
 
-# `0` is a well-formed number outside every range, hence allowed here and refused by the range.
+# `0` is a well-formed number: it passes here, and the check of allowed ports refuses it.
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 
 
 class Form(str, Enum):
-    """How a URL names a port. The rest of the package asks for what a form is like, not which."""
+    """How a URL names a port. Other modules test a form's properties, not which form it is."""
 
     QUERY = "query"
     PATH = "path"
@@ -30,11 +29,11 @@ class Form(str, Enum):
     def __init__(self, value: str) -> None:
         #: Each URL carries the port in its query, and a page's relative URLs lose it.
         self.has_port_in_query = value == "query"
-        #: The port stands in the path, below the wrapped app's own.
+        #: The path carries the port, below the wrapped app's own path.
         self.has_own_path = value == "path"
         #: The service's pages share no origin with the wrapped app.
         self.has_own_origin = value == "host"
-        #: A page that is opened keeps this form, and with it its relative URLs and its cookies.
+        #: A page stays in this form, and so keeps its relative URLs and its cookies.
         self.keeps_pages = value != "query"
 
 
@@ -43,18 +42,18 @@ class Target:
     """Where a request goes.
 
     port: the TCP port of the service on 127.0.0.1; 0 to 99999 until it is checked.
-    path_qs: path and query as the service is asked for them, byte-exact, with `port` cut out.
-    prefix: what the visitor's URL has before that path, SCRIPT_NAME included, without a final
-        slash: `/alice/vision` in the query form, `/alice/vision/proxy/16006` in the path form,
-        empty in the host form. Of a stray: the prefix of the page that made it.
+    path_qs: the path and query that the service is asked for, byte-exact, without `port`.
+    prefix: the part of the visitor's URL before that path, with SCRIPT_NAME, without a final slash:
+        `/alice/vision` in the query form, `/alice/vision/proxy/16006` in the path form, empty in
+        the host form. For a stray, the prefix of the page that made it.
     params: the mount's parameters, decoded: `{"username": "alice", "project": "vision"}`. In the
-        host form only those that the host name carries, in lower case.
-    form: how the URL names the port; of a stray, the form of the page that made it.
+        host form, only the parameters in the host name, in lower case.
+    form: how the URL names the port; for a stray, the form of the page that made it.
     websocket: whether the request is a WebSocket handshake.
-    is_astray: whether the request is a stray: its URL names no port, and looks like the app's. The
-        page that made it does.
-    is_guess: whether even that is not known: of a stray for one of the services that this browser
-        opened lately.
+    is_astray: whether the request is a stray: its URL names no port and looks like the app's, but
+        the URL of the page that made it names one.
+    is_guess: whether a stray's page is a guess: one of the services that this browser opened
+        lately.
     """
 
     port: int
@@ -98,9 +97,9 @@ def cut_port(query: str, *, most: int | None = None) -> tuple[list[str], str]:
 
 
 def parse_port(raw: str) -> int:
-    """A port written in plain ASCII decimal, without a sign, a leading zero or escapes, as int.
+    """The number of a port in plain ASCII decimal, without a sign, a leading zero or escapes.
 
-    Raises `InvalidPort` for everything else; linear in the length of `raw`.
+    Raises `InvalidPort` for everything else. Takes linear time.
     """
     if _PORT.fullmatch(raw) is None:
         raise InvalidPort(raw)

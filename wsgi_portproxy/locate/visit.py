@@ -1,6 +1,6 @@
-"""One request as it came, and the facts about it that every later step asks for.
+"""Holds one request as it came, and the facts about it that every later step needs.
 
-Each fact is established once, here; nobody else looks for it in the environ again.
+Each fact is established once, here; no other module reads it from the environ.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class fact(Generic[T]):  # lower case, as `property`
-    """As `functools.cached_property`, without the lock that it takes before Python 3.12."""
+class fact(Generic[T]):  # lower case, like `property`
+    """Like `functools.cached_property`, without the lock that it takes before Python 3.12."""
 
     def __init__(self, find: Callable[[Any], T]) -> None:
         self._find = find
@@ -35,10 +35,10 @@ class fact(Generic[T]):  # lower case, as `property`
 
 
 class Visit:
-    """A request. The facts are found when they are first asked for: nearly every request is the
-    wrapped app's own, and needs none of them.
+    """A request. Each fact is established when it is first needed: nearly every request is the
+    wrapped app's own and needs none.
 
-    environ: the WSGI environ, ours to change.
+    environ: the WSGI environ, which we may change.
     """
 
     def __init__(self, environ: WSGIEnvironment) -> None:
@@ -92,16 +92,16 @@ class Visit:
 
     @fact
     def connection(self) -> tuple[Adapter, VisitorSocket] | None:
-        """The adapter of the WSGI server, and the visitor's connection; None if the server does not
-        show it, or it is closed."""
+        """The WSGI server's adapter and the visitor's connection; None if the connection is closed
+        or the server does not show it."""
         return connection_of(self.environ)
 
     @property
     def server(self) -> Adapter | None:
-        """The adapter of the WSGI server, as above."""
+        """The WSGI server's adapter; None if there is no `connection`."""
         return None if self.connection is None else self.connection[0]
 
     @property
     def socket(self) -> VisitorSocket | None:
-        """The visitor's connection alone."""
+        """The visitor's connection; None if there is no `connection`."""
         return None if self.connection is None else self.connection[1]

@@ -1,6 +1,6 @@
-"""`AskApp`: whoever may see the project's page in the wrapped app may use the project's ports.
+"""`AskApp`: visitors who may see a project's page in the wrapped app may use the project's ports.
 
-Owns the internal request that asks, and the cache of its yeses.
+Makes the internal request that asks the app, and caches positive verdicts.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ..subrequest import CapturedResponse
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-# What belongs to the request at hand and not to the visitor: left out of the question, and hence of
-# what a cached verdict depends on. All else that is text counts, so that no way in which an app or
-# a server in front knows its visitors (cookies, REMOTE_USER, certificates, addresses) is missed.
+# Keys that belong to the request at hand, not to the visitor: left out of the question, and hence
+# of the key of a cached verdict. All other keys count: an app or a front end may identify visitors
+# by any of them (cookies, REMOTE_USER, certificates, addresses).
 _OF_THE_REQUEST = frozenset(
     {
         "CONTENT_LENGTH",
@@ -75,80 +75,80 @@ _OF_THE_REQUEST_PREFIXES = (
     "HTTP_SEC_",
     "HTTP_X_CSRF",
     "HTTP_X_XSRF",
-    # By these some apps would act on, or show, another page than the one that is asked for: a
-    # visitor could have a page judged that is open to everybody, or cause a DELETE.
+    # With these, some apps act on, or show, a different page from the one that is asked for: a
+    # visitor could get a page judged that is open to everybody, or cause a DELETE.
     "HTTP_X_HTTP_METHOD",
     "HTTP_X_METHOD_OVERRIDE",
     "HTTP_X_ORIGINAL_",
     "HTTP_X_REWRITE_",
     "HTTP_X_SCRIPT_NAME",
 )
-# Types whose values say the same about the visitor whenever they are equal.
+# Types whose equal values say the same about the visitor.
 _COMPARABLE = frozenset({str, bytes, int, float, bool, type(None)})
-# What PEP 3333 has in every environ and is no word about the visitor; ours, the same for all; and
-# the cookies, of which ours are none of the app's.
+# Not about the visitor: PEP 3333's keys in every environ, and ours. Cookies are compared
+# separately, without ours.
 _APART = frozenset({"wsgi.errors", "wsgi.input", "wsgi.version", LINKS_KEY, "HTTP_COOKIE"})
-# The visitor's connection and what a server offers on it are not the wrapped app's to use here.
+# Here the wrapped app must not use the visitor's connection, nor what a server offers on it.
 _OF_THE_CONNECTION = frozenset({"wsgi.early_hints", "wsgi.file_wrapper", "wsgi.input_terminated"})
 _OF_THE_CONNECTION_PREFIXES = (
     *KEY_PREFIXES,
     "x-wsgiorg.",
-    "webob.",  # our own request's notes
+    "webob.",  # set by our own `Request`
 )
 
 
 class AskApp:
-    """An authorizer that asks an app itself, in any framework: whoever may see a page of it may use
-    the ports.
+    """An authorizer that asks an app itself, in any framework: visitors who may see a page of the
+    app may use the ports.
 
-    The question is an internal GET of the page with the visitor's cookies and all else that
-    identifies them, without a body. 2xx lets the visitor through; 401, 403, 404 or a redirect (to
-    the login page) is sent to the visitor as it is; anything else counts as no answer (503). The
+    The question is an internal GET of the page, without a body, with the visitor's cookies and
+    everything else that identifies them. 2xx lets the visitor through. A 401, 403, 404 or redirect
+    (to the login page) is sent to the visitor as it is. Any other response is an error (503). The
     body of a 2xx is not read.
 
     app: the app to ask, which `PortProxy` wraps.
     page: the path of the page, with the mount's parameters: `"/{username}/{project}/"`.
-    seconds: how long a yes is remembered, per visitor, page and port; 0 to ask each time. A page of
-        a service is many requests, and the app should not render its own page for each; what
-        somebody may no longer see stays open for this long.
-    entries: how many are remembered per process.
+    seconds: how long a positive verdict is cached, per visitor, page and port; 0 to ask each time.
+        A service's page makes many requests, and the app should not render its own page for each.
+        Visitors who lose access keep it for up to this long.
+    entries: how many verdicts are cached per process.
 
-    Raises `TypeError` or `ValueError` for settings that could never work.
+    Raises `TypeError` or `ValueError` for invalid settings.
     """
 
     def __init__(
         self, app: WSGIApplication, page: str, *, seconds: float = 5.0, entries: int = 1024
     ) -> None:
         if not callable(app):
-            raise TypeError(f"AskApp takes the app to ask first, a WSGI application, not {app!r}")
+            raise TypeError(f"AskApp takes a WSGI application to ask, not {app!r}")
         if not page.startswith("/") or "?" in page or "#" in page:
             raise ValueError(f"page takes a path that starts with '/', not {page!r}")
         if entries < 0:
-            raise ValueError(f"entries takes a number from 0 on, not {entries!r}")
+            raise ValueError(f"entries takes a number of 0 or more, not {entries!r}")
         self._app = app
         self._page = page
         self._seconds = seconds
         self._entries = entries
-        #: What `PortProxy` has to find in the URL, see `AuthorizerFacts`.
+        #: The parameters that `PortProxy` must find in the URL; see `AuthorizerFacts`.
         self.parameters = _parameters_of(page)
         self._until: OrderedDict[bytes, float] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
-        """The verdict. Raises RuntimeError for an answer that says neither yes nor no."""
+        """The verdict. Raises `RuntimeError` for a response that means neither yes nor no."""
         path = self._page.format_map(target.params)
         key = _key(request.environ, path, target.port)
         if key is not None and self._is_known(key):
             return True
-        answer = CapturedResponse(self._app, _question(request.environ, path))
-        if 200 <= answer.status < 300:
-            answer.close()
+        response = CapturedResponse(self._app, _question(request.environ, path))
+        if 200 <= response.status < 300:
+            response.close()
             self._remember(key)
             return True
-        if 300 <= answer.status < 400 or answer.status in (401, 403, 404):
-            return answer
-        answer.close()
-        raise RuntimeError(f"the app answered {answer.status} when asked")
+        if 300 <= response.status < 400 or response.status in (401, 403, 404):
+            return response
+        response.close()
+        raise RuntimeError(f"the app responded with {response.status} to AskApp's request")
 
     def _is_known(self, key: bytes) -> bool:
         with self._lock:
@@ -175,7 +175,7 @@ def _parameters_of(page: str) -> frozenset[str]:
 
 
 def _is_asked_with(key: str) -> bool:
-    """Whether a key of the visitor's environ is one of the question's too."""
+    """Whether a key of the visitor's environ goes into the question."""
     return (
         key not in _OF_THE_REQUEST
         and key not in _OF_THE_CONNECTION
@@ -184,15 +184,15 @@ def _is_asked_with(key: str) -> bool:
     )
 
 
-@lru_cache(maxsize=64)  # a browser's requests have the same keys, but for a few kinds of them
+@lru_cache(maxsize=64)  # a browser's requests have only a few sets of keys
 def _bearing_on_verdict(keys: tuple[str, ...]) -> list[bool]:
-    """Whether a verdict may depend on what is under each of the keys of an environ. Of the cookies
-    it does, on those that the app is shown: see `_shown_cookies`."""
+    """For each key of an environ, whether a verdict may depend on its value. Cookies are handled
+    separately: see `_shown_cookies`."""
     return [_is_asked_with(key) and key not in _APART for key in keys]
 
 
 def _shown_cookies(environ: WSGIEnvironment) -> str | None:
-    """The visitor's cookies as the app is asked with them: without ours."""
+    """The visitor's cookies in the question: without ours."""
     cookies: str | None = environ.get("HTTP_COOKIE")
     return without_own(cookies) if cookies and COOKIE_PREFIX in cookies else cookies
 
@@ -213,18 +213,18 @@ def _question(environ: WSGIEnvironment, path: str) -> WSGIEnvironment:
             "wsgi.input_terminated": True,
         }
     )
-    if LINKS_KEY in question:  # so that the page makes its links as the page that is asked for
+    if LINKS_KEY in question:  # so that `url_for_port` sees the URL of the page
         seen = dict(question)
         question[LINKS_KEY] = tuple((links, seen) for links, _ in question[LINKS_KEY])
     return question
 
 
 def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
-    """What a verdict depends on, as a digest, so that long cookies cost no memory: all that the
-    question would be made of, which a warm verdict never makes.
+    """A digest of everything that a verdict depends on, so that long cookies cost no memory, and
+    a cached verdict is found without making the question.
 
-    None if the verdict may depend on what cannot be compared, such as a session object that a
-    middleware around us put into the environ: then each request is asked for.
+    None if the verdict may depend on a value that cannot be compared, such as a session object that
+    an outer middleware put into the environ: then the app is asked for each request.
     """
     pairs = [*compress(environ.items(), _bearing_on_verdict(tuple(environ)))]
     if not _COMPARABLE.issuperset(map(type, map(itemgetter(1), pairs))):
@@ -232,6 +232,6 @@ def _key(environ: WSGIEnvironment, path: str, port: int) -> bytes | None:
         if not all(key.startswith("wsgi.") for key in others):
             return None
         pairs = [pair for pair in pairs if pair[0] not in others]
-    # Version 2 has no references within: equal values give equal bytes.
+    # Version 2 writes no references: equal values give equal bytes.
     text = marshal.dumps((port, path, _shown_cookies(environ), pairs), 2)
     return hashlib.blake2b(text, digest_size=24).digest()

@@ -1,6 +1,6 @@
 """Step 3: ask the deployment's authorizer whether this visitor may use this port.
 
-Owns the contract, which fails closed: unless the verdict is True, nothing is sent to the service.
+Defines the contract, which fails closed: nothing is sent to the service unless the verdict is True.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 #: `authorizer(request, target)`: True lets the request through, False sends a 403, a WSGI
-#: application is sent as the refusal. Called exactly once per request, for every method and for
+#: application is the refusal to send. Called exactly once per request, for every method and for
 #: WebSocket handshakes, before any connection is made. If it raises, the response is 503 and the
-#: exception is logged; any other return value is 500 and logged. `request` is a `webob.Request`
-#: over a copy of the environ, without the body (which belongs to the service).
+#: exception is logged; any other return value is logged and gives 500. `request` is a
+#: `webob.Request` over a copy of the environ, without the body (which belongs to the service).
 Authorizer: TypeAlias = Callable[[Request, Target], Union[bool, "WSGIApplication"]]
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizerFacts:
-    """What an authorizer says of itself, in attributes of these names. It need not say anything.
+    """Facts about an authorizer, from its attributes of these names. All are optional.
 
-    withhold_cookies: names of the app's own cookies. hosts: the names that the app answers to.
-    parameters: those of the mount that it needs in `Target.params`, in the host form too.
+    withhold_cookies: names of the app's own cookies. hosts: the host names that the app answers to.
+    parameters: the mount's parameters that it needs in `Target.params`, in the host form too.
     """
 
     withhold_cookies: tuple[str, ...] = ()
@@ -45,19 +45,19 @@ class AuthorizerFacts:
     parameters: frozenset[str] = frozenset()
 
     def check_parameters(self, locator: Locator) -> None:
-        """Raises `ValueError` where a form of URL would not carry a parameter that is needed."""
+        """Raise `ValueError` if a URL form would not carry a parameter that is needed."""
         lacking = sorted(self.parameters - locator.mount.names)
         if lacking:
             raise ValueError(f"the authorizer needs {lacking}, which mount does not have")
         if locator.host_template is not None and not self.parameters <= locator.host_template.names:
             raise ValueError(
-                f"the authorizer needs {sorted(self.parameters)}, which host has to carry too, as "
-                "in host='{port}--{project}--{username}.ports.example.com'"
+                f"the authorizer needs {sorted(self.parameters)}, which host_template "
+                "has to carry too, as in '{port}--{project}--{username}.ports.example.com'"
             )
 
 
 def facts_of(authorizer: Authorizer) -> AuthorizerFacts:
-    """Of attributes that are no collections of names nothing is said."""
+    """The facts about an authorizer. Attributes that are not collections of names are ignored."""
 
     def names(attribute: str) -> tuple[str, ...]:
         given = getattr(authorizer, attribute, ())
@@ -71,7 +71,7 @@ def facts_of(authorizer: Authorizer) -> AuthorizerFacts:
 
 
 _REFUSED = "You do not have access to port {port} here."
-#: Hints for refusals at a port's own host name, which would not explain the reason.
+#: Advice in refusals at a port's own host name: the app's page would not explain the reason.
 NO_SESSION = (
     "You are not signed in on this host name. Sign in to the application first. If you already "
     "have, its session cookie is limited to its own host name: the administrator can set the "
@@ -85,7 +85,7 @@ def authorize(
 ) -> CapturedResponse | None:
     """None if the visitor may use the target, else the response to send (a WSGI application).
 
-    Raises `Refused` (for False, or where the authorizer's response could only mislead),
+    Raises `Refused` (for False, or if the authorizer's response could only mislead),
     `AuthorizerFailed` (it raised) and `AuthorizerMisused` (it returned neither a bool nor a working
     WSGI application).
     """
@@ -110,14 +110,14 @@ def _host_hint(
 ) -> str:
     """Why a refusal at a port's own host name cannot be sent as it is; "" if it can.
 
-    The app's session may not reach that name, and then its login does not help: a redirect to
-    `/login` would lead to this port again, and a page would not explain the reason.
+    The app's session may not reach that name. Then its login does not help: a redirect to `/login`
+    would lead to this port again, and a page would not explain the reason.
     """
     location = refusal.header("location") if refusal is not None else None
     if location is not None and not _leads_back(location, environ):
         return ""  # probably to the login at the app's own host name
     if refusal is not None and refusal.header("www-authenticate") is not None:
-        return ""  # asks for credentials, which do work at this host name
+        return ""  # asks for credentials, which work at this host name
     if not cookies.withholds_any(environ.get("HTTP_COOKIE", "")):
         return NO_SESSION
     return SIGN_IN_AGAIN if location is not None else ""
@@ -133,12 +133,12 @@ def _leads_back(location: str, environ: WSGIEnvironment) -> bool:
 
 
 def _as_response(verdict: object, environ: WSGIEnvironment) -> CapturedResponse:
-    """The refusal that an authorizer returned, started: a mock or a class must not pass for one."""
+    """An authorizer's refusal, called at once: a mock or a class must not pass for an app."""
     if isinstance(verdict, CapturedResponse):
         return verdict
     problem = f"the authorizer returned {type(verdict).__name__}, not True, False or a WSGI app"
     if inspect.iscoroutine(verdict):
-        verdict.close()  # our message is clearer than the warning that nobody awaited it
+        verdict.close()  # our message is clearer than the "never awaited" warning
     if not callable(verdict) or isinstance(verdict, type):
         raise AuthorizerMisused(problem)
     try:

@@ -1,8 +1,8 @@
 """Limits how many requests for one port hold threads of the server at a time.
 
 A service that hangs keeps every thread that waits for it. Without a limit it would soon have all of
-them, and the wrapped app and the other services none. Owns the count per port and process, and how
-long a request waits for a slot.
+them, and the wrapped app and the other services none. Counts requests per port and process, and
+decides how long a request waits for a slot.
 """
 
 from __future__ import annotations
@@ -18,21 +18,26 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 # Seconds. A browser opens up to six connections for one page, so a small limit is often reached by
-# requests that finish soon, and to refuse those would break the page. So requests queue, though
-# that holds a thread too: up to limit/2 of them for this long. With 8 threads: 4 run, 2 queue (a
-# browser's six connections), and 2 threads stay free even if the port hangs.
+# requests that finish soon, and refusing those would break the page. So up to limit/2 requests
+# queue for this long, though each holds a thread too. With 8 threads: 4 run, 2 queue (a browser's
+# six connections), and 2 threads stay free even if the port hangs.
 PATIENCE = 5.0
 # Seconds. Further requests queue only while slots keep being freed; they give up this long after
-# the last one. At a port that hangs, none of them waits any longer than that.
+# the last one. At a port that hangs, none of them waits longer.
 STANDSTILL = 0.25
-_KEPT = 64  # ports without a request whose count is kept, since the next request is never far
+_KEPT = 64  # ports whose count is kept without a request, since the next one comes soon
 LONGEST_WAIT = 1.0  # seconds that a further request waits at most, even if slots are freed quickly
 
 
 class _Port:
-    """`held`: slots that are taken. `moved`: when one was last taken or freed, monotonic seconds.
-    `patient`: how many of the `waiting` requests may wait for PATIENCE. `turn`: notified when a
-    slot is freed; None until somebody has to wait."""
+    """The slots of one port.
+
+    held: slots that are taken.
+    waiting: requests that wait for a slot.
+    patient: how many of these may wait for PATIENCE.
+    moved: when a slot was last taken or freed, in monotonic seconds.
+    turn: notified when a slot is freed; None until a request has to wait.
+    """
 
     __slots__ = ("held", "moved", "patient", "turn", "waiting")
 
@@ -45,15 +50,15 @@ class _Port:
 class ConcurrencyLimits:
     """The limits of one `PortProxy`, each port on its own.
 
-    limit: requests per port and process; None: half of the server's threads where their number is
-    known (see `server_threads`), so that the other half stays free, else no limit.
+    limit: requests per port and process. None: half of the server's threads, so that the other half
+        stays free, if their number is known (see `server_threads`), else no limit.
     """
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._of_thread = threading.local()  # its `limit`, once known: a thread stays in its pool
         self._lock = threading.Lock()
-        # Ports with requests, and a few that had some.
+        # Ports with requests, and a few that had requests.
         self._ports: dict[int, _Port] = {}
 
     def enter(self, number: int, environ: WSGIEnvironment) -> None:
@@ -82,7 +87,7 @@ class ConcurrencyLimits:
         return limit
 
     def leave(self, number: int) -> None:
-        """Free a slot, once for each that was taken."""
+        """Free a slot. Call this once for each slot taken."""
         with self._lock:
             port = self._ports[number]
             port.held -= 1
@@ -109,7 +114,7 @@ class ConcurrencyLimits:
                 end = longest if is_patient else min(port.moved + STANDSTILL, longest)
                 remaining = end - time.monotonic()
                 if remaining <= 0:
-                    raise TooManyRequests(number, detail=f"{limit} requests are under way")
+                    raise TooManyRequests(number, detail=f"{limit} requests are in progress")
                 port.turn.wait(remaining)
         finally:
             port.patient -= is_patient

@@ -1,9 +1,9 @@
-"""Step 2: the host names under which this site is served.
+"""Step 2: check the host name in a request.
 
-Anybody can point a name of their own at this machine (DNS rebinding). To a browser that uses it, an
-attacker's page and a service here share an origin, and `Origin` agrees with `Host`. So a service is
-never told that such a name is `localhost`, which it may trust, and a deployment that lists its
-names is served under no other.
+Anybody can point their own name at this machine (DNS rebinding). To a browser that uses the name,
+an attacker's page and a service here share an origin, and `Origin` agrees with `Host`. So we never
+show a service `localhost`, which it may trust, in place of an unknown name, and a deployment that
+lists its names is served under no other.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class Hosts:
     """The names of one deployment.
 
     named: the names in the setting, such as `app.example.com`, or `.example.com` for that name and
-    all below it; None: not set. of_framework: the names that the app's framework allows. They are
-    used if `named` is None, and only to recognise a name, not to refuse others.
+        all below it; None: not set.
+    of_framework: the names that the app's framework allows. They are used if `named` is None, and
+        only to recognise a name, not to refuse others.
 
     Raises `TypeError` or `ValueError` for anything but a collection of host names.
     """
@@ -52,14 +53,14 @@ class Hosts:
         names = [name.lower() for name in given]
         for name in names:
             if _NAME.fullmatch(name) is None:
-                raise ValueError(f"hosts takes names without scheme and port: {name!r}")
+                raise ValueError(f"hosts takes host names without a scheme or port, not {name!r}")
         self._names = frozenset(name.removeprefix(".") for name in names)
         self._below = tuple(name for name in names if name.startswith("."))
         self._has_warned = False
         self._judged: dict[str, bool] = {}  # by the Host as it was sent
 
     def knows(self, environ: WSGIEnvironment) -> bool:
-        """Whether the request's Host is one of the names. Without the setting an IP address counts
+        """Whether the request's Host is one of the names. Without the setting, an IP address counts
         too: DNS rebinding needs a name."""
         host = environ.get("HTTP_HOST") or ""
         is_known = self._judged.get(host)
@@ -81,11 +82,11 @@ class Hosts:
             raise Misdirected(
                 "This site is not served under that host name.",
                 "Use the site's own name. The administrator can add this one to hosts.",
-                detail=f"Host is none of hosts: {loggable(host_name(environ))}",
+                detail=f"Host is not in hosts: {loggable(host_name(environ))}",
             )
 
     def warn_of_unknown(self, environ: WSGIEnvironment) -> None:
-        """Log, once, that services see the name of the request instead of localhost."""
+        """Log once that services see the request's host name instead of localhost."""
         if not self._has_warned:
             self._has_warned = True
             log.warning(
@@ -96,7 +97,7 @@ class Hosts:
 
 
 def host_name(environ: WSGIEnvironment) -> str:
-    """The name in a request's Host, in lower case, without the port and a final dot."""
+    """The name in a request's Host, in lower case, without a port or a final dot."""
     host = environ.get("HTTP_HOST")
     if not host:
         host = environ.get("SERVER_NAME", "")

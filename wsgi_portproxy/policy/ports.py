@@ -1,7 +1,7 @@
-"""Step 2: whether this deployment opens a port at all, before the authorizer is asked.
+"""Step 2: check whether this deployment opens a port at all, before the authorizer is asked.
 
-Owns the allowed ports, the methods that are never forwarded, and the rule that nobody is connected
-to the server that we run on. Requests that come back to it by another port are `rewrite.via`'s.
+Decides which ports are allowed and which methods are never forwarded, and refuses ports of the
+server that runs us. `rewrite.via` refuses requests that come back to it through another port.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 AllowedPorts: TypeAlias = "Container[int] | Callable[[Target], Container[int]]"
 DEFAULT_PORTS = range(10000, 20001)  # 10000 to 20000; no well-known system service is there
 _LAST_PORT = 65535
-# Headers that we take apart, and their longest length in characters; browsers and servers accept
-# less.
+# Headers that we parse, and their longest length in characters; browsers and servers accept less.
 _LOOKED_INTO = ("HTTP_COOKIE", "HTTP_CONNECTION", "HTTP_REFERER")
 _LONGEST_HEADER = 65536
-_MANY = 16  # values of SERVER_PORT whose ports are remembered
+_MANY = 16  # values of SERVER_PORT whose ports are cached
 _LISTED = 8  # ports that the refusal lists at most; more would not help a person
 # CONNECT names another target than the URL; TRACE would show a page the visitor's cookies.
 _NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
@@ -92,12 +91,12 @@ class PortPolicy:
     def _known_own_ports(
         self, environ: WSGIEnvironment, visitor: VisitorSocket | None
     ) -> frozenset[int]:
-        """`own_ports`, which asks the system, kept for each SERVER_PORT.
+        """The result of `own_ports`, which asks the system, cached for each SERVER_PORT.
 
-        A server that listens on several ports behind a front end that reports one SERVER_PORT may
-        know only one of them. A request that comes back is still recognised by its Via, see
-        `check_no_loop`. Only what an open connection said is kept: a closed connection tells us
-        nothing about later ones.
+        If a front end reports one SERVER_PORT for a server that listens on several ports, we may
+        know only one of them. `check_no_loop` still recognises a request that comes back, by its
+        Via. Only the ports of open connections are cached: a closed connection says nothing about
+        later ones.
         """
         told = environ.get("SERVER_PORT", "")
         ports = self._own_ports.get(told)
@@ -132,8 +131,8 @@ def _contains(allowed: Container[int], port: int) -> bool:
 def own_ports(environ: WSGIEnvironment, sock: VisitorSocket | None) -> frozenset[int]:
     """The ports on which the server accepted this request, as far as we can see.
 
-    Includes the socket's own, if it is shown, since SERVER_PORT may be a front end's. Raises
-    OSError if the socket has no address.
+    Includes the socket's port, if the server shows the socket, since SERVER_PORT may be a front
+    end's. Raises `OSError` if the socket has no address.
     """
     ports = set()
     server_port = environ.get("SERVER_PORT", "")
@@ -147,7 +146,7 @@ def own_ports(environ: WSGIEnvironment, sock: VisitorSocket | None) -> frozenset
 
 
 def describe(allowed: Container[int]) -> str:
-    """The allowed ports in parentheses for the refusal; "" if they are too many to list."""
+    """The allowed ports in parentheses, for the refusal; "" if they are too many to list."""
     if isinstance(allowed, range) and allowed and abs(allowed.step) == 1:
         return f" ({min(allowed)}-{max(allowed)})"
     if isinstance(allowed, (set, frozenset, list, tuple)) and 0 < len(allowed) <= _LISTED:

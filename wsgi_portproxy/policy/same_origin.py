@@ -1,8 +1,8 @@
-"""Step 2: refuses requests that a page on another site made in the visitor's name.
+"""Step 2: refuse requests that a page on another site made in the visitor's name.
 
 Services guard themselves by comparing Origin with Host (MLflow, Jupyter, Streamlit, Vite). We send
-them a pair that agrees, so they can no longer tell, and we check before anything is sent. What the
-site's own origin is, `locate.origin` says.
+them a pair that agrees, so they can no longer see a difference, and we check before anything is
+sent. `locate.origin` defines the site's own origin.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def check_same_origin(visit: Visit, target: Target) -> None:
     """Raise `ForeignOrigin` or `Refused` unless the visitor may have meant the request.
 
     Unsafe methods and WebSocket handshakes: neither Origin nor Sec-Fetch-Site may name another
-    origin; a sibling subdomain and `null` count as such. Everything else: nothing from another site
-    except a link that the visitor followed (Fetch Metadata: navigate, document). Programs that are
-    not browsers send none of these headers and pass.
+    origin; a sibling subdomain and `null` count as other origins. All other requests: none from
+    another site except a link that the visitor followed (Fetch Metadata: navigate, document).
+    Programs that are not browsers send none of these headers and pass.
     """
     environ = visit.environ
     origin = environ.get("HTTP_ORIGIN")

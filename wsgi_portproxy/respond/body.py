@@ -1,9 +1,9 @@
-"""Step 5: the response on its way to the visitor, as a WSGI application.
+"""Step 5: passes the service's response on to the visitor, as a WSGI application.
 
-Owns the final checks before the response reaches the WSGI server (no body where none is allowed,
-one start_response, after everything is decided), and the iterable that passes each block on as it
-arrives. A body that breaks must look broken: if a short body ended quietly, several servers would
-keep the visitor's connection open, and the next response would be read as the rest of this one.
+Makes the final checks before the response reaches the WSGI server (no body where none is allowed,
+one start_response, after everything is decided), and passes each block on as it arrives. A broken
+body must look broken: if a short body ended quietly, several servers would keep the visitor's
+connection open, and the next response would be read as the rest of this one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Bytes of the first block, and the size to which blocks grow while the service fills them. Small
 # blocks reach the visitor early, large ones cost less per byte.
 _FIRST_BLOCK, _LAST_BLOCK = 65536, 1 << 20
-_FILLED = 7 / 8  # of what was read; the rest may have been the sizes of chunks
+_FILLED = 7 / 8  # a block this full counts as filled: the rest may be chunk sizes
 
 
 def respond(
@@ -48,7 +48,7 @@ def respond(
     """The service's response as a WSGI application, to be called once. It closes `response` and
     ends `request`.
 
-    extra: headers of ours to add.
+    extra: our headers to add.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -70,7 +70,7 @@ def respond(
 def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
     """A redirect to another URL of the same service, for the visitor's browser to follow.
 
-    extra: headers of ours to add.
+    extra: our headers to add.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -78,7 +78,7 @@ def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
         headers = [
             ("Location", location),
             ("Content-Length", "0"),
-            ("Content-Type", "text/plain"),  # wsgiref.validate wants one
+            ("Content-Type", "text/plain"),  # wsgiref.validate requires one
             ("Cache-Control", "no-store"),
             *extra,
         ]
@@ -103,23 +103,23 @@ def _headers(
 
 
 class ServiceBody(ABC):
-    """The body of a service's response, as the server gets it. Has no `__len__`, which servers
-    would use.
+    """The body of a service's response, as the server gets it. Has no `__len__`, because servers
+    would use it.
 
-    The request ends where it is closed, and nowhere else, unless the rest of it was detached.
+    The request ends when the body is closed, and only then, unless the rest was detached.
     """
 
     def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
         self._response = response
         self._request = request
         self._passed = 0  # bytes given out so far
-        self._is_detached = False  # the rest of the body, and the request's end, are the relay's
+        self._is_detached = False  # the relay handles the rest of the body and the request's end
         self._is_closed = False
 
-    def begin(  # noqa: B027 - what came whole needs neither
+    def begin(  # noqa: B027 - a whole body needs neither
         self, write: Callable[[bytes], object], detachment: Detachment | None
     ) -> None:
-        """The server has the head. `write` as PEP 3333 has it; `detachment`: the chance of one."""
+        """The server has the head. `write`: as in PEP 3333; `detachment`: the chance, if any."""
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -130,7 +130,7 @@ class ServiceBody(ABC):
     @property
     @abstractmethod
     def _is_complete(self) -> bool:
-        """Whether all of it was given out."""
+        """Whether the whole body was given out."""
 
     def close(self) -> None:
         """Called by the server, and by the body itself at its end: not every middleware passes the
@@ -145,7 +145,7 @@ class ServiceBody(ABC):
 
 
 class WholeBody(ServiceBody):
-    """One that came together with its head, as most do, as one block."""
+    """A body that came together with its head, as most do, given out as one block."""
 
     def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
         super().__init__(response, request)
@@ -165,10 +165,10 @@ class WholeBody(ServiceBody):
 
 
 class StreamedBody(ServiceBody):
-    """One that is passed on block by block as it arrives.
+    """A body that is passed on block by block as it arrives.
 
-    Ends early if the rest of it is detached. Raises ConnectionResetError if the service broke
-    off, so that the server cuts the connection and the visitor notices.
+    Ends early if the rest is detached. Raises ConnectionResetError if the service or the visitor
+    broke off, so that the server cuts the connection and the visitor notices.
     """
 
     def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
@@ -202,7 +202,7 @@ class StreamedBody(ServiceBody):
             log.warning("port %d: the response broke off: %s", self._request.port, text)
             self.close()
             if not self._began:
-                self._send_head()  # else the server would answer 500, or nothing, on our behalf
+                self._send_head()  # else the server would send its own 500, or nothing
             raise ConnectionResetError(errno.ECONNRESET, "the service broke off") from error
         except PortProxyError as error:  # on the visitor's side; too late for an error page
             text = loggable(error.detail or error.message)
@@ -219,7 +219,7 @@ class StreamedBody(ServiceBody):
         return block
 
     def _detaches(self, detachment: Detachment, size: int) -> bool:
-        """Wait for the next block, of at most `size` bytes; whether the relay has taken over the
+        """Wait for the next block, of at most `size` bytes. True if the relay has taken over the
         rest of the body instead."""
         if not detachment.is_due(self._response, self._passed, size):
             return False

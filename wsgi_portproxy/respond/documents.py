@@ -1,7 +1,8 @@
-"""Pages of services, looked at and corrected by page adapters. Every other body stays opaque.
+"""Corrects the pages of services with page adapters. Every other body stays opaque.
 
-Owns which answers are looked at, how much of one and for how long, and that what was corrected is a
-true answer. What is corrected is `adapters`'s and `attributes`'s.
+Decides which responses may be corrected, how much of each is read and for how long. Guarantees that
+the headers of a corrected response match its body. `rewrite.pages.adapters` and
+`rewrite.pages.attributes` decide which data is corrected.
 """
 
 from __future__ import annotations
@@ -21,28 +22,28 @@ from ..rewrite.urls import UrlMapper
 if TYPE_CHECKING:
     from ..upstream.response import UpstreamResponse
 
-MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; pages are kilobytes, and what is looked at is in memory
-# Seconds for which a document without a length may pause, and take in all, and still be looked at:
-# longer, and it is one that is meant to appear piece by piece. One with a length is not, but may
-# stall, and nothing of it is sent on meanwhile.
+MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; pages are kilobytes, and a document is held in memory
+# Seconds that a document without a length may pause, and take in all. A slower one is meant to
+# appear piece by piece: only its beginning is corrected. A document with a length is not meant to,
+# but it may stall, and nothing of it is sent on meanwhile: if too slow, it is left unchanged.
 _PAUSE, _IN_ALL = 0.25, 1.0
 _IN_ALL_WITH_LENGTH = 5.0
 _READ_SIZE = 65536
-# What speaks of the exact bytes of the answer (RFC 9110 section 8.8, RFC 9530): untrue once they
-# were changed. Without a validator the page is asked for anew each time.
+# Headers that describe the exact bytes (RFC 9110 section 8.8, RFC 9530): wrong once the body is
+# changed. Without a validator, browsers fetch the page again each time.
 _OF_THE_BYTES = ("ETag", "Last-Modified", "Accept-Ranges", "Content-MD5", "Digest",
                  "Content-Digest", "Repr-Digest", "Transfer-Encoding")  # fmt: skip
 
 
 def may_adapt(service_adapters: Collection[PageAdapter], urls: UrlMapper, visit: Visit) -> bool:
-    """Whether the response may be corrected, and so has to come unencoded."""
+    """Whether the response may be corrected and therefore has to come unencoded."""
     target = urls.target
     is_at_home = target.form.keeps_pages and not target.is_astray
     return bool(service_adapters) and is_at_home and visit.shows_page
 
 
 def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, urls: UrlMapper) -> None:
-    """Correct the body of a response, and its headers with it, if an adapter knows it."""
+    """Correct the body of a response, and its headers, if an adapter recognises it."""
     came = _document(response)
     if came is None:
         return
@@ -61,7 +62,7 @@ def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, urls: U
 def headers_of_adapters(
     adapters: Collection[PageAdapter], urls: UrlMapper, visit: Visit
 ) -> Headers:
-    """What the adapters have the service told, with each request of a browser."""
+    """The headers that the adapters add to each request of a browser."""
     target = urls.target
     if not (adapters and visit.is_browser and target.form.keeps_pages):
         return []
@@ -72,7 +73,7 @@ def headers_of_adapters(
 
 
 def without_compression(headers: Headers) -> Headers:
-    """The fields of a request whose answer may be corrected: encoded, it could not be read."""
+    """`headers`, changed to ask for an unencoded response: an encoded one cannot be corrected."""
     others = [field for field in headers if field[0].lower() != "accept-encoding"]
     return [*others, ("Accept-Encoding", "identity")]
 
@@ -81,7 +82,7 @@ def _apply(adapter: PageAdapter, document: bytes, page: Page) -> bytes:
     try:
         adapted = adapter.adapt(document, page)
         if not isinstance(adapted, bytes):
-            raise TypeError(f"it returned {type(adapted).__name__}, not bytes")
+            raise TypeError(f"adapt() must return bytes, not {type(adapted).__name__}")
     except Exception:
         log.exception("port %d: the page adapter %r failed", page.port, adapter.name)
         return document
@@ -89,7 +90,7 @@ def _apply(adapter: PageAdapter, document: bytes, page: Page) -> bytes:
 
 
 class _Document(NamedTuple):
-    """An HTML document as far as it came. `broke`: why there is no more of it, if it should be."""
+    """The part of an HTML document that came. `broke`: the error that cut it short, if any."""
 
     data: bytes
     is_whole: bool
@@ -97,10 +98,10 @@ class _Document(NamedTuple):
 
 
 def _document(response: UpstreamResponse) -> _Document | None:
-    """What an answer has of an HTML document; None if it is none, or none that can be changed.
+    """Read the HTML document of a response; None if there is none, or if it cannot be corrected.
 
-    Of one that appears piece by piece (Voila's, as the notebook runs) it is the beginning, where
-    the data is that adapters correct. What was read is to be put back.
+    Of a document that appears piece by piece (Voila's, as the notebook runs), only the beginning
+    is read: it holds the data that adapters correct. The caller must put back the bytes.
     """
     headers = response.headers
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()

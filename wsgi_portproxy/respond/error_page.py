@@ -1,7 +1,7 @@
-"""Our own error responses: HTML, JSON or plain text, by the request's Accept.
+"""Builds our error responses: HTML, JSON or plain text, by the request's Accept.
 
-Owns the format and the looks; the texts come from `errors`. Every value is escaped again here, and
-a Content-Security-Policy allows the page to run nothing but the script in this file.
+Defines their format and design; `errors` defines the texts. Every value is escaped again here, and
+a Content-Security-Policy allows the page to run only the script in this file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..names import log
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-#: Marks the 502 of a service that is not running; the waiting page reloads once it is gone.
+#: Marks the 502 for a service that is not running. The waiting page reloads at any other response.
 MARKER = ("X-Portproxy-Error", "unreachable")
 
 _STYLE = """
@@ -67,9 +67,9 @@ dd span { white-space: nowrap; }
   gap: .25rem; } dd { margin-bottom: .5rem; } }
 """
 
-# Sends a HEAD for the same URL, judged by the same authorizer. Anything but our own 502 ends the
-# waiting: the service, or a login page because the session has ended. A hidden tab sends nothing,
-# and looks at once when it is shown again.
+# Sends HEAD requests for the same URL, judged by the same authorizer. Any response except our own
+# 502 ends the waiting: the service's, or a login page because the session has ended. A hidden tab
+# sends nothing, and tries at once when it is shown again.
 _SCRIPT = """
 (function () {
   var text = document.getElementById("live");
@@ -89,8 +89,8 @@ _SCRIPT = """
     asking = true;
     clearTimeout(timer);
     fetch(location.href, { method: "HEAD", cache: "no-store", redirect: "manual",
-      headers: { "Accept": "text/plain" } }).then(function (answer) {
-      if (answer.headers.get("X-Portproxy-Error") === "unreachable") {
+      headers: { "Accept": "text/plain" } }).then(function (response) {
+      if (response.headers.get("X-Portproxy-Error") === "unreachable") {
         wait("Waiting. This page will open the service as soon as it responds.");
       } else {
         say("The service is up. Opening it\\u2026");
@@ -225,11 +225,20 @@ _POLICY = (
 
 
 def log_error(error: PortProxyError) -> None:
-    """Log why a request was not served: a fault of the deployment with its traceback."""
+    """Log why a request was not served, with a traceback if the deployment is at fault."""
     cause = None
     level = logging.WARNING if error.status >= 500 else logging.INFO
     if isinstance(error, (AuthorizerFailed, AuthorizerMisused, SettingFailed)):
         level, cause = logging.ERROR, error.__cause__
     text = loggable(error.detail or error.message)
-    fields = {"port": error.port, "status": error.status, **error.log_extra}
-    log.log(level, "port %s: %d %s", error.port, error.status, text, exc_info=cause, extra=fields)
+    service = error.log_extra.get("service")
+    log.log(
+        level,
+        "port %s%s: %d %s",
+        error.port,
+        f" ({service})" if service else "",
+        error.status,
+        text,
+        exc_info=cause,
+        extra={"port": error.port, "status": error.status, **error.log_extra},
+    )

@@ -1,9 +1,9 @@
 """Copies a service's cookies for its WebSocket handshakes at the root of the site.
 
-A service's page opens `ws://host/ws`. Browsers do not follow redirects of handshakes, and the
-service's cookies are confined to its prefix, out of the handshake's reach. So the cookies that the
-service has for its root are copied into one cookie of ours for the whole site, which no script can
-read, and which no other service gets.
+A service's page opens `ws://host/ws`. Browsers do not follow redirects of handshakes, and this one
+carries none of the service's cookies, which are confined to its prefix. So the cookies that the
+service has for its root are copied into one cookie of ours for the whole site. No script can read
+it, and no other service gets it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from .cookies import CookiePolicy
 from .set_cookie import SetCookie, parse_set_cookie
 from .urls import UrlMapper
 
-# Services that have copies, and bytes of each copy, encoded. They are sent with every request to
-# the app, whose session may take 4 KiB of the 8 that servers accept. Most copies have some 100
-# bytes.
+# The largest number of services with copies, and the bytes of each encoded copy. Copies are sent
+# with every request to the app, whose session may take 4 KiB of the 8 KiB that servers accept. Most
+# copies have about 100 bytes.
 _SLOTS, _MAX_COPIES = 3, 768
 _COPIES = re.compile(
     rf"(?:^|[;,])[ \t]*{re.escape(COOKIE_PREFIX)}copy([0-9])=([0-9]{{1,5}})\.([^;,\s]*)"
 )
-# Characters of a cookie's value (RFC 6265 section 4.1.1), except `%`, and `=`, where some parsers
-# cut.
+# Characters of a cookie's value (RFC 6265 section 4.1.1), without `%`, and without `=`, at which
+# some parsers split.
 _PLAIN = "!#$&'()*+-./:<>?@[]^_`{|}~"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def copied(cookie_header: str, port: int) -> str:
-    """The copies that the browser has of a service's cookies, as a Cookie header."""
+    """The browser's copies of a service's cookies, as a Cookie header."""
     for _, of_port, encoded in _COPIES.findall(cookie_header):
         if of_port == str(port) and len(encoded) <= _MAX_COPIES:  # a longer one is not ours
             text = unquote(encoded, "latin-1")
@@ -45,7 +45,8 @@ def set_copies(
 ) -> str | None:
     """The Set-Cookie value that updates the copies after a response; None if nothing changes.
 
-    set_cookies: the service's. visitors_cookies: the Cookie header of the request.
+    set_cookies: the service's Set-Cookie values.
+    visitors_cookies: the Cookie header of the request.
     """
     target = urls.target
     if not target.form.has_own_path or target.is_astray:
@@ -65,8 +66,8 @@ def set_copies(
         elif len(_encoded({**others, cookie.name: _value(cookie)})) <= _MAX_COPIES:
             pairs = {**others, cookie.name: _value(cookie)}
         else:
-            pairs = others  # the old value is of no use, and the new one has no room
-            log.info("port %d: a cookie is too long to be copied for WebSockets", target.port)
+            pairs = others  # the old value is useless, and the new one does not fit
+            log.info("port %d: a cookie is too long to copy for WebSocket handshakes", target.port)
     encoded = _encoded(pairs)
     if encoded == _quoted(before):
         return None

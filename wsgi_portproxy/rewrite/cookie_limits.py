@@ -1,9 +1,9 @@
 """Limits how much of a browser's cookie store the services may take up.
 
-Browsers keep about 180 cookies per site and then drop those that were not used for the longest
-time. Servers refuse requests with more than about 8 KiB of cookies: requests to the app too, if the
-cookies reach its pages. A browser makes many requests at once, and each response may set cookies.
-So we count what services have set for a visitor, not what the browser sends.
+Browsers keep about 180 cookies per site and then drop the least recently used ones. Servers refuse
+requests with more than about 8 KiB of cookies, including requests to the app if the cookies reach
+its pages. A browser makes many requests at once, and each response may set cookies. So we count the
+cookies that services have set for a visitor, not the cookies that the browser sends.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from typing import TypeAlias
 from .set_cookie import SetCookie
 
 MAX_SET_COOKIES = 20  # Set-Cookie headers of one response
-# New cookies of all services for one visitor, and the seconds in which they count. A cookie stays
-# until a service removes it, and with too many of them browsers drop the app's session as well. The
-# number may double, since `is_known` goes by name: each cookie may exist at another path too.
+# The largest number of new cookies of all services for one visitor, and the seconds for which they
+# count. A cookie stays until a service removes it, and if there are too many, browsers drop the
+# app's session too. The number may double, since `is_known` goes by name: each cookie may also
+# exist at another path.
 _NEW, _REMEMBERED = 60, 6 * 3600.0
-# Bytes, names included, of all services' cookies that reach the same pages of the app; and of all
-# cookies sent there, the app's included, beyond which services add nothing. Ours are not counted.
+# Limits in bytes, names included: for all services' cookies that reach the same pages of the app,
+# and for all cookies sent to these pages, including the app's. Ours are not counted.
 _AT_THE_APPS_PAGES, _MOST_SENT = 2048, 4608
-# Each process of a server counts for itself and has its share of these limits, but at least this.
+# Each process of a server counts separately and has its share of these limits, but at least these.
 _LEAST_NEW, _LEAST_BYTES = 12, 1024
-_KEPT = 1024  # visitors, and pages of theirs, that are remembered
+_KEPT = 1024  # remembered visitors, plus pairs of visitor and pages
 _Cookies: TypeAlias = dict[int, tuple[float, int, str]]  # by name and path: when, bytes and name
 _LONGEST_NAME = 64  # characters of a name that are kept
 
@@ -36,7 +37,7 @@ class CookieLimits:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # By owner: when each cookie was last set, in that order, and its bytes.
+        # By visitor, or visitor and pages: the cookies, in the order in which they were last set.
         self._set: dict[object, _Cookies] = {}
 
     def allow(
@@ -49,13 +50,16 @@ class CookieLimits:
         sent: Mapping[str, int] = MappingProxyType({}),
         processes: int = 1,
     ) -> bool:
-        """Whether a service may set one more cookie, given as the visitor gets it; remembers it.
+        """Return whether a service may set one more cookie; if so, remember it.
 
-        visitor: what distinguishes this visitor; only its hash is kept. is_known: the visitor's
-        browser already has this cookie. pages: the prefix of the app's pages that the cookie also
-        reaches, in the query form; None: it reaches none. sent: the size in bytes of each cookie
-        that the visitor sent there, by name, the app's included. processes: how many the server
-        has.
+        visitor: distinguishes this visitor from others; only its hash is kept.
+        cookie: as the visitor gets it.
+        is_known: whether the visitor's browser already has this cookie.
+        pages: the prefix of the app's pages that the cookie also reaches, in the query form; None
+            if it reaches none.
+        sent: the size in bytes of each cookie that the visitor sent to these pages, by name,
+            including the app's.
+        processes: the number of processes of the server.
         """
         now, who, size = time.monotonic(), hash(visitor), len(cookie.pair)
         key = hash((cookie.name, cookie.path))  # RFC 6265 section 5.3: these make one cookie
@@ -83,7 +87,7 @@ class CookieLimits:
         return True
 
     def _of(self, key: object, now: float) -> _Cookies:
-        """What is remembered of a visitor, or of pages, without what is too old."""
+        """Return the cookies remembered under `key`, and forget the old ones."""
         cookies = self._set[key] = self._set.pop(key, {})
         while cookies and now - next(iter(cookies.values()))[0] > _REMEMBERED:
             del cookies[next(iter(cookies))]

@@ -1,9 +1,8 @@
 """Keeps cookies apart: the app's never reach a service, and a service cannot set them.
 
-Works on text in both directions: what passes keeps its bytes, since services compare them
-(Streamlit's uploads check a cookie against a header byte for byte). If a service's cookie has the
-name of one of the app's, such as `session`, it is called `portproxy.16006.session` in the browser,
-so that both can exist.
+Works on text in both directions, so that cookies that pass keep their bytes: Streamlit's uploads
+check a cookie against a header byte for byte. A service's cookie with the name of one of the app's,
+such as `session`, is called `portproxy.16006.session` in the browser, so that both can exist.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from ..locate.target import Target
 from ..names import COOKIE_PREFIX
 from .cookie_limits import CookieLimits
 
-# Put before names of ours in the host form on https: browsers accept such a cookie from this host
-# only, so no sibling's page can set it for their shared domain (RFC 6265bis section 4.1.3.2).
+# Put before our cookie names in the host form on https: browsers accept such a cookie from this
+# host only, so no page of a sibling host can set it for their shared domain (RFC 6265bis section
+# 4.1.3.2).
 _OF_THIS_HOST = "__Host-"
 
 #: Cookies by which common frameworks recognise a visitor; withheld by default.
@@ -34,7 +34,8 @@ DEFAULT_WITHHELD = frozenset(
 )
 
 _LONGEST_PATH = 1024  # bytes; browsers ignore a longer one (RFC 6265bis section 5.6)
-# What every parser reads as one cookie, and reads on after. Anything else makes some raise or stop.
+# A cookie that every parser reads as one cookie, and after which it reads on. Others make some
+# parsers raise or stop.
 _PLAIN = re.compile(
     r"""(?!\$)[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*=[ \t]*("?)[!#-+\--:<-\[\]-~]*\1[ \t]*""", re.ASCII
 )
@@ -44,15 +45,15 @@ _RESERVED = frozenset(  # names that http.cookies reads as attributes
 )
 MAX_COOKIE_BYTES = 4096  # of name and value; RFC 6265 section 6.1, browsers ignore longer ones
 
-# Separators of cookies: `;`, a comma that may join two Cookie lines (as gunicorn joins them), and
-# white space before what looks like a name, where Python's http.cookies sees another cookie.
+# Separators of cookies: `;`, a comma that may join two Cookie lines (gunicorn does this), and
+# white space before a possible name, where Python's http.cookies begins another cookie.
 _BETWEEN = re.compile(
     r"(;[\t-\r ]*|,(?=[^,;=]*=)[\t-\r ]*|(?<![\t-\r ,;=])[\t-\r ]+(?=[^\t-\r ,;=]+[\t-\r ]*=))"
 )
-_QUOTED = re.compile(r'[\t-\r ]*"(?:[^"\\]|\\.)*"')  # a quoted-string may contain all of these
+_QUOTED = re.compile(r'[\t-\r ]*"(?:[^"\\]|\\.)*"')  # a quoted-string may contain any separator
 _IN_NAMES = r"!#$%&'*+\-.^_`|~0-9A-Za-z"  # RFC 6265 section 4.1.1, RFC 9110 section 5.6.2
 _NOT_TOKEN = re.compile(rf"[^{_IN_NAMES}]")
-# Whatever a parser could read as a name: the last token before a `=`.
+# Text that a parser could read as a name: the last token before a `=`.
 _NAME = re.compile(rf"(?<![{_IN_NAMES}])([{_IN_NAMES}]+)[^{_IN_NAMES}=]*=")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Cookies that a framework's JavaScript reads and echoes: Django's, for AJAX.
@@ -63,17 +64,17 @@ _OF_THE_SITE = re.compile(rf"{re.escape(COOKIE_PREFIX)}(?:hint|copy)")
 _NAME_PREFIX = re.compile(r"__(?:secure-|http-|host-(?:http-)?)")
 
 
-# What browsers send: cookies by RFC 6265 section 4.2.1, in which no parser sees anything else.
+# The Cookie headers that browsers send (RFC 6265 section 4.2.1). All parsers read them alike.
 _PLAIN_COOKIE = rf"[{_IN_NAMES}]+=[!#-+\--:<-\[\]-~]*"
 _PLAIN_HEADER = re.compile(rf"{_PLAIN_COOKIE}(?:; {_PLAIN_COOKIE})*")
 
 
 class CookiePolicy:
-    """Knows the withheld names. They are compared in lower case, without odd characters, and both
-    with and without a prefix that has a meaning to browsers (`__Host-`).
+    """Decides which cookies pass in each direction, by the withheld names.
 
-    Parsers differ in what they strip from a name (white space, NBSP, quotes), so we strip all of
-    it.
+    Names are compared in lower case, without non-token characters, and both with and without a
+    prefix that has a meaning to browsers (`__Host-`). Parsers differ in the characters that they
+    strip from a name (white space, NBSP, quotes), so we strip all of them.
     """
 
     def __init__(self, withheld: Iterable[str]) -> None:
@@ -89,7 +90,8 @@ class CookiePolicy:
     def adding(self, names: object) -> CookiePolicy:
         """The same policy with more names withheld: an authorizer's attribute `withhold_cookies`.
 
-        Anything but a collection of names counts as none, since any callable may be an authorizer.
+        A value that is no collection of names counts as empty, since any callable may be an
+        authorizer.
         """
         more = names if isinstance(names, (set, frozenset, list, tuple)) else ()
         return CookiePolicy([*self.withheld, *more])
@@ -97,10 +99,12 @@ class CookiePolicy:
     def for_service(self, cookie_header: str, port: int, *, of_this_host: bool = False) -> str:
         """A Cookie header without the withheld cookies; all other bytes and their order stay.
 
-        A withheld name counts wherever a parser could see one: also within another cookie's quotes,
-        after a comma and after a space. Whatever follows such a cookie, up to the next `;`, is
-        removed with it, since it may be the rest of its value. Cookies that we renamed for this
-        port get their own names back. `of_this_host`: as in `for_visitor`.
+        A withheld name counts wherever a parser could find it: also within another cookie's quotes,
+        after a comma and after a space. The text after such a cookie, up to the next `;`, is
+        removed too, since it may belong to the value. Cookies that we renamed for this port get
+        their original names back.
+
+        of_this_host: as in `for_visitor`.
         """
         own = _own(port, of_this_host=of_this_host)
         if own not in cookie_header and _PLAIN_HEADER.fullmatch(cookie_header):
@@ -112,7 +116,7 @@ class CookiePolicy:
                 lost = separator if lost is None else lost
                 continue
             if lost is not None and not (lost and separator.startswith(";")):
-                separator = lost  # belongs between the two that are neighbours now
+                separator = lost  # it now stands between the two neighbours
             kept += [separator, pair]
             lost = None
         return "".join(kept)
@@ -128,7 +132,8 @@ class CookiePolicy:
             is_quoted = position < end_of_quotes
             is_withheld = is_rest or is_quoted
             name, equals, _ = pair.partition("=")
-            # webob reads on to the next name in it, and behind quotes, which may end anywhere.
+            # webob skips an empty name and reads the next one. It also reads names after quotes,
+            # which may end anywhere.
             if not is_withheld and (not _bare_name(name) or '"' in pair):
                 is_withheld = any(map(self._withholds, _NAME.findall(pair)))
             if not is_quoted and self._could_be_withheld(name):
@@ -153,11 +158,14 @@ class CookiePolicy:
     ) -> list[str]:
         """Set-Cookie values with the Path under the prefix and no Domain; none if it may not pass.
 
-        Everything else keeps its bytes, except a name of the app's, which gets the port's prefix. A
-        Path that already lies under the prefix stays. `needs_path`: add a Path if there is none,
-        because the one that browsers would assume lies above the prefix (RFC 6265 section 5.1.4).
-        `of_this_host`: the port has its own host name, on https. `secure`: the site is on https,
-        which a service that is told http cannot know: add a Secure if there is none.
+        All other bytes stay, except that a name of the app's gets the port's prefix. A Path that
+        already lies under the prefix stays.
+
+        needs_path: add a Path if there is none, because the one that browsers would assume lies
+            above the prefix (RFC 6265 section 5.1.4).
+        of_this_host: the port has its own host name, on https.
+        secure: the site is on https. Add a Secure if there is none, since a service that is told
+            http cannot know this.
         """
         pair, *attributes = set_cookie.split(";")
         if _CONTROL.search(set_cookie) or not self._may_be_set(pair):
@@ -174,23 +182,27 @@ class CookiePolicy:
         else:
             values = [";".join([renamed, *kept])]
         if is_for_scripts and name in _READ_BY_SCRIPTS and target.form.keeps_pages:
-            # A page's scripts look for it by its own name, and find this one before the app's,
+            # A page's scripts look for the original name, and find this cookie before the app's,
             # which has a shorter Path (RFC 6265 section 5.4) or belongs to another host. No page of
-            # the app lies under this Path, and no service is ever sent the cookie.
+            # the app lies under this Path, and no service ever gets this cookie.
             values.append(";".join([pair, *kept]))
         return values
 
     def is_one(self, set_cookie: str, target: Target) -> bool:
-        """Whether a Set-Cookie may pass and every parser finds exactly one cookie in it. A second
-        one could have any name, the app's included."""
+        """Whether a Set-Cookie may pass and every parser finds exactly one cookie in it.
+
+        A second cookie could have any name, even one of the app's.
+        """
         pair = set_cookie.partition(";")[0].strip(" \t")
         if _BETWEEN.search(pair) is not None:
             return False
         return bool(self.for_visitor(set_cookie, target, needs_path=False))
 
     def withheld_of(self, cookie_header: str) -> str:
-        """The app's own cookies in a Cookie header: they distinguish visitors, and are the same in
-        all of a page's requests."""
+        """The app's own cookies in a Cookie header.
+
+        They distinguish visitors, and are the same in all requests of a page.
+        """
         pairs = (pair.strip() for pair in cookie_header.split(";"))
         return ";".join(sorted(filter(self._is_apps, pairs)))
 
@@ -214,9 +226,9 @@ class CookiePolicy:
     def _may_be_set(self, pair: str) -> bool:
         """Whether a service may set the cookie `name=value`, perhaps renamed.
 
-        Not if it has no name; nor if some parser that the app may use would find a withheld name in
-        the value, or only some parsers would read its name as a withheld one; nor if it is so large
-        that browsers would ignore it.
+        It may not if the cookie has no name, if some parser that the app may use would find a
+        withheld name in the value, if only some parsers would read its name as a withheld one, or
+        if it is so large that browsers would ignore it.
         """
         name, equals, value = pair.partition("=")
         if not (equals and _bare_name(name)) or len(pair) > MAX_COOKIE_BYTES:
@@ -228,16 +240,21 @@ class CookiePolicy:
         return not any(map(self._withholds, [name, *_NAME.findall(pair)]))
 
     def _renames(self, name: str) -> bool:
-        """Whether a service's cookie is renamed in the browser: if it has a name of the app's, or
-        begins with `__Host-`, which browsers accept for a whole origin only. A name that two
-        parsers could read differently is not renamed, and so does not pass."""
+        """Whether a service's cookie is renamed in the browser.
+
+        A cookie is renamed if it has a name of the app's, or begins with `__Host-`, which browsers
+        accept for a whole origin only. A name that two parsers could read differently is not
+        renamed, and so does not pass.
+        """
         if _NOT_TOKEN.search(name) is not None:
             return False
         return self._withholds(name) or _bare_name(name).startswith(_HOST_PREFIX)
 
     def _could_be_withheld(self, name: str) -> bool:
-        """Whether some parser reads a name, as it was sent, as a withheld one: webob's finds the
-        cookie `sessionid` in `a"sessionid=S`."""
+        """Whether some parser reads a name, as sent, as a withheld one.
+
+        webob finds the cookie `sessionid` in `a"sessionid=S`.
+        """
         if self._withholds(name):
             return True
         tokens = _NOT_TOKEN.split(name)
@@ -251,15 +268,15 @@ class CookiePolicy:
 
 
 def is_plain(set_cookie: str) -> bool:
-    """Whether every parser reads a Set-Cookie's pair, sent back among others, as that one
-    cookie."""
+    """Whether every parser reads the pair of a Set-Cookie as one cookie if it is sent back with
+    others."""
     pair = set_cookie.partition(";")[0].strip(" \t")
     name = pair.partition("=")[0].rstrip(" \t").lower()
     return _PLAIN.fullmatch(pair) is not None and name not in _RESERVED
 
 
 def _own(port: int, *, of_this_host: bool) -> str:
-    """The prefix of the name of a cookie that was renamed for a port."""
+    """The name prefix of cookies that are renamed for a port."""
     return f"{_OF_THIS_HOST if of_this_host else ''}{COOKIE_PREFIX}{port}."
 
 
@@ -272,15 +289,17 @@ def _without(attributes: list[str], *names: str) -> list[str]:
 
 
 def without_own(cookie_header: str) -> str:
-    """A Cookie header without our own cookies, to ask the app about its visitor: ours change with
-    every page of a service, and say nothing about the visitor."""
+    """A Cookie header without our own cookies, for asking the app about its visitor.
+
+    Ours change with every page of a service, and say nothing about the visitor.
+    """
     pairs = cookie_header.split(";")
     theirs = (pair for pair in pairs if not _is_ours(_bare_name(pair.partition("=")[0])))
     return ";".join(theirs).lstrip()
 
 
 def _scoped(attributes: list[str], prefix: str, *, needs_path: bool) -> tuple[list[str], bool]:
-    """The attributes of a cookie confined to `prefix`, and whether it has a Path and scripts may
+    """The attributes that confine a cookie to `prefix`, and whether it has a Path and scripts may
     read it."""
     kept, path, http_only = [], "", False
     for attribute in attributes:
@@ -293,7 +312,7 @@ def _scoped(attributes: list[str], prefix: str, *, needs_path: bool) -> tuple[li
             path = value.strip(" \t")
             attribute = _moved(attribute, path.strip('"'), prefix)
         http_only = http_only or name == "httponly"
-        if name not in ("domain", "priority"):  # the latter would make it outlive the app's
+        if name not in ("domain", "priority"):  # Priority would make it outlive the app's
             kept.append(attribute)
     if needs_path and not path.startswith("/"):
         kept.append(f" Path={prefix}/")

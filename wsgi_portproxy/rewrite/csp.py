@@ -16,7 +16,7 @@ _SOURCE = re.compile(
 )
 _OF_WEB_SOCKETS = {"http": "ws", "https": "wss"}
 _AS_HTTP = {"ws": "http", "wss": "https"}
-# Directives whose values are not sources, even if they look like one.
+# Directives whose values are not sources, even if they look like sources.
 _NO_SOURCES = frozenset(
     {
         "plugin-types",
@@ -31,11 +31,11 @@ _NO_SOURCES = frozenset(
 
 
 def csp_to_visitor(urls: UrlMapper, value: str) -> str:
-    """A Content-Security-Policy in which the service's own sources are the visitor's.
+    """A Content-Security-Policy with the service's own sources mapped to the visitor's.
 
-    If the site is on plain http, `upgrade-insecure-requests` is removed (CSP Upgrade, section 3.3;
-    in Helmet's default). It has no effect at `http://localhost`, where the service was developed,
-    but here it would send all requests to https, which this site does not speak.
+    If the site is on plain http, `upgrade-insecure-requests` is removed (CSP Upgrade, section 3.3).
+    Helmet sends it by default. It has no effect at `http://localhost`, where the service was
+    developed, but here it would send all requests to https, which this site does not speak.
     """
     policies = [policy.split(";") for policy in value.split(",")]  # CSP 3, section 3.1
     return ",".join(
@@ -53,7 +53,7 @@ def _directive(urls: UrlMapper, text: str) -> str:
     name, *sources = text.split() or [""]
     if not sources or name.lower() in _NO_SOURCES:
         return text
-    if name.lower() == "report-uri":  # of URLs, not of sources
+    if name.lower() == "report-uri":  # holds URLs, not sources
         mapped = [urls.to_visitor(url) for url in sources]
     else:
         mapped = [one for source in sources for one in _source(urls, source)]
@@ -64,17 +64,17 @@ def _directive(urls: UrlMapper, text: str) -> str:
 
 
 def _source(urls: UrlMapper, source: str) -> list[str]:
-    """A source as the visitor's browser needs it.
+    """A source mapped for the visitor's browser.
 
-    A source with a path becomes two: a page's root-absolute requests are first made without the
-    prefix, and then redirected to it.
+    A source with a path becomes two, since a page's root-absolute requests are first made without
+    the prefix, and then redirected to it.
     """
     match = _SOURCE.fullmatch(source)
     if match is None:
         return [source]
     scheme, host, port, path = match[1], match[2], match[3] or "", match[4] or ""
     if not (scheme or port or is_local(host.lower())):
-        return [source]  # a keyword, or a foreign name
+        return [source]  # a keyword, or a foreign host
     as_http = _AS_HTTP.get(scheme.lower(), scheme) if scheme else urls.told.scheme
     meant = urls.port_at(address(as_http, host + (f":{port}" if port not in ("", "*") else "")))
     if meant is None:

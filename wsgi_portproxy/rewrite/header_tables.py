@@ -1,9 +1,9 @@
-"""Which headers pass, in both directions, as tables with the reason beside each row.
+"""Decides which headers pass in each direction: tables with the reason beside each row.
 
-Owns the names. What happens to values is left to `url_headers` (URLs), `cookies`, and to
-`request_headers` and `response_headers`, which apply these tables. Names are compared in lower
-case, with every other character read as `-`: `X_Forwarded_User` and `X.Forwarded.User` reach
-CGI-like services as the same variable.
+Defines names only. `request_headers` and `response_headers` apply these tables; `url_headers` and
+`cookies` map values. Names are compared in lower case, with every character except letters and
+digits read as `-`: `X_Forwarded_User` and `X.Forwarded.User` reach CGI-like services as the same
+variable.
 """
 
 from __future__ import annotations
@@ -11,26 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 Headers = list[tuple[str, str]]
-# RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2: they describe one connection, not the message.
+# RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2: these describe one connection, not the message.
 # `proxy-*` is covered by the prefixes below.
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"}
 )
 NOT_TO_SERVICE = HOP_BY_HOP | {
-    "host",  # ours, by identity
-    "content-length",  # ours, by the body that we send
-    "content-type",  # not under HTTP_* in WSGI
+    "host",  # set by us: the told address
+    "content-length",  # set by us, for the body that we send
+    "content-type",  # WSGI has it outside HTTP_*
     "expect",  # answered by the server; a 100 from the service would come too late
-    "forwarded",  # RFC 7239; only we know who is in front of the service
+    "forwarded",  # RFC 7239; only we know what is in front of the service
     "x-forwarded",
-    "via",  # ours, after the visitor's
+    "via",  # set by us, after the visitor's
     "proxy",  # CGI's HTTP_PROXY (CVE-2016-5385)
     "version",  # HTTP_VERSION, which gunicorn sets on HTTP/2 requests; no visitor sent it
     # Who the visitor is, for services that trust a proxy.
@@ -64,9 +59,9 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-client-dn",
     "x-client-verify",
     "x-arr-clientcert",  # Azure
-    "client-cert",  # RFC 9440, as the next
+    "client-cert",  # RFC 9440; also the next row
     "client-cert-chain",
-    "x-endpoint-api-userinfo",  # Google's API gateways, as the next
+    "x-endpoint-api-userinfo",  # Google's API gateways; also the next row
     "x-apigateway-api-userinfo",
     # Where the visitor is.
     "x-real-ip",
@@ -85,7 +80,7 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-azure-socketip",
     "x-nf-client-connection-ip",
     "x-originating-ip",
-    # The URL or host that is asked for; would bypass what was authorized.
+    # The requested URL or host: these would bypass the authorization.
     "x-rewrite-url",
     "x-host",
     "x-http-host-override",
@@ -96,7 +91,7 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "front-end-https",
     "x-middleware-subrequest",  # Next.js before 15.2.3 skips its own authorization
     "x-sendfile-type",  # how the service is to pass files to its front end (Rack)
-    # Another method than the one that was authorized.
+    # A method other than the authorized one.
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
@@ -104,7 +99,7 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
 NOT_TO_SERVICE_PREFIXES = (
     "proxy-",
     "x-forwarded-",
-    "x-original-",  # what is asked for, as above: X-Original-URL, -URI, -Host, -Method
+    "x-original-",  # the request, as above: X-Original-URL, -URI, -Host, -Method
     "x-portproxy-",
     "remote-",  # who the visitor is, as above: Authelia's Remote-User, -Groups, -Name, -Email
     "x-remote-",
@@ -118,7 +113,7 @@ NOT_TO_SERVICE_PREFIXES = (
     "x-client-cert",
     "x-amzn-mtls-",
     "x-authenticated-",  # Kong's -Userid and -Scope, and others' -User
-    "x-consumer-",  # Kong, as the next
+    "x-consumer-",  # Kong; also the next row
     "x-credential-",
     "x-webauth-",  # Grafana, Gitea
     "x-authelia-",
@@ -132,15 +127,15 @@ NOT_TO_SERVICE_PREFIXES = (
     "mellon-",
     "kubeflow-",
     "impersonate-",  # Kubernetes
-    "rstudio-connect-",  # Posit Connect's -Credentials, as the next
+    "rstudio-connect-",  # Posit Connect's -Credentials; also the next row
     "posit-connect-",
     "teleport-",
-    "ms-aspnetcore-",  # IIS, as the next
+    "ms-aspnetcore-",  # IIS; also the next row
     "x-iis-",
     "wl-proxy-",  # WebLogic
-    "x-envoy-",  # Envoy: orders to it, and whom it takes for internal
-    "x-accel-",  # nginx: where a service's files are, and orders to it
-    # Prove to the wrapped app who the visitor is: as valuable as its session cookie.
+    "x-envoy-",  # Envoy: instructions, and which requests it treats as internal
+    "x-accel-",  # nginx: instructions, and where a service's files are
+    # These prove to the wrapped app who the visitor is: as valuable as its session cookie.
     "cf-access-",
     "x-amzn-oidc-",
     "x-goog-iap-",
@@ -148,11 +143,12 @@ NOT_TO_SERVICE_PREFIXES = (
     "x-pomerium-",
 )
 NOT_TO_VISITOR = HOP_BY_HOP | {
-    "date",  # set by the WSGI server, as the next; werkzeug would send two
+    "date",  # set by the WSGI server, like the next row; werkzeug would send two
     "server",
     "status",  # PEP 3333 forbids it: CGI-like front ends would take it for the status
     "x-send-file",  # makes a front end send one of its own files; more in the prefixes
-    "clear-site-data",  # logs the visitor out of the wrapped app; all below act on the whole origin
+    # These act on the whole origin.
+    "clear-site-data",  # logs the visitor out of the wrapped app
     "strict-transport-security",
     "expect-ct",
     "alt-svc",
@@ -169,7 +165,7 @@ NOT_TO_VISITOR = HOP_BY_HOP | {
     "observe-browsing-topics",
     "activate-storage-access",
     "use-as-dictionary",  # RFC 9842: for any URL of the origin
-    "cache-control",  # ours, made private
+    "cache-control",  # set by us, made private
     "cache-tag",  # instructions to shared caches, against `private`; more in the prefixes
     "cache-tags",
     "xkey",
@@ -179,7 +175,7 @@ NOT_TO_VISITOR = HOP_BY_HOP | {
     "cdn-tag",
     "cf-edge-cache",
     "vercel-cache-tag",
-    "cache-groups",  # RFC 9875, as the next
+    "cache-groups",  # RFC 9875; also the next row
     "cache-group-invalidation",
     "set-cookie2",  # RFC 2965
     "x-appengine-blobkey",  # App Engine's X-Sendfile
@@ -193,7 +189,7 @@ NOT_TO_VISITOR_PREFIXES = (
     "x-reproxy-",
     "x-envoy-",
     "public-key-pins",
-    "secure-session-",  # binds the origin's sessions to this device (DBSC), as the next
+    "secure-session-",  # binds the origin's sessions to this device (DBSC); also the next row
     "sec-session-",
     "attribution-reporting-",
     "ad-auction-",
@@ -205,17 +201,17 @@ NOT_TO_VISITOR_PREFIXES = (
     "proxy-",  # between a proxy and its client
     "x-portproxy-",
 )
-_LONGEST_KEPT = 2048  # characters of a value that may be a cache key
+_LONGEST_KEPT = 2048  # characters of the longest value that is a cache key
 _ODD = re.compile(r"[^a-z0-9]")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SAY_NOTHING = frozenset({"", "close", "keep-alive"})  # Connection options that name no header
 
 
 class HeaderNames:
-    """Header names from a setting: `X-Corp-User`, or `X-Corp-*` for all that begin so. They are
-    compared like those in the tables here.
+    """Header names from a setting: `X-Corp-User`, or `X-Corp-*` for all that begin with `X-Corp-`.
 
-    Raises `TypeError` or `ValueError`, with the name of the `setting`.
+    They are compared like the names in the tables. Raises `TypeError` or `ValueError`, with the
+    name of the `setting`.
     """
 
     def __init__(self, setting: str, names: Iterable[str]) -> None:
@@ -224,7 +220,9 @@ class HeaderNames:
         given = [*names]
         for name in given:
             if _TOKEN.fullmatch(name) is None or "*" in name[:-1] or name == "*":
-                raise ValueError(f"{setting} takes names such as X-User or X-User-*: {name!r}")
+                raise ValueError(
+                    f"{setting} takes header names such as X-User or X-User-*, not {name!r}"
+                )
         self._names = frozenset(_canonical(one) for one in given if not one.endswith("*"))
         self._prefixes = tuple(_canonical(one[:-1]) for one in given if one.endswith("*"))
 
@@ -239,15 +237,15 @@ def _connection_options(value: str) -> frozenset[str]:
 
 @lru_cache(maxsize=32)
 def _options(value: str) -> frozenset[str]:
-    """The headers that a Connection header declares hop-by-hop, in the form for comparing."""
+    """The names that a Connection header declares hop-by-hop, in the form for comparison."""
     return frozenset(_ODD.sub("-", option.strip().lower()) for option in value.split(","))
 
 
-# Names are few, and the same in every request and response, so this is cached. The cache is small,
-# since a hostile service may send names of 64 KiB.
+# Cached, since names are few and recur in every request and response. The cache is small, since a
+# hostile service may send names of 64 KiB.
 
 
 @lru_cache(maxsize=128)
 def _canonical(name: str) -> str:
-    """A header name in the form for comparing."""
+    """A header name in the form for comparison."""
     return _ODD.sub("-", name.lower())

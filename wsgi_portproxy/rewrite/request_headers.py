@@ -1,7 +1,7 @@
-"""Step 4, the visitor's headers on their way to the service.
+"""Makes the service's request headers from the visitor's (step 4).
 
-Applies the tables of `header_tables` and `url_headers`: hop-by-hop headers, and what a front end
-says of the visitor, are dropped; cookies and URLs are mapped; and the service is told its address.
+Applies the tables of `header_tables` and `url_headers`: drops hop-by-hop headers and a front end's
+headers about the visitor, maps cookies and URLs, and tells the service its address.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-# A visitor's `Connection` may name these without effect. Without an Origin or a Referer, a service
-# that compares it with its Host would take the request of a foreign page for its own.
+# A visitor's `Connection` may name these without effect. Without an Origin or a Referer to compare
+# with its Host, a service would take the request of a foreign page for its own.
 _NEVER_HOP_BY_HOP = frozenset({"host", "content-type", "cookie", "origin", "referer"})
-# Looked at one by one.
+# Headers that `request_headers` handles one by one.
 _FILTERED_TO_SERVICE = frozenset(
     {
         "cookie",
@@ -48,10 +48,9 @@ def request_headers(
     cookies: CookiePolicy,
     withheld: HeaderNames | None = None,
 ) -> Headers:
-    """The headers for the service, but those that announce the body. Nothing is added for show.
+    """The headers for the service, except those that announce the body.
 
-    Host first, then the visitor's as they are, then those that are mapped, then X-Forwarded-* and
-    its like.
+    Host comes first, then the visitor's unchanged headers, the mapped ones, and X-Forwarded-*.
     """
     known = _header_keys(tuple(environ), withheld)
     headers: Headers = [("Host", urls.told.authority)]
@@ -79,23 +78,25 @@ def request_headers(
 
 
 def _forwarded(environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
-    """What a proxy adds, for the service to know the visitor and its own address by."""
+    """The X-Forwarded-* headers, which tell the service its visitor and its own address."""
     headers: Headers = []
     if remote := environ.get("REMOTE_ADDR"):
         headers.append(("X-Forwarded-For", remote))
     headers.append(("X-Forwarded-Proto", urls.told.scheme))
     if urls.preserves_host:
         headers.append(("X-Forwarded-Host", urls.told.authority))
-    if urls.target.prefix and not urls.base:  # who was told its full path would add it twice
+    if urls.target.prefix and not urls.base:  # with its full path, a service would add it twice
         headers.append(("X-Forwarded-Prefix", urls.target.prefix))
     return headers
 
 
 class _HeaderKeys(NamedTuple):
-    """The keys of an environ by what becomes of the header.
+    """The keys of an environ, by what happens to the header.
 
-    keys, names: of those that pass as they are. urls: keys of those that hold URLs.
-    withheld: canonical names of those that are mapped and that the deployment withholds.
+    keys: the keys of the headers that pass unchanged.
+    names: the names of these headers.
+    urls: the keys of the headers that hold URLs.
+    withheld: canonical names of the headers handled one by one that the deployment withholds.
     """
 
     keys: list[str]
@@ -104,7 +105,7 @@ class _HeaderKeys(NamedTuple):
     withheld: frozenset[str]
 
 
-@lru_cache(maxsize=64)  # of names only: a browser's requests have the same, but for a few kinds
+@lru_cache(maxsize=64)  # by names only: a browser sends only a few sets of them
 def _header_keys(keys: tuple[str, ...], withheld: HeaderNames | None) -> _HeaderKeys:
     passing = [(key, name) for key in keys if (name := _name_to_service(key, withheld))]
     mapped = frozenset(
@@ -123,8 +124,10 @@ def _header_keys(keys: tuple[str, ...], withheld: HeaderNames | None) -> _Header
 
 
 def _name_to_service(key: str, withheld: HeaderNames | None) -> str:
-    """The field name for a WSGI key such as HTTP_ACCEPT; "" if it is none, or one that does not
-    pass as it is. Names are the usual spelling, since WSGI does not hand over the visitor's."""
+    """The header name for a WSGI key such as HTTP_ACCEPT; "" if this does not pass unchanged.
+
+    Names have their usual spelling, since WSGI does not pass on the visitor's.
+    """
     if not key.startswith("HTTP_"):
         return ""
     name = "-".join(part.capitalize() for part in key[5:].split("_"))

@@ -1,8 +1,8 @@
-"""Step 5, a service's response headers on their way to the visitor, for HTTP and WebSocket alike.
+"""Makes the visitor's response headers from the service's (step 5), for HTTP and WebSocket alike.
 
-`ResponseHeaders` applies the tables of `header_tables` and `url_headers`: headers that address
-anybody but this page are dropped, URLs and cookies are mapped, and shared caches may not keep the
-response. How many cookies may pass is `cookie_limits`'s.
+`ResponseHeaders` applies the tables of `header_tables` and `url_headers`: it drops headers that are
+not meant for this page, maps URLs and cookies, and forbids shared caches to keep the response.
+`cookie_limits` decides how many cookies may pass.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 
 
 _NAME_OF = itemgetter(0)
-# Nothing that browsers resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
+# A path without anything that browsers resolve, decode or strip: `..%2f`, `%2e`, `\\`, tabs.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
 _SHARED_DIRECTIVES = frozenset({"public", "s-maxage", "proxy-revalidate"})
 
 
 class ResponseHeaders:
-    """Makes the visitor's headers of the responses that come through one `PortProxy`."""
+    """Makes the visitor's headers for the responses of one `PortProxy`."""
 
     def __init__(self, cookies: CookiePolicy, withheld: Iterable[str] = ()) -> None:
         self._cookies = cookies
         self._dropped = HeaderNames("response_headers", withheld)
 
     def of(self, received: Headers, urls: UrlMapper, environ: WSGIEnvironment) -> Headers:
-        """The headers for the visitor, of any response, a 101 included."""
+        """The visitor's headers for any response, including a 101."""
         return response_headers(
             received,
             urls,
@@ -65,13 +65,16 @@ class ResponseHeaders:
     def early_hints(
         self, environ: WSGIEnvironment, urls: UrlMapper
     ) -> Callable[[Headers], None] | None:
-        """Passes on what a 103 may say to the visitor; None where nothing can be."""
+        """A callable that passes a 103 on to the visitor; None if that is not possible."""
         return early_hints(environ, urls, self._dropped)
 
 
 def _is_above(target: Target, environ: WSGIEnvironment) -> bool:
-    """Whether browsers would scope a cookie without a Path above the target's prefix: the visitor's
-    URL is astray, or the prefix without a slash (RFC 6265 section 5.1.4)."""
+    """Whether the scope of a cookie without a Path would be above the target's prefix.
+
+    Browsers scope it so if the request is a stray, or if its URL is the prefix without a slash (RFC
+    6265 section 5.1.4).
+    """
     visited = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return target.is_astray or visited.count("/") <= target.prefix.count("/")
 
@@ -87,11 +90,14 @@ def response_headers(
     processes: Callable[[], int] = lambda: 1,
     dropped: HeaderNames | None = None,
 ) -> Headers:
-    """The headers for the visitor: the service's, mapped, without those that address anybody else.
+    """The visitor's headers: the service's, mapped, without those that are not meant for this page.
 
-    `needs_path` as in `CookiePolicy.for_visitor`; `visitors_cookies`: the Cookie header of the
-    request; `visitor`: who it is, as in `CookieLimits.allow`; `processes`: how many the server has.
     A repeated Content-Length is kept once.
+
+    needs_path: as in `CookiePolicy.for_visitor`.
+    visitors_cookies: the Cookie header of the request.
+    visitor: returns the `visitor` for `CookieLimits.allow`.
+    processes: returns the number of processes of the server.
     """
     pass_as_they_are, are_looked_at = _classify(tuple(map(_NAME_OF, received)), dropped)
     headers: Headers = [*compress(received, pass_as_they_are)]
@@ -130,7 +136,7 @@ def _set_cookies(
     visitor: str,
     processes: int,
 ) -> Headers:
-    """The Set-Cookie headers of a response that may pass, within the limits."""
+    """The Set-Cookie headers that may pass, within the limits."""
     target = urls.target
     visitor = cookies.withheld_of(visitors_cookies) or visitor
     known = cookies.sent(visitors_cookies)
@@ -161,7 +167,7 @@ def _set_cookies(
             )
             for one in made
         ):
-            # Passed as a removal, so it must be one in the browser too.
+            # The limits took it for a removal, so it must be one in the browser too.
             ends = ["; Max-Age=0" if one.expired and not one.is_sure else "" for one in made]
             headers += [("Set-Cookie", one + end) for one, end in zip(scoped, ends, strict=True)]
             passed.append(value)
@@ -173,7 +179,7 @@ def _set_cookies(
 
 
 def _with_path(cookie: SetCookie, target: Target) -> SetCookie:
-    """With the Path that browsers assume if there is none (RFC 6265 section 5.1.4)."""
+    """The cookie with the Path that browsers assume if it has none (RFC 6265 section 5.1.4)."""
     if cookie.path.startswith("/"):
         return cookie
     visited = target.prefix + target.path_qs.partition("?")[0]
@@ -181,7 +187,10 @@ def _with_path(cookie: SetCookie, target: Target) -> SetCookie:
 
 
 def _names_no_ambient_login(urls: UrlMapper, value: str) -> bool:
-    """Negotiate and NTLM would send the visitor's desktop login to the service without asking."""
+    """Whether a WWW-Authenticate header names neither Negotiate nor NTLM.
+
+    They would send the visitor's desktop login to the service without asking.
+    """
     schemes = value.lower().replace(",", " ").split()
     return "negotiate" not in schemes and "ntlm" not in schemes
 
@@ -201,8 +210,10 @@ _LOOKED_AT = frozenset(
 
 
 def visitor_of(environ: WSGIEnvironment) -> str:
-    """What distinguishes a visitor who has no cookie of the app's: the same in all requests of a
-    browser, and out of a service's reach."""
+    """Text that distinguishes a visitor who has no cookie of the app's.
+
+    It is the same in all requests of a browser, and no service can influence it.
+    """
     keys = ("REMOTE_USER", "HTTP_REMOTE_USER", "HTTP_X_FORWARDED_USER", "HTTP_X_REMOTE_USER")
     named = "\n".join(str(environ.get(key, "")) for key in keys)
     if named.strip():
@@ -232,8 +243,8 @@ def early_hints(
 def private(values: Sequence[str]) -> str:
     """A Cache-Control that makes a response private to the visitor who was authorized for it.
 
-    Without it a shared cache in front of the app may store the response and serve it to everybody
-    (RFC 9111 sections 3 and 4.2.2). Directives for the visitor's own cache stay.
+    Without `private`, a shared cache in front of the app may store the response and serve it to
+    everybody (RFC 9111 sections 3 and 4.2.2). Directives for the visitor's own cache stay.
     """
     if not values:
         return "private"
@@ -253,8 +264,10 @@ def _directive(text: str) -> str:
 
 @lru_cache(maxsize=64)
 def _classify(names: tuple[str, ...], dropped: HeaderNames | None) -> tuple[list[bool], list[bool]]:
-    """For each header of a response, whether it passes whatever its value, and whether its value
-    decides. Cached, since most responses of a service have the same headers."""
+    """Whether each header of a response passes with any value, and whether its value decides.
+
+    Cached, since most responses of a service have the same headers.
+    """
     are_looked_at = [_is_looked_at(name, dropped) for name in names]
     return [_passes_to_visitor(name, dropped) for name in names], are_looked_at
 
@@ -267,12 +280,12 @@ def _is_looked_at(name: str, dropped: HeaderNames | None) -> bool:
 
 
 def _passes_to_visitor(name: str, dropped: HeaderNames | None) -> bool:
-    """Whether a service's header passes, whatever its value."""
+    """Whether a service's header passes with any value."""
     canonical = _canonical(name)
     return not (
         (dropped is not None and dropped.match(canonical))
         or canonical in _LOOKED_AT
         or canonical in NOT_TO_VISITOR
         or canonical.startswith(NOT_TO_VISITOR_PREFIXES)
-        or canonical.endswith("cdn-cache-control")  # RFC 9213, and each CDN has its own
+        or canonical.endswith("cdn-cache-control")  # RFC 9213; each CDN has its own
     )

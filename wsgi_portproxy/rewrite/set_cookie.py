@@ -17,10 +17,12 @@ _USUAL_DATE = re.compile(
 
 
 class SetCookie(NamedTuple):
-    """A cookie that a response set: `pair` is its `name=value`, `path` as the service sees it.
+    """A cookie that a response sets.
 
+    pair: its `name=value`.
+    path: its Path as the service sees it.
     is_sure: whether browsers agree on `expired`: it comes from Max-Age, or from a date in the usual
-    form. They read a two-digit year, for instance, differently from Python.
+        form. Browsers read a two-digit year, for instance, differently from Python.
     """
 
     name: str
@@ -31,7 +33,7 @@ class SetCookie(NamedTuple):
 
 
 def parse_set_cookie(line: str, prefix: str) -> SetCookie:
-    """A Set-Cookie value (RFC 6265 section 5.2)."""
+    """Parse a Set-Cookie value (RFC 6265 section 5.2)."""
     pair, *rest = line.split(";")
     attributes = {}
     for attribute in rest:
@@ -42,7 +44,7 @@ def parse_set_cookie(line: str, prefix: str) -> SetCookie:
         path = path[len(prefix) :] or "/"
     expires = attributes.get("expires", "")
     is_sure = "max-age" in attributes or _USUAL_DATE.fullmatch(expires) is not None
-    if "max-age" in attributes:  # has precedence over Expires
+    if "max-age" in attributes:  # takes precedence over Expires
         expired = _NOT_POSITIVE.fullmatch(attributes["max-age"]) is not None
     else:
         expired = _is_past(expires)

@@ -1,7 +1,7 @@
-"""Headers that hold URLs, as two tables with the source beside each row.
+"""Maps headers that hold URLs, by two tables with the source beside each row.
 
-Owns how each header's value is taken apart and put together again. How a URL in it is mapped is
-`urls`'s; which headers pass at all is `header_tables`'s.
+Decides how each header's value is taken apart and put together again. `urls` maps the URLs in it;
+`header_tables` decides which headers pass at all.
 """
 
 from __future__ import annotations
@@ -16,20 +16,18 @@ from .urls import UrlMapper
 Mapping = Callable[[UrlMapper, str], str]
 
 # The part before the URL (HTML standard, "shared declarative refresh steps"): the time, a
-# separator, and perhaps `url=`. Each part begins with a different character, so that matching is
-# linear.
+# separator, and perhaps `url=`. Each part begins with a different character, so matching is linear.
 _BEFORE_URL = re.compile(
     r"""[\t ]*[^\t ;,]+(?:[\t ]+[;,]?|[;,])[\t ]*(?:url[\t ]*=[\t ]*)?(["']?)""", re.IGNORECASE
 )
 _LINK = re.compile(r"<([^<>]*)>")
-# The parts of an If header (RFC 4918 section 10.4): lists in parentheses, in which a URL is the
-# name of a lock; entity tags, which may contain anything; and between the lists the URLs of
-# resources.
+# The parts of an If header (RFC 4918 section 10.4): lists in parentheses, whose URLs name locks;
+# entity tags, which may contain anything; and URLs of resources between the lists.
 _OF_IF = re.compile(r"""\(|\)|"[^"]*"|<[^<>]*>""")
 # Values of htmx's headers that are not URLs.
 _NO_URL = frozenset({"true", "false"})
-# Referrer policies that hide the path from this site too, each with one that does not, and that
-# tells other sites the same (Referrer Policy, section 3).
+# Referrer policies that hide the path from this site too, each with a policy that shows it to this
+# site and sends other sites the same (Referrer Policy, section 3).
 _TOLD_TO_OWN_SITE = {
     "no-referrer": "same-origin",
     "origin": "origin-when-cross-origin",
@@ -41,7 +39,7 @@ _TOLD_TO_OWN_SITE = {
 
 
 def if_to_service(urls: UrlMapper, value: str) -> str:
-    """A WebDAV If header with the URLs of its resources mapped, and nothing else."""
+    """A WebDAV If header with only the URLs of its resources mapped."""
     depth = 0
 
     def mapped(match: re.Match[str]) -> str:
@@ -56,12 +54,12 @@ def if_to_service(urls: UrlMapper, value: str) -> str:
 
 
 def uploads_to_service(urls: UrlMapper, value: str) -> str:
-    """tus: `final;` and the URLs of the uploads that are put together, divided by spaces."""
+    """tus: `final;` and the URLs of the uploads to concatenate, separated by spaces."""
     kind, mark, uploads = value.partition(";")
     return kind + mark + " ".join(map(urls.to_service, uploads.split(" ")))
 
 
-#: By WSGI key: the header's name, and how its value becomes the service's.
+#: By WSGI key: the header's name, and the function that maps its value to the service's.
 URLS_TO_SERVICE: dict[str, tuple[str, Mapping]] = {
     "HTTP_ORIGIN": ("Origin", UrlMapper.origin_to_service),  # Fetch standard, section 3.2
     "HTTP_REFERER": ("Referer", UrlMapper.page_to_service),  # RFC 9110 section 10.1.3
@@ -100,7 +98,7 @@ def link_to_visitor(urls: UrlMapper, value: str) -> str:
 
 
 def htmx_to_visitor(urls: UrlMapper, value: str) -> str:
-    """A URL, or `false` if the address is to stay."""
+    """A URL, or `false` to keep the current address."""
     return value if value.strip().lower() in _NO_URL else urls.to_visitor(value)
 
 
@@ -117,7 +115,7 @@ def hx_location_to_visitor(urls: UrlMapper, value: str) -> str:
         return value
     try:
         return json.dumps({**told, "path": mapped}, allow_nan=False)
-    except ValueError:  # a number that Python has none for
+    except ValueError:  # a number that Python cannot represent
         return value
 
 
@@ -138,7 +136,7 @@ def referrer_policy_to_visitor(urls: UrlMapper, value: str) -> str:
     )
 
 
-#: By the header's name in lower case: how its value becomes the visitor's.
+#: By the header's name in lower case: the function that maps its value to the visitor's.
 URLS_TO_VISITOR: dict[str, Mapping] = {
     "location": UrlMapper.to_visitor,  # RFC 9110 section 10.2.2
     "content-location": UrlMapper.to_visitor,  # RFC 9110 section 8.7
@@ -151,7 +149,7 @@ URLS_TO_VISITOR: dict[str, Mapping] = {
     "access-control-allow-origin": origins_to_visitor,  # Fetch standard, section 3.3
     "timing-allow-origin": origins_to_visitor,  # Resource Timing, section 4.5
     "referrer-policy": referrer_policy_to_visitor,  # Referrer Policy, section 4.1
-    "hx-redirect": htmx_to_visitor,  # htmx 2, "Response Headers", as the next three
+    "hx-redirect": htmx_to_visitor,  # htmx 2, "Response Headers"; also the next three rows
     "hx-location": hx_location_to_visitor,
     "hx-push-url": htmx_to_visitor,
     "hx-replace-url": htmx_to_visitor,

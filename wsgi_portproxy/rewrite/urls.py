@@ -1,9 +1,10 @@
-"""Maps URLs between the service's view, which begins at its own root, and the visitor's.
+"""Maps URLs between the service, whose URLs begin at its own root, and the visitor.
 
-Owns what a URL means and how it is written on the other side. Mapping is idempotent: a URL that has
-the prefix already (services that honour X-Forwarded-Prefix) stays, and so do relative and foreign
-URLs. An absolute URL stays absolute: clients such as requests do not resolve a Link. Which headers
-hold URLs is `url_headers`'s, and which attributes of pages, `pages.attributes`'s.
+Decides what a URL means and how it is written on the other side. Mapping is idempotent: a URL that
+already has the prefix (services that honour X-Forwarded-Prefix write such URLs) stays, and so do
+relative and foreign URLs. An absolute URL stays absolute, since clients such as requests do not
+resolve a Link. `url_headers` lists the headers that hold URLs, and `pages.attributes` the
+attributes of pages.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ def _none(port: int) -> str | None:
 
 
 class UrlMapper(NamedTuple):
-    """How one request's URLs look from both sides.
+    """Maps the URLs of one request in both directions.
 
     target: where the request went.
-    told: the address that the service is told that it has: `http://localhost:16006`, or the
+    told: the address that the service is told is its own: `http://localhost:16006`, or the
         visitor's.
     visited: the address that the visitor uses: the wrapped app's, `https://app.example.com`, or in
         the host form the port's own.
-    base: the path in front of everything that the service is asked for, without a final slash: the
-        target's prefix if the service was given its full path, else empty.
-    strays: whether requests from this page that lost the port are found by their Referer.
-    root: SCRIPT_NAME as it appears in a URL, below which such requests arrive.
-    others: gives the visitor's absolute URL of another port's root, without a final slash; None for
-        a port that is not allowed.
+    base: the path in front of every path in a request to the service, without a final slash: the
+        target's prefix if the service is given its full path, else empty.
+    strays: whether strays from this page are found by their Referer.
+    root: SCRIPT_NAME as it appears in a URL; strays arrive below it.
+    others: returns the visitor's absolute URL of another port's root, without a final slash; None
+        for a port that is not allowed.
     """
 
     target: Target
@@ -87,13 +88,13 @@ class UrlMapper(NamedTuple):
         return self.base + self.target.path_qs
 
     def at(self, path: str) -> UrlMapper:
-        """The same view of another path of the service."""
+        """The mapper for another path of the same service."""
         return self._replace(target=replace(self.target, path_qs=path))
 
     # --- From the service to the visitor
 
     def to_visitor(self, url: str) -> str:
-        """The visitor's URL for one of the service's."""
+        """The visitor's URL for a URL of the service."""
         place = self._place(url)
         if place is None:
             return url
@@ -115,11 +116,11 @@ class UrlMapper(NamedTuple):
         if self.target.form.has_port_in_query:
             return with_port(replace(self.target, path_qs=path))
         if not self.target.prefix and path[1:2] in ("/", "\\"):
-            path = "/." + path  # `//host` at the beginning would be another site
+            path = "/." + path  # a leading `//host` would be another site
         return self.target.prefix + path
 
     def redirect_path(self, location: str) -> str | None:
-        """The `Target.path` for a Location within this service, or None if it leads elsewhere."""
+        """The `Target.path_qs` for a Location within this service; None if it leads elsewhere."""
         path = self.service_path(location)
         if path is None:
             return None
@@ -127,7 +128,7 @@ class UrlMapper(NamedTuple):
         return path if path.startswith("/") else f"/{path}"
 
     def service_path(self, url: str) -> str | None:
-        """The path (with query and fragment) of `url` at this service, or None if it is foreign.
+        """The path (with query and fragment) of `url` at this service; None if it is foreign.
 
         A relative URL is resolved against the request's path.
         """
@@ -135,7 +136,7 @@ class UrlMapper(NamedTuple):
         return None if place is None or place.port != self.target.port else place.path
 
     def _place(self, url: str) -> Place | None:
-        """What a URL of the service means; None if it is foreign, or already the visitor's."""
+        """The place that a service's URL means; None if it is foreign, or already the visitor's."""
         port, path = self.target.port, url
         absolute = _ABSOLUTE.fullmatch(url)
         if absolute is not None:
@@ -157,8 +158,8 @@ class UrlMapper(NamedTuple):
         """The port that an address from the service means; None if it is another site's.
 
         A local address never means the visitor's machine. It is another service's if its port is
-        allowed, else this one's: behind `docker run -p` or `ssh -L` a service knows itself by
-        another port, or by none.
+        allowed, else this one's: behind `docker run -p` or `ssh -L` a service knows itself under
+        another port, or under none.
         """
         own = self.target.port
         if there.authority == self.told.authority:
@@ -171,8 +172,10 @@ class UrlMapper(NamedTuple):
         return port if port == own or self.others(port) is not None else own
 
     def _without_prefix(self, path: str) -> str | None:
-        """The path as the service sees it, even if it already is the visitor's (services that
-        honour X-Forwarded-Prefix make such). None if it is the visitor's URL of another port."""
+        """The path as the service sees it; None if it is the visitor's URL of another port.
+
+        It may already be the visitor's: services that honour X-Forwarded-Prefix write such paths.
+        """
         below = self._below_prefix(path)
         if below is None:
             return path
@@ -185,7 +188,7 @@ class UrlMapper(NamedTuple):
         return f"{resource}?{query}{fragment}" if query else resource + fragment
 
     def _below_prefix(self, path: str) -> str | None:
-        """What follows the prefix in a path; None if the path lacks it, or there is no prefix."""
+        """The rest of a path after the prefix; None if the path lacks it, or there is no prefix."""
         prefix = self.target.prefix
         rest = path[len(prefix) :]
         return rest if prefix and path.startswith(prefix) and rest[:1] in "/\\?#" else None
@@ -193,14 +196,16 @@ class UrlMapper(NamedTuple):
     # --- From the visitor to the service
 
     def origin_to_service(self, origin: str) -> str:
-        """The Origin for the service: the site's own becomes the service's, others stay."""
+        """The Origin for the service: the site's own becomes the service's, any other stays."""
         scheme, mark, authority = origin.partition("://")
         own = mark and address(scheme, authority) == self.visited
         return self.told.origin if own else origin
 
     def to_service(self, url: str) -> str:
-        """The service's URL for one of the visitor's, such as a WebDAV Destination; others stay.
-        Raises `BadRequest` for one that climbs out of the service."""
+        """The service's URL for a visitor's, such as a WebDAV Destination; any other URL stays.
+
+        Raises `BadRequest` for a URL that climbs out of the service.
+        """
         here = self._own_path(url)
         below = None if here is None else self._path_of_visitor(here)
         if below is None:
@@ -216,8 +221,8 @@ class UrlMapper(NamedTuple):
     def page_to_service(self, url: str) -> str:
         """The URL of the requesting page, such as the Referer, as the service gets it.
 
-        Of the app's pages it gets the origin only: their paths and queries are the app's. Foreign
-        URLs stay.
+        For pages of the app, the service gets only the origin, since paths and queries are the
+        app's. Foreign URLs stay.
         """
         root = self.visited.origin + self.target.prefix
         if url.startswith(f"{root}/") and not self.target.form.has_port_in_query:
@@ -241,7 +246,7 @@ class UrlMapper(NamedTuple):
         return path if address(scheme or self.visited.scheme, authority) == self.visited else None
 
     def _path_of_visitor(self, here: str) -> str | None:
-        """The service's path for a path on this site; None if that is not the service's."""
+        """The service's path for a path on this site; None if the path is not the service's."""
         below = self._below_prefix(here) if self.target.prefix else here
         if below is None:
             below = self._below_decoded_prefix(here)
@@ -254,7 +259,7 @@ class UrlMapper(NamedTuple):
         return f"{resource}?{query}" if query else resource
 
     def _below_decoded_prefix(self, here: str) -> str | None:
-        """What follows the prefix in a path, however a client encodes it; None without it."""
+        """The rest of a path after the prefix, in any encoding of it; None if the path lacks it."""
         prefix = _decoded(self.target.prefix)
         segments = re.split(r"[?#]", here, maxsplit=1)[0].split("/", len(prefix))[: len(prefix)]
         is_own = _decoded("/".join(segments)) == prefix
@@ -262,12 +267,12 @@ class UrlMapper(NamedTuple):
 
 
 def _decoded(path: str) -> list[str]:
-    """The segments of a path, each decoded: an encoded slash does not divide."""
+    """The segments of a path, each decoded: an encoded slash does not separate them."""
     return [unquote(segment, "latin-1") for segment in path.split("/")]
 
 
 def _is_relative(url: str) -> bool:
-    """Whether a URL is neither absolute nor root-absolute: to be resolved against the request's."""
+    """Whether a URL is relative to the request's path: neither absolute nor root-absolute."""
     return not url.startswith(("/", "\\")) and _SCHEME.match(url) is None
 
 

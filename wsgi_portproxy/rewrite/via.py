@@ -1,7 +1,7 @@
 """Recognises requests that come back to us, by the name that we leave in Via.
 
-Owns that name. Requests for the server's own port are refused by `policy.ports`; this finds those
-that come back by another way.
+Defines that name. `policy.ports` refuses requests for the server's own port; this module finds
+requests that come back another way.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 def check_no_loop(environ: WSGIEnvironment) -> None:
     """Raise `Loop` if this server itself sent the request (RFC 9110 section 7.6.3).
 
-    Checked for every request, those for the app included: through a front end's port, or another
-    port of the server, the app would otherwise be opened as a service, from 127.0.0.1, with a
+    Every request is checked, including requests for the app. Otherwise the app could be opened as a
+    service through a front end's port or another port of the server, from 127.0.0.1 and with a
     visitor's headers.
     """
     if "HTTP_VIA" in environ and pseudonym(environ) in environ["HTTP_VIA"]:
         raise Loop(
             "This address leads back to this application.",
-            "Either the port belongs to the application itself, or the service forwards requests "
-            "back here.",
+            "Either the port belongs to this application, or the service forwards requests back "
+            "to it.",
         )
 
 
@@ -41,11 +41,11 @@ def via(environ: WSGIEnvironment) -> tuple[str, str]:
 
 
 def pseudonym(environ: WSGIEnvironment) -> str:
-    """Our name in Via: the same in all workers and on all ports of a server, and different for
-    every other server, on this machine too.
+    """Our name in Via: the same in all workers and on all ports of a server.
 
-    A digest of the host name, so that it stays secret, and the process; of several workers, their
-    parent.
+    Every other server has a different name, on this machine too. The name is a digest, so that the
+    host name stays secret: of the host name and the process, or of the host name and the parent
+    process if there are several workers.
     """
     return _pseudonym(bool(environ.get("wsgi.multiprocess")))
 
@@ -61,8 +61,10 @@ os.register_at_fork(after_in_child=_pseudonym.cache_clear)
 
 
 def _start_of(process: int) -> str:
-    """When a process started, since its number may be used again, and is the same in every
-    container; "" if the system does not say (proc(5), field 22)."""
+    """The start time of a process; "" if the system does not report it (proc(5), field 22).
+
+    A process number is not enough: it may be reused, and is the same in every container.
+    """
     try:
         with open(f"/proc/{process}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[19]

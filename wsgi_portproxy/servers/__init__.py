@@ -1,9 +1,9 @@
-"""Which WSGI server a request came through, and what that server offers beyond PEP 3333.
+"""Finds the WSGI server of a request, and what that server offers beyond PEP 3333.
 
-The rest of the package asks the functions here and names no server. Nothing imports a server; a
-request through an unknown server, or a release that changed, is served by PEP 3333 alone.
+The rest of the package calls the functions here and names no server. Nothing imports a server;
+requests through an unknown server, or a release that changed, are served by PEP 3333 alone.
 
-To add a server, write a module with its `Adapter` and give that a line in `ADAPTERS`.
+To add a server, write a module with its `Adapter` and add the adapter to `ADAPTERS`.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ __all__ = [
     "server_threads",
 ]
 
-#: Asked in this order, the servers that name their socket in the environ before those that do not.
+#: Tried in this order: servers that put their socket in the environ come first.
 ADAPTERS: tuple[Adapter, ...] = (Gunicorn(), Werkzeug(), Waitress(), FileObject(), UWSGI())
 
-#: What the servers' own keys of an environ begin with.
+#: The prefixes of the servers' own environ keys.
 KEY_PREFIXES = tuple(prefix for adapter in ADAPTERS for prefix in adapter.key_prefixes)
 
 
 def connection_of(environ: WSGIEnvironment) -> tuple[Adapter, VisitorSocket] | None:
-    """The adapter of the server that this request came through, and its socket of the visitor's
-    connection; None if no adapter knows the server, or the connection is closed."""
+    """The adapter of this request's server, and the server's socket to the visitor; None if no
+    adapter knows the server, or the connection is closed."""
     for adapter in ADAPTERS:
         sock: VisitorSocket | None = adapter.socket(environ)
         if sock is not None and _is_open(sock):
@@ -64,7 +64,7 @@ def _is_open(sock: Any) -> bool:
 
 
 def body_reader(environ: WSGIEnvironment) -> BodyReader:
-    """The best way to read this request's body."""
+    """The best available reader of this request's body."""
     for adapter in ADAPTERS:
         reader = adapter.body_reader(environ)
         if reader is not None:
@@ -80,12 +80,12 @@ def bodiless_headers(environ: WSGIEnvironment, status: int, headers: Headers) ->
 
 
 def server_threads(environ: WSGIEnvironment) -> int | None:
-    """How many threads the server has for requests, in this process; None where that is not known,
-    or where it makes one for each connection.
+    """How many threads this process of the server has for requests; None if unknown, or if the
+    server makes one for each connection.
 
-    No server tells an application, so this looks at the thread that runs this very request, and at
-    what the adapters know of their servers. Where neither helps there is no thread to count:
-    greenlets, processes of one thread, a thread for each connection.
+    No server reports this to an application. So this looks at the thread that runs this request,
+    and then asks the adapters. If neither helps, there is no fixed number of threads: greenlets,
+    processes with one thread, a thread for each connection.
     """
     for threads in (_pool_threads, *(adapter.threads for adapter in ADAPTERS)):
         with contextlib.suppress(AttributeError, IndexError, KeyError, TypeError, ValueError):
@@ -96,8 +96,8 @@ def server_threads(environ: WSGIEnvironment) -> int | None:
 
 
 def _pool_threads(environ: WSGIEnvironment) -> int | None:
-    """The threads of a `concurrent.futures` pool (gunicorn's gthread, a2wsgi), to which each of its
-    threads holds a weak reference."""
+    """The size of the `concurrent.futures` pool (gunicorn's gthread, a2wsgi) that this thread
+    belongs to: each of its threads holds a weak reference to it."""
     reference = next(iter(getattr(threading.current_thread(), "_args", ())), None)
     executor = reference() if isinstance(reference, weakref.ref) else None
     count = getattr(executor, "_max_workers", None)

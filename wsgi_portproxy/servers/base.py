@@ -1,7 +1,7 @@
-"""The interface of a server adapter, and what holds for a server that has none.
+"""The interface of a server adapter, and the defaults for a server without one.
 
 PEP 3333 has no way to notice that a visitor left, and lets `wsgi.input.read(n)` wait for `n` bytes
-though fewer have come. Where a server offers more, its adapter says how to get at it.
+even if fewer have come. If a server offers more, its adapter gives access to it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Headers = list[tuple[str, str]]
 
 
 class VisitorSocket(Protocol):
-    """What we use of a server's socket; gevent's is no subclass of the standard one."""
+    """The part of a server's socket that we use; gevent's is no subclass of socket.socket."""
 
     def fileno(self) -> int: ...
     def getsockname(self) -> Any: ...
@@ -26,10 +26,11 @@ class VisitorSocket(Protocol):
 class BodyReader:
     """Reads `wsgi.input` as PEP 3333 allows: a read may wait until `limit` bytes have come.
 
-    `read1`, which io.BufferedIOBase has and some servers' inputs inherit, returns what is there.
+    Prefers `read1`, which returns the available bytes; some servers' inputs inherit it from
+    io.BufferedIOBase.
     """
 
-    #: Becomes readable when `read` has something new; None where only a read can tell.
+    #: Becomes readable when `read` has new bytes; None if only a read can tell.
     socket: VisitorSocket | None = None
 
     def __init__(self, environ: WSGIEnvironment) -> None:
@@ -37,23 +38,24 @@ class BodyReader:
         self._read = getattr(source, "read1", source.read)
 
     def buffered(self) -> bool:
-        """Whether a read returns without waiting for the socket; True where that is unknown."""
+        """Whether a read returns without waiting for the socket; True if unknown."""
         return True
 
     def read(self, limit: int) -> Block:
         """At least one byte and at most `limit`; empty at the end of the body.
 
-        It is the caller's until the next call, which may use the same memory again.
+        The block is valid until the next call, which may reuse its memory.
         """
         data: bytes = self._read(limit)
         return data
 
 
 class ServerResponse(Protocol):
-    """A server's own record of a response that it sends for us, whose rest somebody else may send.
+    """A server's record of a response whose rest somebody else may send.
 
-    sent: bytes of the body that the server was given. is_chunked: whether it frames them as chunks.
-    has_length: whether its head has a Content-Length.
+    sent: bytes of the body that the server was given.
+    is_chunked: whether the server frames them as chunks.
+    has_length: whether the head has a Content-Length.
     """
 
     @property
@@ -64,47 +66,47 @@ class ServerResponse(Protocol):
     def has_length(self) -> bool: ...
 
     def close_connection(self) -> None:
-        """Have the head, which is still to come, say that the connection ends with the body."""
+        """Announce in the head, not sent yet, that the connection ends with the body."""
 
     def send_head(self) -> None:
-        """Send the head, unless it was sent."""
+        """Send the head, unless it was sent already."""
 
 
 class Adapter:
     """What one server offers beyond PEP 3333, read from a request's environ.
 
-    An adapter is asked about requests that came through other servers too, and answers None then.
-    It imports no server and expects none to be as it was in the last release: whatever it cannot
-    find is None as well, and the request is served by PEP 3333 alone.
+    Adapters are also asked about requests through other servers, and return None then. They import
+    no server and rely on no particular release: they also return None for anything that they cannot
+    find, and the request is served by PEP 3333 alone.
     """
 
     name: str
-    #: What the server's own keys of an environ begin with. They concern the connection, and are
-    #: kept from the wrapped app where we call it with a request of our own.
+    #: The prefixes of the server's own environ keys. These keys concern the connection, so we
+    #: remove them when we call the wrapped app with our own request.
     key_prefixes: tuple[str, ...] = ()
 
     def socket(self, environ: WSGIEnvironment) -> Any:
-        """The server's socket of the visitor's connection. Required."""
+        """The server's socket to the visitor. Required."""
         raise NotImplementedError
 
     def read_ahead(self, environ: WSGIEnvironment) -> bytes:
-        """Take the bytes that the server has read from `socket` past the request's head."""
+        """Take the bytes that the server has read from `socket` beyond the request's head."""
         raise NotImplementedError
 
     def hands_over(self, environ: WSGIEnvironment) -> bool:
-        """Whether the connection serves this request alone, and our threads run while the server
-        waits for other visitors: then a WebSocket may leave the server."""
+        """Whether a WebSocket may leave the server: the connection serves this request alone, and
+        our threads run while the server waits for other visitors."""
         return True
 
     def response(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> ServerResponse | None:
-        """The record of this request's response, if it may leave the server in mid-body: the
-        framing that the server begins is then known for sure, and the socket is a plain one."""
+        """The record of this request's response if it may leave the server in mid-body, for which
+        the server's framing must be known for sure and the socket a plain one."""
         return None
 
     def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
-        """A better way to read the request's body than `BodyReader`."""
+        """A better reader of the request's body than `BodyReader`."""
         return None
 
     def threads(self, environ: WSGIEnvironment) -> int | None:
@@ -118,5 +120,5 @@ class Adapter:
 
 
 def is_tls(sock: object) -> bool:
-    """Whether Python itself encrypts on this socket, so that its descriptor is of no use alone."""
+    """Whether Python does the TLS of this socket, so that its descriptor alone is useless."""
     return hasattr(sock, "getpeercert")

@@ -1,5 +1,5 @@
-"""gunicorn: its socket is in the environ, its body readers can be read as the body arrives, and a
-response can leave it in mid-body."""
+"""gunicorn: the socket is in the environ, bodies can be read as they arrive, and a response can
+leave the server in mid-body."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class LengthReader(BodyReader):
-    """A body of known length, in the pieces in which it arrives.
+    """Reads a body of known length as it arrives.
 
     gunicorn's own `read(n)` waits for `n` bytes, at least 1024, and copies a block three times.
-    Here what gunicorn has read ahead comes from its reader, and the rest straight from the socket,
-    into memory that is used again for the next block.
+    This takes the bytes that gunicorn has read ahead from its reader, and the rest straight from
+    the socket, into memory that is reused for the next block.
     """
 
     def __init__(self, reader: Any, sock: Any) -> None:
@@ -36,17 +36,17 @@ class LengthReader(BodyReader):
             data: bytes = self._reader.read(min(limit, buffered))
             return data
         limit = min(limit, self._reader.length)
-        if not limit:  # recv_into would take 0 for all of the memory
+        if not limit:  # recv_into would take 0 for the whole memory
             return b""
         if limit > len(self._memory):
             self._memory = bytearray(limit)
         size = self._recv_into(self._memory, limit)
-        self._reader.length -= size  # gunicorn expects the next request behind the body
+        self._reader.length -= size  # gunicorn expects the next request after the body
         return memoryview(self._memory)[:size]
 
 
 class ChunkedReader(BodyReader):
-    """A chunked body: waits for one byte, and takes the rest of what came with it."""
+    """Reads a chunked body: waits for one byte, then takes the decoded bytes that follow it."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
@@ -60,9 +60,9 @@ class ChunkedReader(BodyReader):
 
 
 class GunicornResponse:
-    """See `ServerResponse`. `response`: gunicorn's own."""
+    """See `ServerResponse`. `response`: gunicorn's own object."""
 
-    #: What is used of gunicorn's; a release without one of them keeps its responses.
+    #: The attributes that we use; in a release without one of them, no response leaves gunicorn.
     USED = ("chunked", "force_close", "headers_sent", "response_length", "sent", "write")
 
     def __init__(self, response: Any) -> None:
@@ -89,7 +89,7 @@ class GunicornResponse:
 
 
 class Gunicorn(Adapter):
-    """All of gunicorn's workers. The threads of gthread are counted as any thread pool's."""
+    """All of gunicorn's workers. gthread's threads are counted like those of any pool."""
 
     name = "gunicorn"
     key_prefixes = ("gunicorn.",)
@@ -110,21 +110,21 @@ class Gunicorn(Adapter):
     def response(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> ServerResponse | None:
-        # A middleware that puts its own start_response between gunicorn and us may change the body
-        # on its way, and is taken as if it did.
+        # A middleware with its own start_response between gunicorn and us may change the body, so
+        # we assume that it does.
         response = getattr(start_response, "__self__", None)
         if type(response).__module__ != "gunicorn.http.wsgi":
             return None
         if any(not hasattr(response, name) for name in GunicornResponse.USED):
             return None
         sock = self.socket(environ)
-        # gevent's and eventlet's sockets have readers of their own; greenlets cost little anyway.
+        # gevent's and eventlet's sockets have their own readers; greenlets cost little anyway.
         if sock is None or is_tls(sock) or type(sock).__module__ != "socket":
             return None
         if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
             return None
-        # What was read ahead behind a chunked request is out of reach; gunicorn would serve it into
-        # the dummy as the next request.
+        # Bytes read ahead after a chunked request are out of reach; gunicorn would take them for
+        # the next request and send the response into the dummy.
         if not hasattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader"):
             return None
         return GunicornResponse(response)
@@ -137,7 +137,7 @@ class Gunicorn(Adapter):
         kind = type(reader).__name__
         if kind == "ChunkedReader" and hasattr(reader, "buf"):
             return ChunkedReader(reader)
-        # Of a TLS connection, the kernel cannot tell whether there is something to read.
+        # With TLS, the kernel cannot tell whether there is something to read.
         unreader = getattr(reader, "unreader", None)
         is_known = getattr(unreader, "sock", None) is sock and hasattr(unreader, "buf")
         if kind == "LengthReader" and is_known and hasattr(reader, "length") and not is_tls(sock):

@@ -1,4 +1,4 @@
-"""How many processes serve the application, for limits that are meant for all of them together."""
+"""Counts the processes that serve the application, for limits that they share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _COUNTED_AGAIN = 60.0  # seconds after which workers are counted again
 
 
 def server_processes(environ: WSGIEnvironment) -> int:
-    """How many processes serve the application beside each other, this one included.
+    """How many processes serve the application in parallel, this one included.
 
     PEP 3333 says whether there are several. Those of gunicorn and uWSGI are the children of one
-    parent; 1 where they cannot be counted.
+    parent. 1 if they cannot be counted.
     """
     if not environ.get("wsgi.multiprocess"):
         return 1

@@ -1,4 +1,4 @@
-"""uWSGI: a module of its own, importable only within the server, answers for the connection."""
+"""uWSGI: its own module, importable only within the server, gives access to the connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Connection:
-    """The visitor's connection, of which uWSGI gives the descriptor and no more."""
+    """The visitor's connection, of which uWSGI gives only the descriptor."""
 
     def fileno(self) -> int:
         fd: int = sys.modules["uwsgi"].connection_fd()
@@ -30,8 +30,8 @@ class UWSGI(Adapter):
         return _Connection() if _is_uwsgi(environ) else None
 
     def read_ahead(self, environ: WSGIEnvironment) -> bytes:
-        # There is no way to get at it. WebSocket clients wait for the answer before they send
-        # (RFC 6455 section 4.1).
+        # Bytes read ahead are out of reach. WebSocket clients wait for the response before they
+        # send (RFC 6455 section 4.1).
         return b""
 
     def hands_over(self, environ: WSGIEnvironment) -> bool:

@@ -1,4 +1,4 @@
-"""waitress: its channel, which has the socket and the settings, is reached through a callback."""
+"""waitress: a callback in the environ leads to the channel, with its socket and settings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Waitress(Adapter):
         return getattr(_channel(environ), "socket", None)
 
     def read_ahead(self, environ: WSGIEnvironment) -> bytes:
-        # waitress takes what came behind the request for the beginning of the next one.
+        # waitress takes bytes after the request for the start of the next one.
         request = getattr(_channel(environ), "request", None)
         return bytes(getattr(request, "header_plus", b""))
 
     def hands_over(self, environ: WSGIEnvironment) -> bool:
-        # With lookahead, waitress' main thread reads from a connection whose request is served.
+        # With lookahead, waitress's main thread reads from a connection even during its request.
         return not getattr(_channel(environ).adj, "channel_request_lookahead", 0)
 
     def threads(self, environ: WSGIEnvironment) -> int | None:

@@ -1,7 +1,7 @@
-"""Carries a tunnel in the worker's own thread, if its connection cannot leave the server.
+"""Carries a tunnel in the worker's thread if its connection cannot leave the server.
 
-That is so if Python ends TLS: the descriptor is useless without the TLS session, which stays with
-the server's socket object. The thread is held as long as the WebSocket is open.
+This happens when Python terminates TLS: the descriptor is useless without the TLS session, which
+stays with the server's socket object. The WebSocket holds the thread as long as it is open.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _READ_SIZE = 65536
 
 @dataclass
 class Transferred:
-    """What was carried: bytes in each direction, and whether both sides ended properly."""
+    """The bytes carried in each direction, and whether both sides ended properly."""
 
     to_service: int = 0
     to_visitor: int = 0
@@ -31,17 +31,17 @@ class Transferred:
 
 
 class _Side:
-    """One socket, and what waits to be written to it. `ended`: nothing more will come from it."""
+    """One socket, and the bytes waiting to be written to it. `ended`: it will send nothing more."""
 
     def __init__(self, sock: Any, pending: bytes) -> None:
         self.sock = sock
         self.pending = bytearray(pending)
         self.sent = 0
         self.ended = False
-        self.shut = False  # its peer knows that nothing more will be written
+        self.shut = False  # its peer knows that we will write nothing more
 
     def pull(self, other: _Side) -> bool:
-        """Move what has come to `other`; returns whether anything happened. Raises OSError."""
+        """Read once for `other`. Returns whether bytes or the end came. Raises OSError."""
         if self.ended or len(other.pending) >= MAX_PENDING:
             return False
         try:
@@ -55,7 +55,7 @@ class _Side:
         return True
 
     def push(self, other: _Side) -> bool:
-        """Write what waits, and pass on the end of `other` once everything is written."""
+        """Write pending bytes; once all are written, pass on that `other` has ended."""
         if self.pending:
             try:
                 sent = self.sock.send(self.pending)
@@ -85,10 +85,9 @@ def relay_in_thread(
     idle_timeout: float,
     transferred: Transferred,
 ) -> None:
-    """Carry bytes both ways until both sides have ended, one breaks, or both are silent for too
-    long.
+    """Carry bytes both ways until both sides end, one breaks, or both are silent for too long.
 
-    Shuts `visitor` down, which stays the server's; closes `service`; fills in `transferred`.
+    Shuts `visitor` down but leaves it to the server, closes `service`, and fills in `transferred`.
     """
     near, far = _Side(visitor, to_visitor), _Side(service, to_service)
     timeout = visitor.gettimeout()
@@ -101,7 +100,7 @@ def relay_in_thread(
                 return
         transferred.complete = True
     except OSError:
-        return  # one side broke, and with it the tunnel
+        return  # one side broke, so the tunnel is over
     finally:
         transferred.to_visitor, transferred.to_service = near.sent, far.sent
         service.close()
@@ -110,7 +109,7 @@ def relay_in_thread(
 
 
 def _wait(near: _Side, far: _Side, idle_timeout: float) -> bool:
-    """Wait until something can be done; False after too long a silence."""
+    """Wait until a socket is ready; False if that takes too long."""
     poller = select.poll()
     for side, other in ((near, far), (far, near)):
         mask = side.mask(other)

@@ -1,12 +1,11 @@
-"""Carries the bytes of tunnels, in the relay's thread.
+"""Carries the bytes of tunnels in the relay's thread.
 
-Knows the sockets and everything that can happen to them: slow readers, half-closes, resets. Of the
-bytes it knows only where the service's frames end, so that a closing process can say goodbye there.
+Handles everything that can happen to the sockets: slow readers, half-closes, resets. In a WebSocket
+it looks only for the ends of the service's frames, where a closing process can say goodbye.
 
-All tunnels wait while it works for one, so each call does a bounded amount of work, whatever comes.
-If a service's bytes mean more work than that (one byte per chunk, empty frames), the rest is kept,
-nothing more is read from that service, and it goes to the end of a queue, of which each turn of the
-relay takes one.
+All tunnels wait while it works for one, so each call does a bounded amount of work. If a service's
+bytes need more (one byte per chunk, empty frames), it keeps the rest, stops reading from that
+service and puts it at the end of a queue. Each turn of the relay takes one entry from the queue.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .records import End, NewTunnel, Tunnel
 from .reframe import Reframer
 
 MAX_PENDING = 262144  # bytes kept in each direction if the reader is slower than the sender
-# Seconds that one side may stay open once the other has ended: the closing handshake (RFC 6455
+# Seconds that one side may stay open after the other has ended: the closing handshake (RFC 6455
 # section 7.1.1) needs one reply, and a visitor who vanished sends none.
 LINGER = 10.0
 _IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
@@ -35,30 +34,30 @@ _NO_SIGNAL = getattr(_socket, "MSG_NOSIGNAL", 0)
 
 
 class Carrier:
-    """The tunnels that are carried. Used by the relay's thread only.
+    """The open tunnels. Used by the relay's thread only.
 
-    places: where a tunnel's place is given back.
+    places: gets back the place of each tunnel that ends.
     """
 
     def __init__(self, places: Places) -> None:
-        self.epoll: Any = None  # what that thread waits with, once there is one
+        self.epoll: Any = None  # set when that thread starts
         self._places = places
         self.tunnels: dict[int, Tunnel] = {}  # by the visitor's descriptor
-        self.streams = 0  # of the tunnels
-        self.behind: deque[End] = deque()  # the queue of ends with bytes left over
+        self.streams = 0  # how many of the tunnels are streams
+        self.behind: deque[End] = deque()  # the queue of ends with bytes still to process
         self._ends: dict[int, End] = {}
         self._dummies: dict[int, _socket.socket] = {}
         self._buffer = memoryview(bytearray(MAX_PENDING))
 
     def abandon(self) -> None:
-        """Let go of all connections, without a word to their peers."""
+        """In a forked child: close the copies of the parent's sockets, unnoticed by their peers."""
         for end in self._ends.values():
             end.sock.close()
         for dummy in self._dummies.values():
             dummy.close()
 
     def on_event(self, fd: int, event: int, now: float) -> None:
-        """Handle an event from epoll: do what a socket is ready for, once."""
+        """Handle an event from epoll: do once what the socket is ready for."""
         end = self._ends.get(fd)
         if end is not None:
             try:
@@ -70,7 +69,7 @@ class Carrier:
             self._dummies.pop(fd).close()  # the server has closed its side
 
     def go_on(self, now: float) -> None:
-        """Go on with the bytes of the end that is first in the queue."""
+        """Continue with the bytes of the first end in the queue."""
         end = self.behind.popleft()
         try:
             self._go_on(end, now)
@@ -78,13 +77,13 @@ class Carrier:
             self._fail(end)
 
     def _fail(self, end: End) -> None:
-        """Close the tunnel for which an exception was raised: it must not take the others down."""
+        """Report the current exception and close its tunnel, so that the other tunnels go on."""
         # Not logged: under gevent this thread must not take the locks of `logging`.
         sys.excepthook(*sys.exc_info())
         self.close(end.tunnel)
 
     def begin(self, new: NewTunnel, now: float) -> None:
-        """Begin to carry a tunnel."""
+        """Start carrying a tunnel."""
         tunnel = Tunnel(new, now)
         self.streams += tunnel.stream is not None
         for end in (tunnel.visitor, tunnel.service):
@@ -98,13 +97,13 @@ class Carrier:
                 if end.pending:
                     self._flush(end)
                 self._watch(end)
-        except OSError:  # out of memory, or of the user's epoll watches (epoll(7))
+        except OSError:  # out of memory, or over the user's limit of epoll watches (epoll(7))
             self._dummies.pop(new.dummy.fileno()).close()
             self.close(tunnel)
 
     def _on_event(self, end: End, event: int, now: float) -> None:
         tunnel = end.tunnel
-        # What a visitor sends after a request does not keep the response alive.
+        # On a stream, bytes from the visitor do not count as activity.
         if tunnel.stream is None or end is tunnel.service or end.pending:
             tunnel.last = now
         if event & (_OUT | _ERR | _HUP) and end.pending:
@@ -113,7 +112,7 @@ class Carrier:
             self._pull(end, now)
 
     def _pull(self, end: End, now: float) -> None:
-        """Read once from an end and pass it on to its peer, or keep it for later."""
+        """Read once from an end; pass the bytes on to its peer, or keep them for later."""
         peer = end.peer
         room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
         try:
@@ -132,7 +131,7 @@ class Carrier:
             self._end(end, now)
 
     def _pass_on(self, end: End, data: memoryview, now: float) -> None:
-        """Pass on what came from an end, or as much of it as one turn allows."""
+        """Pass on bytes that came from an end, or as many of them as one turn allows."""
         tunnel = end.tunnel
         framing: FrameTracker | Reframer | None = tunnel.stream
         if framing is not None:
@@ -147,7 +146,7 @@ class Carrier:
             self._watch(end)
 
     def _go_on(self, end: End, now: float) -> None:
-        """Go on with the bytes that an end sent earlier: it is first in the queue."""
+        """Continue with the bytes that an end sent earlier."""
         end.is_queued = False
         if end.ended or self.tunnels.get(end.tunnel.visitor.fd) is not end.tunnel:
             return
@@ -156,7 +155,7 @@ class Carrier:
         self._watch(end)
 
     def _write(self, end: End, data: bytes | memoryview, now: float) -> None:
-        """Write to an end, and keep for later what it does not take."""
+        """Write to an end; keep for later the bytes that it does not take."""
         if end.pending:
             end.pending += data
         else:
@@ -174,8 +173,11 @@ class Carrier:
         self._watch(end.peer)
 
     def _pass_stream(self, end: End, data: memoryview, now: float) -> None:
-        """Pass on a response's bytes; no bytes mean its end. The visitor's bytes are dropped: they
-        can only be another request, and the connection closes after this response."""
+        """Pass on a response's bytes; no `data` means its end, unless earlier bytes still wait.
+
+        The visitor's bytes are dropped: they can only be another request, and the connection closes
+        after this response.
+        """
         tunnel = end.tunnel
         stream, visitor = tunnel.stream, tunnel.visitor
         assert stream is not None
@@ -196,7 +198,7 @@ class Carrier:
             except OSError:
                 self.close(tunnel)
                 return
-            # Nothing was waiting for the visitor, or the service would not have been read.
+            # Nothing was pending for the visitor, or the service would not have been read.
             if sent < sum(map(len, pieces)):
                 visitor.pending = bytearray().join(pieces)
                 del visitor.pending[:sent]
@@ -206,7 +208,7 @@ class Carrier:
             self._end(end, now)
 
     def _flush(self, end: End) -> None:
-        """Write what waits for an end; once all is written, pass on that its peer has ended."""
+        """Write an end's pending bytes; once all are written, pass on that its peer has ended."""
         pending = end.pending
         assert pending is not None
         try:
@@ -226,10 +228,10 @@ class Carrier:
         self._watch(end.peer)
 
     def _end(self, end: End, now: float) -> None:
-        """An end has sent its last byte: flush, then pass the end on to its peer."""
+        """An end has sent its last byte: shut its peer, once the peer has no pending bytes."""
         end.ended = True
         if end.tunnel.stream is not None:
-            # The visitor may take long; the service need not wait.
+            # The visitor may read slowly; the service need not wait for it.
             with contextlib.suppress(OSError):
                 end.sock.shutdown(_socket.SHUT_RDWR)
         end.tunnel.half_closed = end.tunnel.half_closed or now
@@ -238,7 +240,7 @@ class Carrier:
             self._shut(end.peer)
 
     def _shut(self, end: End) -> None:
-        """Nothing more will be written to `end`. If nothing more will be read either, close."""
+        """Shut `end` down for writing; close the tunnel if `end` will send nothing more either."""
         tunnel = end.tunnel
         if tunnel.stream is not None and tunnel.stream.complete:
             tunnel.conclude(delivered=True)
@@ -252,8 +254,8 @@ class Carrier:
             self._deafen(end, end.tunnel.last)
 
     def _deafen(self, end: End, now: float) -> None:
-        """An end accepts nothing more. What it sent before, perhaps a close frame, may still
-        come."""
+        """An end accepts nothing more. Bytes that it sent before, such as a close frame, may still
+        arrive."""
         if end.tunnel.stream is not None:
             self.close(end.tunnel)
             return
@@ -266,7 +268,7 @@ class Carrier:
             self.close(end.tunnel)
 
     def _lose(self, end: End, now: float) -> None:
-        """An end is gone without a proper end. What it had sent still goes to its peer."""
+        """An end broke off. The bytes that it had sent still go to its peer."""
         end.pending = None
         end.tunnel.broken = end.ended = end.peer.ended = True
         end.tunnel.half_closed = end.tunnel.half_closed or now
@@ -277,9 +279,9 @@ class Carrier:
         self._watch(end.peer)
 
     def _watch(self, end: End) -> None:
-        """Make epoll watch for what an end can do now; unregister it if that is nothing."""
+        """Update the events that epoll watches for on an end; unregister it if there are none."""
         waiting = end.peer.pending
-        # Reading stops at the limit, and starts again at half of it.
+        # Reading stops at the limit and resumes at half of it.
         limit = MAX_PENDING if end.mask & _IN else MAX_PENDING // 2
         if end.tunnel.stream is not None:
             limit = 1  # the kernel's buffers are enough for a slow reader
@@ -311,7 +313,7 @@ class Carrier:
                 self.epoll.unregister(end.fd)
             del self._ends[end.fd]
             end.ended, end.mask, end.pending = True, 0, None
-            # A child that the app forked may hold copies, so closing alone would not end it.
+            # A child that the app forked may hold a copy: close() would not end the connection.
             if not self.spoil(end):
                 with contextlib.suppress(OSError):  # already gone
                     end.sock.shutdown(_socket.SHUT_RDWR)
@@ -322,7 +324,7 @@ class Carrier:
 
     def spoil(self, end: End) -> bool:
         """Make closing this end reset the connection, if nothing else would show the visitor that
-        the response was cut; returns whether it does."""
+        the response was cut. Returns whether it will."""
         stream = end.tunnel.stream
         if stream is None or not stream.needs_reset or end.tunnel.delivered:
             return False
@@ -332,7 +334,7 @@ class Carrier:
         return False
 
     def say_goodbye(self, now: float) -> None:
-        """End each WebSocket at the end of a frame, with a close frame."""
+        """End each WebSocket that is between two frames, with a close frame."""
         for tunnel in list(self.tunnels.values()):
             visitor, service = tunnel.visitor, tunnel.service
             if service.ended or tunnel.frames is None or not tunnel.frames.at_boundary:

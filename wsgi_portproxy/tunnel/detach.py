@@ -1,7 +1,8 @@
-"""Responses that go on streaming leave their thread in mid-body, as tunnels leave theirs.
+"""Detaches streams: hands the rest of a body to the relay, which frees the server's thread.
 
-Decides which, and when. Only a response may leave whose framing, as the server began it, is known
-for sure (`servers.base.ServerResponse`); every other one stays in its thread and works as ever.
+Decides which responses leave, and when. A response may leave only if the framing that the server
+began is known for sure (`servers.base.ServerResponse`); all others stay in their threads and work
+as usual.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Detaching:
-    """Which responses of one `PortProxy` may leave their thread. Settings as there."""
+    """Decides which responses of one `PortProxy` may leave. Settings as in `PortProxy`."""
 
     def __init__(self, hijacker: Hijacker, timeouts: Timeouts, *, after: float | None) -> None:
         if after is not None and not (type(after) in (int, float) and after >= 0):
@@ -40,9 +41,9 @@ class Detaching:
     def chance_of(
         self, visit: Visit, start_response: StartResponse, response: UpstreamResponse
     ) -> Detachment | None:
-        """The chance of a response to leave, or None if it has to stay."""
+        """The response's chance to leave its thread, or None if it has to stay."""
         if self._after is None or response.framing.complete:
-            return None  # most responses are complete with what came with their head
+            return None  # most bodies arrive together with their head
         if not is_available() or visit.connection is None:
             return None
         server, visitor = visit.connection
@@ -61,10 +62,10 @@ class Detaching:
 
 
 class Detachment:
-    """The chance of one response to leave its thread.
+    """One response's chance to leave its thread.
 
-    visitor: the visitor's socket. sent: what the server has of the response. due: when it is to
-        leave, monotonic; an event stream leaves at its first block already.
+    visitor: the visitor's socket. sent: the server's record of the response. due: the monotonic
+        time at which it is to leave; an event stream leaves after its first block already.
     """
 
     def __init__(
@@ -80,9 +81,9 @@ class Detachment:
         self._detaching = detaching
         self._visit = visit
         self._sent = sent
-        # It has to be said in the head, which is still to come: a front end (nginx with
-        # `keepalive`) or browser that learns of it by the connection's end alone may have sent the
-        # next request there already, and may not repeat a POST (RFC 9112 section 9.3.1).
+        # The head, not sent yet, must announce the close. Otherwise a front end (nginx with
+        # `keepalive`) or browser may already have sent its next request on this connection when it
+        # ends, and may not repeat a POST (RFC 9112 section 9.3.1).
         sent.close_connection()
         self._due = due
         self._is_event_stream = is_event_stream
@@ -91,43 +92,44 @@ class Detachment:
         self._writable.register(self._visitor, select.POLLOUT)
 
     def is_due(self, response: UpstreamResponse, passed: int, size: int) -> bool:
-        """Whether `response`, of whose body `passed` bytes went out, is to leave now.
+        """Whether `response` is to leave now.
 
-        Waits for its next block, of at most `size` bytes, and until the visitor takes one, or until
-        it is time. Raises as reading it does.
+        Waits until the visitor can take the next block, of at most `size` bytes, and the block has
+        come, or until the response is due. Raises as reading the body does. `passed`: bytes of the
+        body passed on so far.
         """
         if response.framing.complete or not response.holds_connection:
-            return False  # what is left has come, or broke off
+            return False  # the rest has come, or broke off
         remaining = max(0.0, self._due - time.monotonic())
         if response.request_is_sent and not self._writable.poll(remaining * 1000):
-            return True  # the server's writing would wait for this visitor, as long as it likes
+            return True  # the server's write could wait for this visitor indefinitely
         if response.is_ready:
             return False
         if response.request_is_sent and (not remaining or (self._is_event_stream and passed)):
             return True
-        # Uploads are the thread's work: they go on here, and one that broke off keeps it.
+        # Only the thread carries uploads: they go on here, and a broken one keeps its thread.
         remaining = max(0.0, self._due - time.monotonic())
         return not response.wait(remaining, size) and response.request_is_sent
 
     def room(self) -> int:
-        """How many bytes the server may be given, so that writing them does not wait.
+        """How many bytes the server can write without waiting.
 
         Linux calls a TCP socket writable when a third of its buffer is free
-        (sk_stream_is_writeable), and a Unix one when three quarters are (unix_writable).
+        (sk_stream_is_writeable), and a Unix socket when three quarters are (unix_writable).
         """
         buffer: int = self._visitor.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         return max(1, buffer // 4)
 
     def detach(self, response: UpstreamResponse, request: InFlight, passed: int) -> bool:
-        """Give the rest of the body to the relay; False if there is no room for another tunnel.
+        """Hand the rest of the body to the relay; False if it stays, for instance for lack of room.
 
-        `passed`: bytes of the body that went out before. From then on the server's own connection
-        is a dummy, which takes the end of the response as the server frames it, and `request` ends
-        with the stream.
+        `passed`: bytes of the body passed on so far. Afterwards the server writes to a dummy, which
+        swallows the end of the response as the server frames it, and `request` ends with the
+        stream.
         """
         self._sent.send_head()
-        # A middleware that holds blocks back would write them to the dummy, where they are lost: it
-        # collects the body, or changes the last block.
+        # A middleware that holds blocks back (to collect the body, or to change the last block)
+        # would later write them to the dummy, where they are lost.
         if self._sent.sent != passed:
             return False
         try:

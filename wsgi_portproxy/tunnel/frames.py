@@ -1,15 +1,15 @@
-"""Finds where WebSocket frames end (RFC 6455 section 5.2), and reads nothing else of them."""
+"""Finds where WebSocket frames end (RFC 6455 section 5.2), and parses nothing else."""
 
 from __future__ import annotations
 
 #: A complete unmasked close frame, status 1001: the endpoint is going away (section 7.4.1).
 CLOSE_GOING_AWAY = b"\x88\x02\x03\xe9"
 
-_EXTENDED = {126: 2, 127: 8}  # by the 7-bit length: the number of bytes with the real length
+_EXTENDED = {126: 2, 127: 8}  # 7-bit length: number of bytes that hold the real length
 
 
-# Frames followed at a time, about 50 ns each: otherwise a service that sends only empty frames
-# would hold up all tunnels for 7 ms with each 256 KiB.
+# Frames followed per call, about 50 ns each. Without this limit, a service that sends only empty
+# frames would hold up all tunnels for 7 ms with each 256 KiB.
 _FRAMES = 512
 _NOTHING = memoryview(b"")
 
@@ -18,14 +18,14 @@ class FrameTracker:
     """Follows the frames of one direction, however the bytes are split.
 
     `at_boundary`: the bytes so far end with a frame, so another one may be inserted. `is_behind`:
-    more was fed than is followed at a time; the rest is kept, and feeding nothing goes on with it.
+    more frames were fed than one call follows; the rest is kept, and feeding nothing follows it.
     """
 
     __slots__ = ("_header", "_payload", "_rest", "is_behind")
 
     def __init__(self) -> None:
-        self._payload = 0  # bytes of the present frame's payload still to come
-        self._header = b""  # what has come of the next frame's header
+        self._payload = 0  # bytes of the current frame's payload still to come
+        self._header = b""  # the part of the next frame's header that has come
         self._rest = _NOTHING
         self.is_behind = False
 
@@ -34,9 +34,9 @@ class FrameTracker:
         return not self._payload and not self._header
 
     def feed(self, data: memoryview) -> memoryview:
-        """The bytes to pass on now: those whose frames were followed.
+        """Follow the frames of `data`; returns the bytes to pass on now.
 
-        A single loop, without a slice or a call for short frames.
+        A single loop, for speed: short frames cost no slice and no call.
         """
         if self.is_behind:
             data = memoryview(b"".join((self._rest, data))) if data else self._rest

@@ -1,7 +1,7 @@
-"""The WebSocket handshake, judged on both sides (RFC 6455 section 4).
+"""Checks both sides of the WebSocket handshake (RFC 6455 section 4).
 
-The service decides: only its 101 that accepts this visitor's key becomes a tunnel, and we never
-send a 101 before it. Opens nothing.
+The service decides: only a 101 that accepts this visitor's key becomes a tunnel, and we never send
+a 101 before the service does. Opens no connection.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _VERSION = "13"
 
 
 def check_request(environ: WSGIEnvironment, *, require_origin: bool) -> None:
-    """Check a handshake (section 4.2.1).
+    """Check a visitor's handshake (section 4.2.1).
 
-    Raises `UpgradeRequired` for another version, `BadRequest` for a bad key or method, and
-    `ForeignOrigin` for a missing Origin if the deployment requires one.
+    Raises `UpgradeRequired` for another version, `BadRequest` for a bad key or method or for a
+    body, and `ForeignOrigin` for a missing Origin if the deployment requires one.
     """
     if environ["REQUEST_METHOD"] != "GET":
         raise BadRequest("A WebSocket handshake must be a GET request.")
@@ -52,7 +52,7 @@ def check_response(headers: HTTPHeaderDict, environ: WSGIEnvironment, port: int)
 
 
 def accept_value(key: str) -> str:
-    """The Sec-WebSocket-Accept that belongs to a Sec-WebSocket-Key (section 4.2.2, item 5.4)."""
+    """The Sec-WebSocket-Accept for a Sec-WebSocket-Key (section 4.2.2, item 5.4)."""
     digest = hashlib.sha1((key + _GUID).encode("latin-1"), usedforsecurity=False).digest()
     return base64.b64encode(digest).decode("ascii")
 

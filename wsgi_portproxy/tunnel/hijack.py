@@ -1,9 +1,9 @@
 """Takes the visitor's connection out of a WSGI server that is still using it.
 
-A dummy gets the server's descriptor number: a socket at its end of input that swallows whatever is
-written. The server goes on by its own rules, with its own accounting and access log, says goodbye
-to the dummy and closes it; the visitor's connection is ours. `detach()` or a plain `dup` would not
-do: several servers end a connection with `shutdown()`, or read from it while closing.
+A dummy takes over the server's descriptor number: a socket at end of input that swallows everything
+written to it. The server goes on as usual, with its own accounting and access log, and closes the
+dummy; the visitor's connection is ours. `detach()` or a plain `dup` would not be enough: several
+servers end a connection with `shutdown()`, or read from it while closing.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .shared import relay
 if TYPE_CHECKING:
     from ..settings import Limits
 
-_DESCRIPTORS_PER_TUNNEL = 2  # the dummy's is closed at once
-_PORTS = 4  # ports it takes to use up all places
-# TCP keep-alive in seconds: a visitor whose machine vanished is noticed after about two minutes.
+_DESCRIPTORS_PER_TUNNEL = 2  # visitor and service; the dummy is closed at once
+_PORTS = 4  # by default it takes this many ports to use up all places
+# TCP keep-alive, in seconds and probes: a vanished machine is noticed after about two minutes.
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
 class Hijacked(NamedTuple):
-    """The visitor's connection, what the server had read from it past the request, and our end of
-    the dummy, which must stay open until the server closes the other end."""
+    """The visitor's connection, the bytes that the server had read past the request, and our end
+    of the dummy, which must stay open until the server closes the other end."""
 
     sock: _socket.socket
     read_ahead: bytes
@@ -39,8 +39,7 @@ class Hijacked(NamedTuple):
 
 
 class Hijacker:
-    """Hijacks connections for the relay to carry, as many as there may be. Limits as in
-    `PortProxy`."""
+    """Hijacks connections for the relay, within the limits of a `PortProxy`."""
 
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.tunnels
@@ -54,7 +53,7 @@ class Hijacker:
             raise self._too_many(port)
 
     def take_place(self, port: int) -> None:
-        """Take a place in the relay, for a tunnel to use or to be given back. Raises
+        """Take a place in the relay, for a tunnel to use or the caller to give back. Raises
         `TooManyTunnels`, or OSError if the relay cannot start."""
         relay().start()
         limit, limit_of_port = self._limits()
@@ -62,10 +61,10 @@ class Hijacker:
             raise self._too_many(port)
 
     def hijack(self, visit: Visit, port: int) -> Hijacked:
-        """Take the visitor's connection out of its server, and a place for it.
+        """Take a place, and take the visitor's connection out of its server.
 
-        Raises `TooManyTunnels` if all places are taken, and OSError if the process has no
-        descriptor to spare, or the visitor is gone. The server then keeps the connection.
+        Raises `TooManyTunnels` if all places are taken, or OSError if the process has no descriptor
+        to spare or the visitor is gone. The server then keeps the connection.
         """
         self.take_place(port)
         try:
@@ -80,7 +79,7 @@ class Hijacker:
             raise
 
     def _limits(self) -> tuple[int, int]:
-        """The limits for tunnels in the process, and for those to one port."""
+        """The limit for all tunnels of the process, and the limit for tunnels to one port."""
         limit, of_port = self._limit, self._limit_of_port
         if limit is None:
             limit = descriptors.ours() // _DESCRIPTORS_PER_TUNNEL
@@ -89,7 +88,7 @@ class Hijacker:
     def _too_many(self, port: int) -> TooManyTunnels:
         places, (limit, limit_of_port) = relay().places, self._limits()
         return TooManyTunnels(
-            f"Too many WebSockets are open to open another one to port {port}.",
+            f"Too many WebSockets are open; another one to port {port} cannot be opened.",
             "Close some pages, or try again later.",
             detail=f"{places.taken} of {limit} tunnels are open, {places.taken_to(port)} of "
             f"{limit_of_port} to this port",
@@ -99,8 +98,8 @@ class Hijacker:
 def hijack(visit: Visit) -> Hijacked:
     """Take the connection of this request out of its server.
 
-    Raises OSError if no descriptor can be spared, or if the visitor is gone; the server then keeps
-    the connection.
+    Raises OSError if the process has no descriptor to spare or the visitor is gone. The server then
+    keeps the connection.
     """
     adapter, servers = visit.server, visit.socket
     assert adapter is not None, "checked before"
@@ -113,14 +112,14 @@ def hijack(visit: Visit) -> Hijacked:
         undo.callback(replacement.close)
         sock = _duplicate(number)
         undo.callback(sock.close)
-        # The last descriptors are the server's, to accept visitors.
+        # The last descriptors are left to the server, to accept visitors.
         if descriptors.are_scarce(sock.fileno()) and not idle.close_all():
-            raise OSError(errno.EMFILE, "the descriptors left are the server's")
+            raise OSError(errno.EMFILE, "the last free descriptors are reserved for the server")
         _keep_alive(sock)
         dummy.shutdown(_socket.SHUT_WR)
         read_ahead = adapter.read_ahead(visit.environ)
-        # If the server closed the connection meanwhile, its number may be another visitor's by now:
-        # it must still mean the socket that was duplicated.
+        # If the server has closed the connection meanwhile, its number may be another visitor's:
+        # check that it is still the socket that was duplicated.
         if not os.fstat(number).st_ino == os.fstat(sock.fileno()).st_ino == connection:
             raise OSError(errno.EBADF, "the server has closed the connection")
         os.dup2(replacement.fileno(), number, inheritable=False)

@@ -1,8 +1,8 @@
 """Reports the end of a tunnel to the rest of the process without blocking the relay's thread.
 
-If gevent has replaced the standard library's locks, those of `logging` and of an app's own metrics
-belong to the threads of its hubs, and the relay's native thread must not wait for them. A greenlet
-in the hub that opened the tunnel makes the call instead.
+If gevent has replaced the standard library's locks, the locks of `logging` and of an app's metrics
+belong to the threads of gevent's hubs, and the relay's native thread must not wait for them. A
+greenlet in the hub that opened the tunnel makes the call instead.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from typing import Any
 from .records import OnEnd
 
 _waiting: deque[Callable[[], None]] = deque()
-_watchers: dict[int, Any] = {}  # by the identity of their hub, which they keep alive
+_watchers: dict[int, Any] = {}  # by the id of their hub, which they keep alive
 
 
 def call_in_hub(on_end: OnEnd) -> OnEnd:
-    """`on_end` in a form that the relay's thread may call."""
+    """Wrap `on_end` so that the relay's thread may call it."""
     if "gevent.monkey" not in sys.modules:
         return on_end
     wake = _watcher().send
 
-    def tell(complete: bool, received: int, sent: int) -> None:
+    def report(complete: bool, received: int, sent: int) -> None:
         _waiting.append(lambda: on_end(complete, received, sent))
         wake()
 
-    return tell
+    return report
 
 
 def run_pending() -> None:
-    """Make the calls that wait; also at the end of the process, when no hub runs any more."""
+    """Make the waiting calls; also at the end of the process, when no hub runs any more."""
     while _waiting:
         _waiting.popleft()()
 
 
 def _watcher() -> Any:
-    """gevent's way to wake a hub's loop from another thread; does not keep the process alive."""
+    """The watcher that wakes this hub from another thread; it does not keep the process alive."""
     gevent = sys.modules["gevent"]
     hub = gevent.get_hub()
     if id(hub) not in _watchers:
@@ -50,7 +50,7 @@ def _watcher() -> Any:
 
 
 def _after_fork() -> None:
-    """In a forked child: the parent's tunnels and loops are the parent's to report and run."""
+    """In a forked child: the parent reports its own tunnels and runs its own loops."""
     _waiting.clear()
     _watchers.clear()
 

@@ -1,8 +1,8 @@
 """Counts the tunnels, in total and to each port.
 
 A place is taken before a connection is taken out of its server, and belongs to the tunnel until it
-ends. The lock is Python's own even if gevent has replaced it: the relay's thread takes it too, and
-it is only held to count.
+ends. The lock is Python's own even if gevent has replaced it, because the relay's thread takes it
+too. It is held only to count.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Places:
         self.taken = 0
 
     def take(self, port: int, *, limit: int, limit_of_port: int) -> bool:
-        """Take a place for a tunnel to `port`, to be given back, if fewer than `limit` are taken in
-        total and fewer than `limit_of_port` to this port; returns whether it was taken."""
+        """Take a place, to be given back, if fewer than `limit` are taken in total and fewer than
+        `limit_of_port` to this port. Returns whether it was taken."""
         with self._lock:
             if self.taken >= limit or self._by_port[port] >= limit_of_port:
                 return False

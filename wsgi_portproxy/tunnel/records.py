@@ -1,6 +1,6 @@
-"""The relay's records: a tunnel, its two ends, and what the relay has to know about them.
+"""Defines the relay's records: new tunnels, open tunnels and their two ends.
 
-Plain data with slots, since there may be ten thousand of them.
+Plain data with slots, because there may be ten thousand tunnels.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from typing import NamedTuple, TypeAlias
 from .frames import FrameTracker
 from .reframe import Reframer
 
-#: Called once, in the relay's thread or in the thread that ends the process: with whether the
-#: tunnel ended properly (the visitor was sent the whole stream; both sides have closed the
+#: Called once, in the relay's thread or in the thread that ends the process. Arguments: whether the
+#: tunnel ended properly (the visitor was sent the whole stream, or both sides closed the
 #: WebSocket), and the number of bytes that came from the visitor and from the service.
 OnEnd: TypeAlias = Callable[[bool, int, int], None]
 
 
 class NewTunnel(NamedTuple):
-    """Two connections to be joined; their sockets belong to the relay from then on.
+    """Two connections to be joined. Their sockets belong to the relay from then on.
 
-    visitor, service: their sockets. to_visitor, to_service: bytes already
-    read from the other one. dummy: our end of the server's dummy, kept open until the server closes
-    its own. idle_timeout: seconds of silence in both directions after which the tunnel is cut.
-    port: the service's. head: of the response, if it has not been sent; sent before everything
-    else. stream: for the rest of a response; None for a WebSocket. on_end: see `OnEnd`.
+    visitor, service: their sockets. to_visitor, to_service: bytes already read from the other
+    connection. dummy: our end of the dummy, kept open until the server closes the other end.
+    idle_timeout: seconds of silence in both directions after which the tunnel is cut.
+    port: the service's port. head: the response's head, if it has not been sent; goes out before
+    everything else. stream: re-frames the rest of a response; None for a WebSocket.
+    on_end: see `OnEnd`.
     """
 
     port: int
@@ -41,7 +42,7 @@ class NewTunnel(NamedTuple):
 
 
 class End:
-    """One of a tunnel's two sockets. `pending` waits to be written to it."""
+    """One of a tunnel's two sockets. `pending`: bytes waiting to be written to it."""
 
     __slots__ = ("ended", "fd", "is_queued", "mask", "peer", "pending", "sock", "tunnel")
 
@@ -49,11 +50,11 @@ class End:
         self.sock = sock
         self.fd = sock.fileno()
         self.tunnel = tunnel
-        self.peer: End = self  # set to the other end at once
+        self.peer: End = self  # until `Tunnel` sets the other end
         self.pending = bytearray(pending) if pending else None
-        self.mask = 0  # what epoll watches; 0: not registered, so that a hang-up cannot spin
+        self.mask = 0  # events epoll watches for; 0: not registered, so a hang-up cannot spin
         self.ended = False  # nothing more will be read from it
-        self.is_queued = False  # in the relay's queue of ends with bytes left over
+        self.is_queued = False  # in the carrier's queue of ends with bytes still to process
 
 
 class Tunnel:
@@ -85,8 +86,8 @@ class Tunnel:
         self.visitor = End(new.visitor, self, b"".join((new.head, to_visitor)))
         self.service = End(new.service, self, new.to_service)
         self.visitor.peer, self.service.peer = self.service, self.visitor
-        self.delivered = False  # the visitor was sent the whole stream, or the whole WebSocket
-        self.broken = False  # an end was lost, or told to leave: the tunnel cannot end properly
+        self.delivered = False  # the whole stream was sent, or both sides closed the WebSocket
+        self.broken = False  # an end broke, or we said goodbye: the tunnel cannot end properly
         self.received, self.sent = len(new.to_service), len(new.to_visitor)
         self.on_end = new.on_end
         self.idle_timeout = new.idle_timeout
@@ -94,7 +95,7 @@ class Tunnel:
         self.half_closed = 0.0  # when the first side ended, monotonic; 0: neither has
 
     def is_behind(self, end: End) -> bool:
-        """Whether bytes from `end` wait to be followed or decoded: only the service's are."""
+        """Whether bytes from `end` still wait to be followed or decoded; only the service's can."""
         if end is not self.service:
             return False
         framing = self.stream or self.frames
@@ -103,7 +104,7 @@ class Tunnel:
     @property
     def is_awaited(self) -> bool:
         """Whether bytes wait to be written to one of the ends. A paused download may take hours,
-        and its connection breaks by itself if nobody is there (TCP's own timers)."""
+        and if the visitor is gone, TCP's own timers break the connection."""
         return bool(self.visitor.pending or self.service.pending)
 
     def count(self, end: End, size: int) -> None:
@@ -114,10 +115,10 @@ class Tunnel:
             self.received += size
 
     def is_over(self, now: float, linger: float) -> bool:
-        """Whether it has been silent for too long, or for `linger` seconds since one side ended.
+        """Whether the tunnel was silent for too long, or for `linger` seconds after one side ended.
 
-        While a stream's visitor has not read what came, the service is not read: that silence does
-        not count.
+        While a stream's visitor has bytes left to read, we do not read from the service: this
+        silence does not count.
         """
         silent = now - self.last
         if self.half_closed and silent > linger and not self.is_awaited:
@@ -125,7 +126,7 @@ class Tunnel:
         return silent > self.idle_timeout and not (self.stream is not None and self.visitor.pending)
 
     def conclude(self, *, delivered: bool = False) -> None:
-        """Report its end, once."""
+        """Report the tunnel's end, once."""
         self.delivered = self.delivered or delivered
         on_end, self.on_end = self.on_end, None
         if on_end is not None:

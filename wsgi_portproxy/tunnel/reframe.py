@@ -1,5 +1,7 @@
-"""Re-frames a response that left its thread in mid-body: decodes the service's framing and goes on
-with the framing that the server announced to the visitor. No I/O.
+"""Re-frames a response that left its thread in mid-body.
+
+Decodes the service's framing, and continues the framing that the server announced to the visitor.
+Does no I/O.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ Buffer: TypeAlias = bytes | memoryview
 
 
 class Reframer:
-    """Turns the bytes of a service's connection into those for the visitor's.
+    """Turns bytes from the service's connection into bytes for the visitor's connection.
 
-    decoder: the body's, at its current position. chunked: whether the server had begun to send
+    decoder: the body's decoder, at its current position. chunked: whether the server began to send
     chunks; otherwise it sends the bytes unchanged, up to a length or until the connection closes.
     needs_reset: whether closing the connection would look like a proper end of the body.
     """
@@ -26,7 +28,7 @@ class Reframer:
         self._decoder = decoder
         self._chunked = chunked
         self.needs_reset = needs_reset
-        self.passed = 0  # bytes of the body so far
+        self.passed = 0  # bytes of the body passed on so far
 
     @property
     def complete(self) -> bool:
@@ -35,22 +37,20 @@ class Reframer:
 
     @property
     def is_behind(self) -> bool:
-        """Whether bytes that were fed still wait to be decoded; feeding nothing goes on with
-        them."""
+        """Whether bytes that were fed still wait to be decoded; feeding nothing decodes more."""
         return self._decoder.is_behind
 
     def feed(self, data: memoryview) -> list[Buffer]:
-        """What to send to the visitor for bytes from the service, in few pieces. Raises
-        `Malformed`."""
+        """Re-frame bytes from the service into a few pieces for the visitor. Raises `Malformed`."""
         return self.encode(self._decoder.split(data))
 
     def eof(self) -> list[Buffer]:
-        """The same for the end of the service's connection. Raises `Truncated`."""
+        """Do the same for the end of the service's connection. Raises `Truncated`."""
         self._decoder.eof()
         return self.encode([])
 
     def encode(self, body: Sequence[Buffer]) -> list[Buffer]:
-        """Pieces of a body in the visitor's framing, and its end if the body is complete."""
+        """Frame pieces of the body for the visitor, and add the end if the body is complete."""
         size = sum(map(len, body))
         self.passed += size
         if not self._chunked:

@@ -1,9 +1,8 @@
 """The relay: one thread per process that carries the bytes of all tunnels, with epoll.
 
-Owns the thread: its start, its turns, and the end of the process. Only this thread touches the
-tunnels; others put new ones into a queue and wake it. It uses the plain socket type and a native
-thread even if gevent has replaced both, since it waits for nothing but epoll. `carrier` moves the
-bytes.
+Handles the thread's start, its turns, and the end of the process. Only this thread touches the
+tunnels; other threads queue new ones and wake it. It uses plain sockets and a native thread even if
+gevent has replaced both, because it waits only for epoll. `carrier` moves the bytes.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from .records import NewTunnel, Tunnel
 from .turns import Turns
 from .unpatched import unpatched
 
-DRAIN = 2.0  # seconds for open tunnels to end when the process does
-_SWEEP = 1.0  # seconds between two checks for tunnels that are silent or lingering
-# Per turn: ready sockets, new tunnels, and tunnels checked for silence. Linux reports ready sockets
-# in turns too: those that were left out come first the next time (epoll(7)).
+DRAIN = 2.0  # seconds that open tunnels get when the process ends
+_SWEEP = 1.0  # seconds between two checks for silent or lingering tunnels
+# At most per turn: ready sockets, new tunnels, tunnels checked for silence. Linux reports ready
+# sockets round robin: sockets that were left out come first the next time (epoll(7)).
 _SOCKETS, _BEGINNING, _SWEPT = 8, 4, 256
 _IN = 0x001  # linux/eventpoll.h; absent from gevent's select
 
 
 class Relay:
-    """Carries tunnels until they end. Its thread starts with the first of them."""
+    """Carries tunnels until they end. Its thread starts with the first tunnel."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # never taken by the relay thread
@@ -48,23 +47,23 @@ class Relay:
 
     @property
     def streams(self) -> int:
-        """How many of the tunnels that are carried are streams."""
+        """How many of the open tunnels are streams."""
         return self._carrier.streams
 
     def start(self) -> None:
-        """Make sure that it runs. Raises OSError if it cannot; call it before anything is taken
-        from a server."""
+        """Make sure that the thread runs. Raises OSError if it cannot, so call this before taking a
+        connection out of a server."""
         with self._lock:
             if self._epoll is None:
                 self._start()
 
     def add(self, tunnel: NewTunnel) -> None:
-        """Begin to carry a tunnel, which must have a place."""
+        """Start carrying a tunnel, which must have a place."""
         self._new.append(tunnel)
         os.eventfd_write(self._wake_fd, 1)
 
     def drain(self) -> None:
-        """Say goodbye on all tunnels and wait for them to end, for `DRAIN` seconds at most."""
+        """Say goodbye on all tunnels, and wait up to `DRAIN` seconds for them to end."""
         if self._epoll is None:
             return
         self._draining = True
@@ -80,7 +79,7 @@ class Relay:
         run_pending()
 
     def abandon(self) -> None:
-        """In a forked child: let go of the parent's connections, without a word to their peers."""
+        """In a forked child: close the copies of the parent's sockets, unnoticed by their peers."""
         atexit.unregister(self.drain)
         for new in self._new:
             for sock in (new.visitor, new.service, new.dummy):
@@ -97,7 +96,7 @@ class Relay:
         try:
             epoll.register(self._wake_fd, _IN)
             unpatched("_thread", "start_new_thread")(self._run, ())
-        except (OSError, RuntimeError) as error:  # the latter: no more threads
+        except (OSError, RuntimeError) as error:  # RuntimeError: no more threads
             os.close(self._wake_fd)
             self._epoll = None
             raise OSError(errno.EAGAIN, "the relay cannot start") from error
@@ -109,7 +108,7 @@ class Relay:
             self._turn()
 
     def _turn(self) -> None:
-        """Look at what has come, and do a bounded amount of work."""
+        """Look at the sockets once, and do a bounded amount of work."""
         carrier = self._carrier
         waits = _SWEEP if carrier.tunnels else -1.0
         if carrier.behind or self._new or self._unswept:
@@ -123,7 +122,7 @@ class Relay:
                 carrier.on_event(fd, event, now)
         if carrier.behind:
             carrier.go_on(now)
-        # After the events: a new tunnel may have the descriptor number of one that just ended.
+        # After the events: a new tunnel may reuse the descriptor number of one that just ended.
         if self._new:
             for _ in range(min(_BEGINNING, len(self._new))):
                 carrier.begin(self._new.popleft(), now)

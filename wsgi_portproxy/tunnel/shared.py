@@ -1,4 +1,4 @@
-"""The one relay of each process: made when it is first needed, and never shared with a fork."""
+"""Keeps the one relay of each process: made when first needed, never shared with a fork."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .relay import Relay
 
 
 def is_available() -> bool:
-    """Whether this system has what the relay needs (Linux)."""
+    """Whether this system has eventfd and epoll, which the relay needs (Linux)."""
     return hasattr(os, "eventfd") and (hasattr(select, "epoll") or "gevent.monkey" in sys.modules)
 
 
@@ -25,8 +25,8 @@ def relay() -> Relay:
 
 
 def carried() -> tuple[int, int, float]:
-    """How many tunnels there are, how many of them are streams, and the relay's longest turn in
-    seconds; does not make a relay."""
+    """The number of tunnels, the number of streams among them, and the relay's longest turn in
+    seconds. Does not make a relay."""
     now = _relay
     return (0, 0, 0.0) if now is None else (now.places.taken, now.streams, now.turns.longest)
 
@@ -36,7 +36,7 @@ _lock = threading.Lock()
 
 
 def _after_fork() -> None:
-    """A child has none of the parent's threads, and must not keep its connections open."""
+    """A forked child has no relay thread, and must not keep the parent's connections open."""
     global _relay, _lock
     _lock = threading.Lock()
     if _relay is not None:

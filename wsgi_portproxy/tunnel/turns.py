@@ -1,7 +1,7 @@
 """Measures how long the relay's turns take, for `PortProxy.stats()`.
 
-A turn is everything that the relay does between two looks at its sockets. All tunnels of the
-process wait for it, so its work is bounded; this shows whether that holds.
+A turn is the relay's work between two looks at its sockets. All tunnels of the process wait for it,
+so its work is bounded; the measurement shows whether the bound holds.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ class Turns:
     def __init__(self) -> None:
         self._used = time.thread_time()
         self._until = time.monotonic() + _SPAN
-        self._before = 0.0  # the longest in the span before this one
+        self._before = 0.0  # the longest turn of the previous span
         self._longest = 0.0
 
     @property
     def longest(self) -> float:
-        """Seconds of processor time of the longest turn in the last one or two minutes.
+        """The processor time, in seconds, of the longest turn in the last one or two minutes.
 
-        Not of wall-clock time: on a busy machine that says nothing about the relay.
+        On a busy machine, wall-clock time would say nothing about the relay.
         """
-        late = time.monotonic() - self._until  # positive: no turn since, so nothing is carried
+        late = time.monotonic() - self._until  # positive: no turn since, so no tunnels are open
         if late > _SPAN:
             return 0.0
         return self._longest if late > 0 else max(self._before, self._longest)
 
     def ended(self, now: float) -> None:
-        """A turn that began at `now`, monotonic, is over."""
+        """Record the end of a turn that began at the monotonic time `now`."""
         used = time.thread_time()
         turn, self._used = used - self._used, used
         if now >= self._until:

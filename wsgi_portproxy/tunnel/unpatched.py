@@ -1,4 +1,4 @@
-"""The standard library as it was before gevent replaced parts of it, for the relay's own thread."""
+"""Finds the standard library's own functions, even if gevent has replaced them, for the relay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def unpatched(module: str, name: str) -> Callable[..., Any]:
-    """Python's own function `name` of `module`."""
+    """Python's original function `name` of `module`."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None:
         original: Callable[..., Any] = monkey.get_original(module, name)

@@ -1,7 +1,7 @@
-"""Step 5 of a WebSocket: the way from a service's 101 to a tunnel.
+"""Step 5 for a WebSocket: turns a service's 101 into a tunnel.
 
-Decides which servers and handshakes may become one, and what the visitor's 101 looks like on the
-wire. `hijack` takes the connection out of its server, and `relay` carries the bytes.
+Decides which handshakes may become tunnels on which servers, and what the visitor's 101 looks like
+on the wire. `hijack` takes the connection out of its server, and `relay` carries the bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class WebSockets:
-    """The WebSockets of one `PortProxy`. Settings as there."""
+    """Handles the WebSockets of one `PortProxy`. Settings as in `PortProxy`."""
 
     def __init__(self, hijacker: Hijacker, timeouts: Timeouts, *, require_origin: bool) -> None:
         self._hijacker = hijacker
@@ -40,7 +40,7 @@ class WebSockets:
 
     def check(self, visit: Visit) -> None:
         """Raise unless a handshake may go on: `BadRequest`, `UpgradeRequired`, `ForeignOrigin`, or
-        `NotImplementedHere` if this server cannot hand over its connections.
+        `NotImplementedHere` if this server cannot hand over the connection.
         """
         environ, adapter = visit.environ, visit.server
         check_request(environ, require_origin=self._require_origin)
@@ -68,14 +68,14 @@ class WebSockets:
         `request` ends with the tunnel.
 
         Raises `BadResponse` for a 101 that does not accept the handshake, and `TooManyTunnels` or
-        `Overloaded` if there is no room after all; closes `response` then.
+        `Overloaded` if there is no room after all. Closes `response` before raising.
         """
         port, environ, adapter = request.port, request.visit.environ, request.visit.server
         try:
             check_response(response.headers, environ, port)
             assert adapter is not None, "checked before the handshake went out"
             headers = _headers(response, urls, headers_of, environ)
-            head = _head(headers)  # before anything is taken: it may raise
+            head = _head(headers)  # before the connection is taken: it may raise
             if is_tls(adapter.socket(environ)):
                 self._hijacker.take_place(port)
                 return self._in_this_thread(response, headers, adapter, request)
@@ -83,7 +83,7 @@ class WebSockets:
         except OSError as error:
             response.close()
             # No traceback: resource exhaustion comes in bursts, and the stack adds nothing.
-            raise Overloaded(port, detail=f"hand-over: {error}") from None
+            raise Overloaded(port, detail=f"cannot hand over the connection: {error}") from None
         except BaseException:
             response.close()
             raise
@@ -140,7 +140,7 @@ def _headers(
 ) -> Headers:
     """The 101's headers for the visitor: filtered like any response's, plus the upgrade.
 
-    Without a Content-Length, which no 1xx may have (RFC 9110 section 8.6).
+    Without Content-Length, which no 1xx may have (RFC 9110 section 8.6).
     """
     headers = headers_of.of(response.header_list, urls, environ)
     kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
@@ -153,6 +153,6 @@ def _head(headers: Headers) -> bytes:
 
 
 def _switched(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """What the server is left with: an empty response, for the dummy and the server's log."""
+    """The empty response that the server writes to the dummy and to its own log."""
     start_response("101 Switching Protocols", [])
     return []

@@ -1,14 +1,14 @@
-"""Step 4: one exchange with a service, each module on top of those below it.
+"""Step 4: one exchange with a service. Each module builds on the modules below it.
 
-client          which connection a request goes out on, and what becomes of it afterwards
-pool            connections that wait for their next request
-response        the head of a response, and its body as it comes
+client          chooses the connection for a request
+pool            keeps idle connections
+response        the head of a response, and its body as it arrives
 reuse           whether a connection may carry another request
 connection      opens a connection, sends a request, reads the head of the response
 channel         waits for both sides of an exchange at once
-request, request_body   what the service is sent
-framing         what the bytes of a response mean; no I/O
-recv, descriptors       the operating system's side
+request, request_body   the request to the service
+framing         parses the bytes of a response; no I/O
+recv, descriptors       small reads, and the limit on file descriptors
 
-`redirects` follows the redirects of a service in the query form, through a `client`.
+`redirects` follows the redirects of a service in the query form; it sends through `client`.
 """

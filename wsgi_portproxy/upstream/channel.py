@@ -1,8 +1,8 @@
 """Both directions of one exchange with a service, on one thread, without a deadlock.
 
-A service may answer before it has read the request (413), and may echo while it reads: a proxy
-that sends everything before it reads waits for ever, or loses the response. So every wait looks
-both ways. This is the non-blocking socket work of an exchange; what the bytes mean is `framing`'s.
+A service may respond before it has read the request (413), or echo while it reads. A proxy that
+sends everything before it reads waits for ever, or loses the response. So every wait watches both
+directions. This module does the non-blocking socket work; `framing` parses the bytes.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from . import recv
 from .request_body import FIRST_BLOCK, Upload
 
 READ_SIZE = 65536  # bytes; Linux's loopback delivers about this much at once
-# Seconds of silence after which the visitor's socket is looked at too. Long enough that a quick
+# Seconds of silence after which the visitor's socket is checked too. Long enough that a quick
 # response still reaches a visitor that closed its sending side at once (nc, some scripts); short
-# enough that a service learns within a second that nobody listens any more.
+# enough that a service learns within a second that the visitor has left.
 _LOOK_AT_VISITOR_AFTER = 0.25
-# The visitor has closed its sending side, or both: after the request either means that it left, as
-# in nginx. Where the system has no POLLRDHUP only a reset is noticed.
+# The visitor has closed its sending side, or both sides. After the request either counts as
+# leaving, as in nginx. On systems without POLLRDHUP only a reset is noticed.
 _LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
-_GEVENT = "gevent.select"  # its poll reports nothing but POLLIN and POLLOUT
+_GEVENT = "gevent.select"  # its poll reports only POLLIN and POLLOUT
 
 
 class Limits(NamedTuple):
-    """How long a service is waited for.
+    """How long to wait for a service.
 
-    deadline: for its head, monotonic. Each part of an upload that it takes moves this to
-        `head_timeout` seconds from then.
-    idle_timeout: seconds for more of the body; None: for ever.
+    deadline: for the head, monotonic. Each part of an upload that the service accepts moves it to
+        `head_timeout` seconds from that moment.
+    idle_timeout: seconds without progress after the head; None: no limit.
     """
 
     deadline: float
@@ -47,16 +47,16 @@ class Channel:
     """The connection to a service during one request.
 
     deadline: when `receive` raises TimeoutError; None once the head has come, see `begin_body`.
-    incoming: polls the socket for what the service sends; the connection keeps it from one exchange
-        to the next.
-    visitor: the visitor's socket, or None where the server does not show it.
+    incoming: polls the socket for bytes from the service; the connection keeps it for its next
+        exchange.
+    visitor: the visitor's socket, or None if the server does not expose it.
     """
 
-    # When the body is given up, unless more of it comes; whatever the service does moves this.
+    # When to give up on the body; any progress moves this.
     _idle_end: float | None = None
-    _pending = memoryview(b"")  # what the socket has not taken yet
-    _refused = False  # the service closed its receiving side before the end
-    _is_sending = True  # the request, or its body, is not all with the service
+    _pending = memoryview(b"")  # bytes that the socket has not accepted yet
+    _refused = False  # the service closed its receiving side before the end of the request
+    _is_sending = True  # some of the request is still to be sent
 
     def __init__(
         self,
@@ -80,39 +80,39 @@ class Channel:
         return not (self._is_sending or self._refused)
 
     def _sent(self) -> None:
-        """Note whether that was all of the request."""
+        """Note whether the request is now complete."""
         upload = self._upload
         self._is_sending = bool(self._pending) or (upload is not None and not upload.complete)
 
     def check_deadline(self) -> None:
-        """Raises TimeoutError past the deadline, which `receive` does not while bytes are there."""
+        """Raises TimeoutError past the deadline, which `receive` ignores while bytes are there."""
         if self.deadline is not None and time.monotonic() > self.deadline:
-            raise TimeoutError("no answer in time")
+            raise TimeoutError("no response in time")
 
     def begin_body(self) -> None:
-        """The head is there: what comes next has no deadline, but its pauses may be limited."""
+        """End the deadline for the head; the body has none, but its pauses may be limited."""
         self.deadline = None
         if self._limits.idle_timeout is not None:
             self._moved()
 
     def _moved(self) -> None:
-        """Note that the service took or sent something."""
+        """Restart the idle timeout after progress, once the head has come."""
         if self.deadline is not None:
             return
         if self._limits.idle_timeout is not None:
             self._idle_end = time.monotonic() + self._limits.idle_timeout
 
     def _remaining(self) -> float | None:
-        """Seconds to wait for the service now; None: as long as it takes."""
+        """Seconds left to wait for the service; None: no limit."""
         end = self.deadline
         if self._idle_end is not None and (end is None or self._idle_end < end):
             end = self._idle_end
         return None if end is None else max(0.0, end - time.monotonic())
 
     def send_head(self, head: bytes) -> None:
-        """Begin to send: the head, in one piece with what is there already of a small body.
+        """Start to send the head, together with the first block of a small body if it has come.
 
-        Raises ConnectionError if the service has closed; it has not seen the request then.
+        Raises ConnectionError if the service closed the connection, and so never saw the request.
         """
         upload = self._upload
         if upload is not None and upload.length and upload.length <= FIRST_BLOCK:
@@ -132,9 +132,9 @@ class Channel:
     def receive(self, size: int, *, expect_wait: bool = False) -> bytes:
         """The next bytes from the service, at most `size`; b"" once it has closed its side.
 
-        Meanwhile the upload goes on. `expect_wait` saves a look at a socket on which nothing can
-        have come yet. Raises TimeoutError at the deadline, `VisitorGone` if the visitor left,
-        ConnectionError if the connection broke, and what the server's input raises.
+        Continues the upload meanwhile. `expect_wait` skips the first read, if no bytes can have
+        come yet. Raises TimeoutError at the deadline, `VisitorGone` if the visitor left,
+        ConnectionError if the connection broke, and any error of the server's input.
         """
         data = None if expect_wait else self._receive_now(size)
         while data is None:
@@ -146,10 +146,10 @@ class Channel:
         return data
 
     def wait(self, seconds: float) -> bool:
-        """Wait for bytes of the service, or its end; False if none came within `seconds`.
+        """Wait until the service sends bytes or closes; False if it does neither in `seconds`.
 
-        What is left of the request is sent first, as long as that takes. Raises TimeoutError if
-        the body has paused for too long, `VisitorGone`, and what the server's input raises.
+        Sends the rest of the request first, however long that takes. Raises TimeoutError if the
+        body has paused for too long, `VisitorGone`, and any error of the server's input.
         """
         while self._is_sending:
             self._send_more()
@@ -167,7 +167,7 @@ class Channel:
         return True
 
     def readable(self) -> bool:
-        """Whether bytes of the service, or its end, are there now."""
+        """Whether the service has sent bytes or closed, so that a read returns at once."""
         return bool(self._incoming.poll(0))
 
     def _receive_now(self, size: int) -> bytes | None:
@@ -182,12 +182,12 @@ class Channel:
         return data
 
     def _send_more(self) -> None:
-        """Bring the upload one step forward, or wait until that or the response is possible."""
+        """Send another piece of the request, or wait until it can be sent or a response comes."""
         if not self._pending:
             assert self._upload is not None
             reader = self._upload.reader
             if reader.socket is not None and not reader.buffered():
-                # Either side may be next: a response now must not wait for more of the upload.
+                # A response must not wait for more of the upload.
                 self._wait_for_upload(reader.socket)
                 if self.readable():
                     return
@@ -198,12 +198,12 @@ class Channel:
             self._wait(select.POLLIN | select.POLLOUT)
             return
         except ConnectionError:
-            # It reads no further, but may have responded: what it sent before stays readable.
+            # The service reads no further, but may have responded: its bytes stay readable.
             self._refused = True
             self._upload, self._pending = None, memoryview(b"")
             self._is_sending = False
             return
-        except OSError as error:  # of this machine: the service still waits for the rest
+        except OSError as error:  # a local error: the service still waits for the rest
             raise _as_broken(error) from error
         self._pending = self._pending[sent:]
         self._sent()
@@ -213,13 +213,13 @@ class Channel:
             self._moved()
 
     def _wait_for_upload(self, source: VisitorSocket) -> None:
-        """Wait for more of the visitor's body, which has no deadline, or of the service."""
+        """Wait for bytes from the service, or more of the upload, which has no deadline."""
         remaining = None if self.deadline is not None else self._remaining()
         if not _poll(self.sock, select.POLLIN, source, remaining, other_events=select.POLLIN):
             raise TimeoutError("no progress in time")
 
     def _wait(self, events: int) -> None:
-        """Wait until the socket has one of `events`; notice a visitor who leaves meanwhile."""
+        """Wait until the socket has one of `events`. Raises `VisitorGone` if the visitor leaves."""
         remaining = self._remaining()
         first = _LOOK_AT_VISITOR_AFTER
         if remaining is not None and remaining < first:
@@ -242,18 +242,18 @@ class Channel:
             return
         if select.poll.__module__ != _GEVENT or _has_ended(self._visitor):
             raise VisitorGone("the visitor closed the connection")
-        # Its next request is there, behind which an end cannot be seen.
+        # The visitor's next request has come, and hides a close behind it.
         self._visitor = None
         self._wait(events)
 
 
 def _has_ended(visitor: VisitorSocket | None) -> bool:
-    """Whether a socket that became readable did so because it ended."""
+    """Whether the visitor's socket is readable because it was closed."""
     if visitor is None:
         return False
     try:
         sock = _socket.socket(fileno=os.dup(visitor.fileno()))
-    except OSError:  # no descriptor is left to look with
+    except OSError:  # no descriptor is left for a duplicate
         return False
     try:
         return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -266,7 +266,7 @@ def _has_ended(visitor: VisitorSocket | None) -> bool:
 
 
 def _as_broken(error: OSError) -> ConnectionError:
-    """Any error of a socket ends the exchange. A TimeoutError is to be one of ours only."""
+    """Turn a socket error into a ConnectionError, so that every TimeoutError is our own."""
     return error if isinstance(error, ConnectionError) else ConnectionError(*error.args)
 
 

@@ -1,8 +1,7 @@
-"""Step 4: the way to the services on the loopback.
+"""Step 4: sends requests to the services on the loopback.
 
-Decides which connection a request goes out on, when a request is repeated, and what becomes of the
-connection after the response. `connection` has one exchange, and `pool` the connections that wait
-for their next one; they know nothing of each other.
+Decides which connection a request uses, when a request is repeated, and where the connection goes
+after the response. `connection` performs one exchange, and `pool` keeps idle connections.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from .reuse import may_share
 
 
 class Route(NamedTuple):
-    """How a request goes out, and those that follow it on a redirect.
+    """How to send a request, and the requests that follow its redirects.
 
-    deadline: for the head of the response, from `Upstream.head_deadline`. visitor: the visitor's
-    connection, whose end is the request's. ipv6: whether [::1] is tried where nothing listens on
-    127.0.0.1.
+    deadline: for the head of the response, from `Upstream.head_deadline`.
+    visitor: the visitor's connection; the request ends when it closes.
+    ipv6: whether to try [::1] if nothing listens on 127.0.0.1.
     """
 
     deadline: float
@@ -37,7 +36,7 @@ class Route(NamedTuple):
 
 
 class Upstream:
-    """The way to all services."""
+    """Sends the requests of one `PortProxy` to services."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
@@ -45,7 +44,7 @@ class Upstream:
         self._disown = weakref.finalize(self, idle.disown, self._owner)
 
     def head_deadline(self) -> float:
-        """When the head of a response must be there if it is asked for now, monotonic seconds."""
+        """When the response head to a request sent now is due, in monotonic seconds."""
         return time.monotonic() + self._timeouts.head
 
     def send(
@@ -56,13 +55,13 @@ class Upstream:
         *,
         early_hints: EarlyHints | None = None,
     ) -> UpstreamResponse:
-        """Send a request and return its response as soon as the head is there.
+        """Send a request and return its response as soon as the head has come.
 
-        Repeated once, on a fresh connection, if one that was used before turned out to be closed,
-        before any byte of a response. Raises as `UpstreamRequest.head`, `UpstreamConnection` and
-        its `exchange` do.
+        Repeats the request once, on a fresh connection, if a used one turns out to be closed before
+        any byte of a response. Raises what `UpstreamRequest.head`, `UpstreamConnection` and its
+        `exchange` raise.
         """
-        head = request.head()  # before anything is opened: it may raise
+        head = request.head()  # before a connection is opened: it may raise
         owner = self._owner  # `close` changes it
         has_body = upload is not None
         timeouts = self._timeouts
@@ -80,7 +79,7 @@ class Upstream:
                 try:
                     return exchange_on(used)
                 except NoResponse:
-                    pass  # it was closed meanwhile; the same request may go out again
+                    pass  # closed meanwhile; the request may be repeated
         connection = UpstreamConnection(
             request.port,
             timeout=min(timeouts.connect, timeouts.head),
@@ -90,7 +89,7 @@ class Upstream:
         return exchange_on(Lease(connection, owner))
 
     def close(self) -> None:
-        """Close all idle connections. Those in use close at the end of their exchange."""
+        """Close all idle connections. Connections in use close after their exchange."""
         self._disown()
         self._owner = idle.owner()
         self._disown = weakref.finalize(self, idle.disown, self._owner)

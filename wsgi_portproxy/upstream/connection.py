@@ -1,9 +1,9 @@
 """Step 4, one exchange: a request and the head of its response, on one connection.
 
-Opens the connection, writes, and reads as strictly as `framing` does. Neither http.client's reading
-nor urllib3's would do: they take a 103 for the response, drop headers after a malformed one, and
-make an empty 200 of a head that was cut. Which connection a request goes out on, and what becomes
-of it after the response, is decided in `client`.
+Opens the connection, sends the request, and reads the head by the strict rules of `framing`.
+http.client and urllib3 are too lenient: they take a 103 for the response, drop headers after a
+malformed one, and turn a truncated head into an empty 200. `client` decides which connection a
+request uses and where it goes after the response.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from .framing import MAX_INTERIM, Decoder, Head, Malformed, body_decoder, find_h
 from .request import UpstreamRequest
 from .request_body import Upload
 
-# Literals, never names: what `localhost` resolves to may be held by another user of the machine.
+# Literals, never names: `localhost` may resolve to an address where another user's program listens.
 IPV4, IPV6 = "127.0.0.1", "::1"
-_LOOPBACK_ANSWERS = 0.5  # seconds; a full queue of connections would keep us waiting
+_LOOPBACK_ANSWERS = 0.5  # seconds; a full accept queue would keep us waiting
 
 #: Called with the headers of each 103 (RFC 8297) that comes before the response.
 EarlyHints = Callable[[list[tuple[str, str]]], None]
 
 
 class Exchange(NamedTuple):
-    """A request that went out, and the head of its response.
+    """A request that was sent, and the head of its response.
 
-    ready: the bytes of the body that came with the head, decoded. The rest comes by `channel`, and
-    `decoder` is fed with it.
+    ready: the bytes of the body that came with the head, decoded. The rest comes through `channel`
+    and goes into `decoder`.
     """
 
     head: Head
@@ -52,7 +52,7 @@ class Exchange(NamedTuple):
 
 
 def listens_on_ipv6(port: int) -> bool:
-    """Whether somebody accepts connections on [::1]; nothing is sent there."""
+    """Whether anything accepts connections on [::1]; sends nothing."""
     try:
         with socket.create_connection((IPV6, port), timeout=_LOOPBACK_ANSWERS):
             return True
@@ -63,11 +63,11 @@ def listens_on_ipv6(port: int) -> bool:
 class UpstreamConnection:
     """An open connection to one service; one exchange at a time.
 
-    timeout: seconds for it to open. ipv6: whether [::1] is tried where nothing listens on
-    127.0.0.1. make_room: closes idle connections, so that this one gets a descriptor, and returns
-    whether there were any.
+    timeout: seconds for opening it.
+    ipv6: whether to try [::1] if nothing listens on 127.0.0.1.
+    make_room: closes idle connections to free descriptors; returns whether there were any.
 
-    Raises `ServiceError` in one of its kinds.
+    Raises `ServiceError`.
     """
 
     def __init__(
@@ -83,14 +83,14 @@ class UpstreamConnection:
             if descriptors.are_scarce(self.sock.fileno()):
                 make_room()
             self.sock.setblocking(False)
-            self.incoming = select.poll()  # tells whether the service has sent something
+            self.incoming = select.poll()  # for bytes from the service
             self.incoming.register(self.sock, select.POLLIN)
         except BaseException:
             self.close()
             raise
 
     def _open(self, *, ipv6: bool) -> socket.socket:
-        # The errors leave without their cause: the errno, which is logged, says all there is.
+        # Without the causes: the errno, which is logged, says everything.
         try:
             return self._connected_to(IPV4)
         except OSError as error:
@@ -104,7 +104,7 @@ class UpstreamConnection:
             raise from_connect_error(error, self.port) from None
 
     def _connected_to(self, host: str) -> socket.socket:
-        """A new socket; where no descriptor is left for it, idle connections give theirs."""
+        """A connected socket; if no descriptor is left for it, idle connections are closed."""
         try:
             return self._new_socket(host)
         except OSError as error:
@@ -113,7 +113,7 @@ class UpstreamConnection:
             return self._new_socket(host)
 
     def _new_socket(self, host: str) -> socket.socket:
-        # Not `socket.create_connection`, which resolves names: a third of what connecting costs.
+        # Not `socket.create_connection`: resolving names is a third of the cost of connecting.
         family = socket.AF_INET if host == IPV4 else socket.AF_INET6
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -126,14 +126,14 @@ class UpstreamConnection:
         return sock
 
     def _is_connected_to_itself(self) -> bool:
-        """TCP may connect a free ephemeral port to itself; we would be our own service."""
+        """Whether TCP connected a free ephemeral port to itself: we would be our own service."""
         try:
             return bool(self.sock.getsockname() == self.sock.getpeername())
-        except OSError:  # reset since; reading reports it
+        except OSError:  # reset meanwhile; reading reports it
             return False
 
     def close(self) -> None:
-        """May be repeated."""
+        """Close the connection. May be repeated."""
         self.sock.close()
 
     def exchange(
@@ -146,11 +146,10 @@ class UpstreamConnection:
         limits: Limits,
         early_hints: EarlyHints | None,
     ) -> Exchange:
-        """Send a request, whose `head` is given as bytes, and read the head of the response; both
-        at once while there is a body.
+        """Send a request and read the head of the response, both at once while there is a body.
 
-        Raises `ServiceError`, `VisitorGone`, and what the server's input raises; the connection is
-        closed then.
+        `head`: the head of the request as bytes. Raises `ServiceError`, `VisitorGone`, and any
+        error of the server's input; the connection is then closed.
         """
         try:
             channel = Channel(self.sock, self.incoming, upload, visitor=visitor, limits=limits)
@@ -176,10 +175,11 @@ class UpstreamConnection:
 def _read_head(
     channel: Channel, early_hints: EarlyHints | None, *, switches: bool
 ) -> tuple[Head, bytes]:
-    """The final response head, and what came behind it. Interim heads are skipped, as many as come
-    in time (RFC 9110 section 15.2); a 101 is final where `switches`, and refused elsewhere.
+    """Read the final response head; return it with the bytes that came after it.
 
-    Raises ConnectionError only if nothing came at all: the request may be repeated then.
+    Skips interim heads that come in time (RFC 9110 section 15.2), up to `MAX_INTERIM`. A 101 is
+    final if `switches`, and refused otherwise. Raises ConnectionError only if no bytes came at all;
+    the request may then be repeated.
     """
     buffer = channel.receive(READ_SIZE, expect_wait=True)
     if not buffer:
@@ -198,14 +198,14 @@ def _read_head(
         if head.status == 103 and early_hints is not None:
             try:
                 early_hints(head.headers)
-            except OSError as error:  # of the visitor's connection, not of the service's
+            except OSError as error:  # of the visitor's connection, not the service's
                 raise VisitorGone("sending early hints failed") from error
         buffer = buffer[end:]
         end = find_head_end(buffer) if buffer else -1
 
 
 def _rest_of_head(channel: Channel, begun: bytes) -> tuple[bytes, int]:
-    """A head that came in pieces, of which `begun` is there; with all that came, and its end."""
+    """Read the rest of a head that starts with `begun`; return all bytes, and where it ends."""
     buffer = bytearray(begun)
     end = -1
     while end < 0:

@@ -1,9 +1,8 @@
-"""The strict reading of HTTP/1 responses, without I/O: heads, framing and body decoders.
+"""Parses HTTP/1 responses strictly, without I/O: heads, framing and body decoders.
 
-A service behind a port is somebody's code and what it sends is hostile input, so nothing is
-repaired: what RFC 9112 does not allow is refused. Bytes become values here, and nothing else
-happens; sockets and deadlines are `channel`'s. Every decoder is fed what arrived, in any split, so
-that a worker thread and the relay's event loop can share it.
+A service may be anybody's code, so its bytes are hostile input. Nothing is repaired: anything that
+RFC 9112 does not allow is refused. Decoders accept data split at any point, so that a worker thread
+and the relay's event loop can share them. `channel` handles sockets and deadlines.
 """
 
 from __future__ import annotations
@@ -14,37 +13,36 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 MAX_HEAD = 65536  # bytes; nginx and Apache accept less, browsers send far less
-# 1xx responses before the final one. RFC 9110 section 15.2 sets no bound, and the deadline for the
-# head does; but a flood of them would have a processor until then.
+# 1xx responses before the final one. RFC 9110 section 15.2 sets no bound. The deadline for the
+# head does, but until then a flood of them would occupy a processor.
 MAX_INTERIM = 10_000
 MAX_HEADERS = 500  # Apache allows 100, and some services with generated headers send 150
 MAX_CHUNK_LINE = 4096  # bytes of a chunk-size line, extensions included
-_PIECE = 64  # bytes of a chunked body looked at for the end of a line at a time; most are shorter
+_PIECE = 64  # bytes of a chunked body searched for a line end at a time; most lines are shorter
 MAX_TRAILERS = 16384  # bytes of a trailer section, which is read and dropped
-# Lines and pieces of data that are decoded at a time, each some 2 us: a service that sends one byte
-# in each chunk would else have the interpreter to itself for 250 ms with each 256 KiB.
+# Lines and pieces of data that are decoded at a time, about 2 us each. Otherwise a service that
+# sends one byte per chunk would keep the interpreter busy for 250 ms with each 256 KiB.
 STEPS = 32
 
 _HTTP_1 = b"HTTP/1."
-# RFC 9112 section 2.2: the only line end is CRLF. The last byte may be a CR whose LF is to come.
+# RFC 9112 section 2.2: the only line end is CRLF. If the last byte is a CR, its LF may still come.
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 # RFC 9112 section 4. The reason phrase may be empty and may hold obs-text, never CR or LF.
 _STATUS_LINE = r"HTTP/1\.([0-9]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n"
 # RFC 9110 section 5.5 and RFC 9112 section 5: a token, no space before the colon, no line folding,
 # no control characters (section 5.5 calls CR, LF and NUL dangerous and the others invalid).
 _FIELD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*"
-# All of a head is checked in one scan, after which it is cut where its parts are divided. No part
-# matches what the next one begins with, so that nothing is tried twice: 64 KiB of spaces with a
-# control character behind them would else be a matter of minutes. Spaces behind a value are not
-# left out by the pattern for the same reason.
+# Checks a whole head in one scan; `_CUT` then splits it. No part of the pattern matches the start
+# of the next part, so nothing is tried twice: otherwise 64 KiB of spaces before a control character
+# would take minutes. For the same reason the pattern keeps the spaces after a value.
 _HEAD = re.compile(rf"{_STATUS_LINE}(?:{_FIELD}\r\n)*\r\n")
-# Of a head that was checked: each line that has a colon ends with the only CR and LF in it. `re`
-# finds the end of `.*` several times as fast as that of a set of characters.
+# For a head that was checked: a header line has its only CR and LF at its end. `re` finds the end
+# of `.*` several times as fast as the end of a set of characters.
 _CUT = re.compile(r"\n([^:]+):[\t ]*(.*)\r")
 _CUT_OF_FRAMING = re.compile(r"\n(connection|content-length|transfer-encoding):[\t ]*(.*)\r")
 _TRAILER = re.compile(_FIELD.encode("ascii"))
 # RFC 9112 section 7.1: 1*HEXDIG, here at most 16 (64 bits), then optional extensions. Some embedded
-# servers pad the size with spaces, and every client reads past them.
+# servers pad the size with spaces, and every client ignores the spaces.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)  # below 2**63, so that every server can count it
 
@@ -53,7 +51,7 @@ _NOTHING = memoryview(b"")
 
 
 class Malformed(ValueError):
-    """The bytes are not what HTTP/1 allows; a constant text says which rule they break."""
+    """The bytes are not valid HTTP/1; a constant text says which rule they break."""
 
 
 class Truncated(ConnectionError):
@@ -62,10 +60,10 @@ class Truncated(ConnectionError):
 
 @dataclass(slots=True)
 class Head:
-    """A response head: `minor` of HTTP/1.x, status, reason phrase, fields in their order.
+    """A response head: `minor` of HTTP/1.x, status, reason phrase, headers in their order.
 
-    framing: the values of Connection, Content-Length and Transfer-Encoding by these names, all in
-        lower case; those of repeated fields joined by commas (RFC 9110 section 5.2).
+    framing: Connection, Content-Length and Transfer-Encoding, names and values in lower case; the
+        values of repeated headers are joined by commas (RFC 9110 section 5.2).
     """
 
     minor: int
@@ -78,9 +76,9 @@ class Head:
 def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
     """The index just past the empty line that ends a head, or -1 if it has not arrived.
 
-    `searched` is how much of the buffer an earlier call has looked at already. Raises `Malformed`
-    as soon as the bytes cannot become a head of HTTP/1 (another protocol's greeting, other line
-    ends, or too long), so that a peer which then says nothing more is not waited for.
+    `searched`: how much of the buffer an earlier call has searched. Raises `Malformed` as soon as
+    the bytes cannot become an HTTP/1 head (another protocol's greeting, other line ends, too long),
+    so that nobody waits for a service that then stays silent.
     """
     if not buffer.startswith(_HTTP_1) and not _HTTP_1.startswith(bytes(buffer[:7])):
         raise Malformed("not an HTTP/1 status line")
@@ -95,7 +93,7 @@ def find_head_end(buffer: bytes | bytearray, searched: int = 0) -> int:
 
 
 def parse_head(block: bytes | bytearray) -> Head:
-    """Read a head, from the status line to the empty line included. Raises `Malformed`."""
+    """Parse a head, from the status line to the empty line inclusive. Raises `Malformed`."""
     text = block.decode("latin-1")
     head = _HEAD.fullmatch(text)
     if head is None:
@@ -117,13 +115,15 @@ def parse_head(block: bytes | bytearray) -> Head:
 
 
 class Decoder(Protocol):
-    """Takes the bytes of a connection after a head, gives those of the body.
+    """Extracts the body from the bytes that follow a head on a connection.
 
-    `complete`: the body has ended. `surplus`: bytes came after its end; they belong to nothing, and
-    the connection must not be used again. `feed` returns what of the body the bytes held, `split`
-    the same as pieces of its argument, without a copy; they raise `Malformed`. `is_behind`: more of
-    them is left than is decoded at a time; it is kept, and to go on is to feed nothing. `eof` is
-    called when the peer closed, and all was decoded; it raises `Truncated` if the body was due.
+    complete: the body has ended.
+    surplus: bytes came after its end. They belong to no message; do not reuse the connection.
+    is_behind: the decoder keeps bytes that it has not decoded yet; to continue, feed nothing.
+
+    `feed` returns the body bytes in its argument; `split` returns them as pieces of its argument,
+    without a copy. Both raise `Malformed`. Call `eof` when the service has closed and everything is
+    decoded; it raises `Truncated` if the body is incomplete.
     """
 
     complete: bool
@@ -138,7 +138,7 @@ class Decoder(Protocol):
 
 
 class _Decoder(ABC):
-    """What the decoders have in common."""
+    """The base of the decoders."""
 
     complete = False
     surplus = False
@@ -161,17 +161,17 @@ class LengthDecoder(_Decoder):
         self.complete = length == 0
 
     def feed(self, data: bytes) -> bytes:
-        if len(data) == self.remaining:  # as most come
+        if len(data) == self.remaining:  # the usual case
             self.remaining = 0
             self.complete = True
             return data
-        return data[: self._taken(len(data))]  # all of it is the same object, and no copy
+        return data[: self._taken(len(data))]  # a slice of all is no copy
 
     def split(self, data: memoryview) -> list[memoryview]:
         return [data[: self._taken(len(data))]]
 
     def _taken(self, size: int) -> int:
-        """How many of `size` bytes are the body's."""
+        """How many of the next `size` bytes belong to the body."""
         taken = min(size, self.remaining)
         self.surplus = self.surplus or taken < size
         self.remaining -= taken
@@ -197,11 +197,11 @@ class ChunkedDecoder(_Decoder):
     """A chunked body (RFC 9112 section 7.1). Extensions and trailers are dropped."""
 
     def __init__(self) -> None:
-        self._line = bytearray()  # what has come of a size line, a chunk's CRLF, or the trailers
+        self._line = bytearray()  # part of a size line, of the CRLF after a chunk, or of a trailer
         self._remaining = 0  # bytes of the current chunk still due
         self._trailers = -1  # bytes of trailers read so far; -1: the last chunk has not come
         self._after_data = False  # the CRLF that ends a chunk's data is due
-        self._rest = _NOTHING  # what has come and is not decoded yet
+        self._rest = _NOTHING  # bytes that are not decoded yet
 
     def split(self, data: memoryview) -> list[memoryview]:
         if self.is_behind:
@@ -221,7 +221,7 @@ class ChunkedDecoder(_Decoder):
         is_left = position < len(data)
         self.surplus = self.surplus or (is_left and self.complete)
         self.is_behind = is_left and not self.complete
-        if self.is_behind:  # a copy of what the caller may write over, and of that only
+        if self.is_behind:  # copied only if the caller may overwrite it
             rest = data[position:]
             self._rest = rest if data.readonly else memoryview(rest.tobytes())
         else:
@@ -233,7 +233,7 @@ class ChunkedDecoder(_Decoder):
             raise Truncated("chunked body without its last chunk")
 
     def _feed_line(self, data: memoryview, position: int) -> int:
-        """Take one line, or what has come of it, and return the position behind it."""
+        """Take one line, or the part of it that has come; return the position after it."""
         piece = bytes(data[position : position + _PIECE])
         newline = piece.find(b"\n")
         if newline >= 0:
@@ -274,21 +274,21 @@ class ChunkedDecoder(_Decoder):
 def body_decoder(head: Head, method: str) -> Decoder:
     """Choose the framing of the body that follows `head`, the response to a `method` request.
 
-    RFC 9112 section 6.3, with its permissions to be lenient not taken: Transfer-Encoding beside
-    Content-Length, in HTTP/1.0, twice, or other than `chunked` alone is refused, and so are
-    Content-Lengths that differ or are not plain digits. Raises `Malformed`.
+    Follows RFC 9112 section 6.3 without the leniency that it permits: refuses Transfer-Encoding
+    beside Content-Length, in HTTP/1.0, twice, or other than `chunked` alone, and Content-Lengths
+    that differ or are not plain digits. Raises `Malformed`.
     """
     coding = head.framing.get("transfer-encoding")
     length = head.framing.get("content-length")
     if head.status == 101:
-        return CloseDecoder()  # another protocol from here on, until the end
+        return CloseDecoder()  # another protocol until the connection ends
     if coding is not None:
         if length is not None or head.minor == 0:
-            raise Malformed("Transfer-Encoding beside Content-Length or in HTTP/1.0")
+            raise Malformed("Transfer-Encoding with Content-Length or in HTTP/1.0")
         if coding != "chunked":
             raise Malformed("unknown Transfer-Encoding")
     elif length is not None and _DIGITS.fullmatch(length) is None:
-        lengths = {one.strip(" \t") for one in length.split(",")}  # the same one, repeated
+        lengths = {one.strip(" \t") for one in length.split(",")}  # one value may be repeated
         length = lengths.pop()
         if lengths or _DIGITS.fullmatch(length) is None:
             raise Malformed("invalid Content-Length")
@@ -302,8 +302,8 @@ def body_decoder(head: Head, method: str) -> Decoder:
 def keeps_alive(head: Head) -> bool:
     """Whether the service will take another request on the connection (RFC 9112 section 9.3).
 
-    Not believed of one that announces a body with a 204, where none may be (RFC 9110 section 8.6):
-    it may still send it.
+    False if it announces a body with a 204, which must have none (RFC 9110 section 8.6): it may
+    still send that body.
     """
     options = head.framing.get("connection", "")
     if head.minor == 0 or "close" in options:

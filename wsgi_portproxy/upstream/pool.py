@@ -1,9 +1,8 @@
-"""Step 4: connections to services that wait for their next request, in one pool for all ports and
-all `PortProxy` of a process.
+"""Step 4: the idle connections of a process, for all ports and every `PortProxy`.
 
-Decides how many there are, how old they get and who may take them; whether one may be kept at all
-is decided in `reuse`. They cost descriptors, here and in the services, and a visitor chooses the
-ports: so there are few, and none waits for long.
+Decides how many there are, how old they get and who may take them; `reuse` decides whether a
+connection may be kept at all. Idle connections cost descriptors, here and in the services, and
+visitors choose the ports. So there are few, and none stays for long.
 """
 
 from __future__ import annotations
@@ -18,15 +17,14 @@ import time
 from . import descriptors, recv
 from .connection import UpstreamConnection
 
-MOST = 64  # in the process, whatever their ports; the one that has been idle longest goes
+MOST = 64  # in the process, on all ports; beyond it the one idle longest is closed
 OLDEST = 10.0  # seconds
 
 
 class Lease:
-    """A connection to a service, lent to one response at a time of the same owner; see
-    `response.Lease`.
+    """A connection to a service, lent to one response of its owner at a time; see `response.Lease`.
 
-    since: when it fell idle, monotonic.
+    since: when it became idle, monotonic.
     """
 
     __slots__ = ("connection", "owner", "since")
@@ -52,26 +50,26 @@ class IdleConnections:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._none_is_left = threading.Condition(self._lock)
-        self._idle: list[Lease] = []  # in the order in which they fell idle
+        self._idle: list[Lease] = []  # longest idle first
         self._owners: set[int] = set()
         self._numbers = itertools.count(1)
-        self._is_swept = False  # a thread closes those that get too old
+        self._is_swept = False  # a thread closes connections that get too old
 
     def __len__(self) -> int:
         return len(self._idle)
 
     def owner(self) -> int:
-        """A new number by which to put connections and to take one's own again."""
+        """The number of a new owner, who can take only the connections that it put here."""
         number = next(self._numbers)
         self._owners.add(number)
         return number
 
     def disown(self, owner: int) -> None:
-        """Close all connections of an owner, and each that it puts from now on.
+        """Close all idle connections of an owner, and every one that it puts from now on.
 
-        The garbage collector calls this too, in any thread and at any point, within this class for
-        instance. So it does not wait for the lock: where that is taken, the connections close as
-        they get too old.
+        The garbage collector calls this too, in any thread and at any point, even within this
+        class. So it does not wait for the lock: if that is taken, the connections close when they
+        get too old.
         """
         self._owners.discard(owner)
         if not self._lock.acquire(blocking=False):
@@ -85,7 +83,7 @@ class IdleConnections:
         _close(closed)
 
     def take(self, owner: int, port: int) -> Lease | None:
-        """The connection that this owner used last for this port, if nothing has come on it."""
+        """The owner's last used connection to `port` on which no bytes have come, or None."""
         self._close_old()
         while True:
             with self._lock:
@@ -96,13 +94,13 @@ class IdleConnections:
                         break
                 else:
                     return None
-            # Whatever came on it belongs to no request, be it its end.
+            # Bytes or an end that came on it belong to no request.
             if recv.is_silent(one.connection.sock):
                 return one
             _close([one])
 
     def put(self, one: Lease) -> None:
-        """Keep a connection, or close it: where descriptors are scarce, or the owner is gone."""
+        """Keep a connection, or close it if descriptors are scarce or the owner is gone."""
         one.since = time.monotonic()
         too_many = []
         with self._lock:
@@ -121,7 +119,7 @@ class IdleConnections:
             self._start_sweeping()
 
     def close_all(self) -> bool:
-        """Close all, since somebody needs a descriptor; return whether there were any."""
+        """Close all idle connections to free descriptors; return whether there were any."""
         with self._lock:
             closed, self._idle = self._idle, []
             self._none_is_left.notify()
@@ -131,11 +129,11 @@ class IdleConnections:
     def _start_sweeping(self) -> None:
         try:
             threading.Thread(target=self._sweep, name="portproxy-idle", daemon=True).start()
-        except RuntimeError:  # no more threads: the next request closes what is too old
+        except RuntimeError:  # no more threads: the next request closes old connections
             self._is_swept = False
 
     def _sweep(self) -> None:
-        """Close connections as they get too old, as long as there are any."""
+        """Close connections when they get too old, until none is left."""
         while True:
             with self._lock:
                 if self._idle:
@@ -161,7 +159,7 @@ class IdleConnections:
         _close(old)
 
     def forget(self) -> None:
-        """In a forked child: two processes on one connection would read each other's responses."""
+        """Close all in a forked child: two processes would read each other's responses."""
         self._lock = threading.Lock()
         self._none_is_left = threading.Condition(self._lock)
         self._is_swept = False

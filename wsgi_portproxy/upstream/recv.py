@@ -1,10 +1,10 @@
-"""Reads what has come on a socket without releasing the interpreter's lock (the GIL).
+"""Reads from a socket without releasing the interpreter's lock (the GIL).
 
-Python releases the GIL around each socket call, and another thread may hold it when the call, of a
-microsecond or two, is done: getting it back costs more than the call (benchmarks/history.md). So
-small reads go through the C library, with the GIL held. Large reads release it as usual, since they
-copy for long enough that others can use it; so do sends, which on loopback include the receiver's
-share of the kernel's work.
+Python releases the GIL around each socket call. When the call ends, after a microsecond or two,
+another thread may hold the GIL, and getting it back costs more than the call
+(benchmarks/history.md). So small reads go through the C library, with the GIL held. Large reads
+release it as usual, since they copy for long enough that others can use it. So do sends, which on
+loopback include the receiver's share of the kernel's work.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ try:
     import ctypes
 
     _recv: Any = ctypes.PyDLL(None, use_errno=True).recv
-except (ImportError, OSError, AttributeError):  # no ctypes, or no C library to be found by it
+except (ImportError, OSError, AttributeError):  # no ctypes, or it finds no C library
     _recv = None
 else:
     _recv.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     _recv.restype = ctypes.c_ssize_t
-    _unread = ctypes.create_string_buffer(1)  # takes a byte at which nobody looks
+    _unread = ctypes.create_string_buffer(1)  # takes a byte that nobody reads
 
-SMALL = 65536  # bytes that are read with the lock held, at most
+SMALL = 65536  # bytes; larger reads release the lock
 _READ, _PEEK = int(socket.MSG_DONTWAIT), int(socket.MSG_DONTWAIT | socket.MSG_PEEK)
 _WOULD_WAIT = (errno.EAGAIN, errno.EWOULDBLOCK)
-# Memory to read into, of `SMALL` bytes each. Another thread may get the lock before what was read
-# is copied out, so each read has its own: there are as many as there ever were reads at once.
+# Buffers of `SMALL` bytes each. Another thread may get the lock before the bytes are copied out, so
+# each read has its own buffer: there are as many as there ever were reads at once.
 _blocks: deque[Any] = deque()
 
 
 def receive(sock: socket.socket, size: int) -> bytes:
-    """As `sock.recv(size)` of a non-blocking socket, with its errors."""
+    """Same as `sock.recv(size)` on a non-blocking socket, errors included."""
     if _recv is None or not 0 <= size <= SMALL:
         return sock.recv(size)
     try:
@@ -55,7 +55,7 @@ def receive(sock: socket.socket, size: int) -> bytes:
 def is_silent(sock: socket.socket) -> bool:
     """Whether nothing has come on a non-blocking socket: no byte, no end and no error.
 
-    Looking clears an error from the socket, so a socket that is not silent has to be closed.
+    The check clears an error from the socket, so a socket that is not silent must be closed.
     """
     if _recv is None:
         poller = select.poll()

@@ -1,8 +1,8 @@
-"""Follows the redirects of a service in the query form, as the feature promises.
+"""Follows the redirects of a service in the query form.
 
-An API client that asked for `?port=16006` gets the page, not the way to it. Only GET and HEAD are
-followed, and only within the same port: another port would need another verdict of the authorizer,
-and another host is not ours to ask.
+An API client that asked for `?port=16006` gets the page, not a redirect to it. Only GET and HEAD
+are followed, and only within the same port: another port would need another verdict of the
+authorizer, and we contact no other host.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .request import UpstreamRequest
 from .response import UpstreamResponse
 
 MAX_REDIRECTS = 5
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110 section 15.4, those with a Location
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110 section 15.4, with a Location
 _SAME_METHOD = frozenset({307, 308})
 
 
@@ -29,10 +29,10 @@ def follow_redirects(
     cookies: CookiePolicy,
     send: Callable[[UpstreamRequest], UpstreamResponse],
 ) -> tuple[UpstreamResponse, UrlMapper]:
-    """The response at the end of at most `MAX_REDIRECTS` redirects, and the view it is seen in.
+    """Follow at most `MAX_REDIRECTS` redirects; return the last response and its URL mapper.
 
-    Cookies that are set on the way are sent along, as a browser would do, and reach the visitor
-    with the final response. Raises as `Upstream.send` does.
+    Cookies set on the way are sent along, as in a browser, and reach the visitor with the last
+    response. Raises what `Upstream.send` raises, and `WantsHttps`.
     """
     collected: list[str] = []
     headers = request.headers
@@ -53,7 +53,7 @@ def follow_redirects(
         response = send(request)
         check_no_way_to_https(response, request.method, urls)
     if collected:
-        # Before those of the response: of several with one name, a browser keeps the last.
+        # Before the response's own: of several cookies with one name, a browser keeps the last.
         collected += response.headers.getlist("set-cookie")
         response.headers.discard("Set-Cookie")
         for line in collected:
@@ -62,15 +62,15 @@ def follow_redirects(
 
 
 def check_no_way_to_https(response: UpstreamResponse, method: str, urls: UrlMapper) -> None:
-    """Return unless the service redirects to the URL that it was asked for, on https.
+    """Close the response and raise `WantsHttps` if it redirects to the same URL on https.
 
-    It believes to be visited by http, so it would redirect for ever (Django's SECURE_SSL_REDIRECT).
-    Raises `WantsHttps`, with the response closed.
+    The service then believes that the visitor uses http, and would redirect for ever (Django's
+    SECURE_SSL_REDIRECT).
     """
     if response.status not in _REDIRECTS or urls.told.scheme != "http":
         return
     if method not in ("GET", "HEAD") and response.status not in _SAME_METHOD:
-        return  # what was posted is shown at the same URL
+        return  # the result of a POST may be at the same URL
     location = response.headers.get("location", "")
     asked = urls.target.path_qs or "/"
     if location[:6].lower() == "https:" and urls.redirect_path(location) == asked:
@@ -81,19 +81,19 @@ def check_no_way_to_https(response: UpstreamResponse, method: str, urls: UrlMapp
 def _same_port_path(
     response: UpstreamResponse, request: UpstreamRequest, urls: UrlMapper
 ) -> str | None:
-    """The path at the service that a response redirects to, or None if it is not to be followed."""
+    """The service's path that a response redirects to, or None if we do not follow it."""
     location = response.headers.getlist("location")
     if response.status not in _REDIRECTS or len(location) != 1:
         return None
     if request.method not in ("GET", "HEAD"):
         return None
     if any(name in ("Content-Length", "Transfer-Encoding") for name, _ in request.headers):
-        return None  # the request had a body, which is gone
+        return None  # the request had a body, which cannot be sent again
     return urls.redirect_path(location[0])
 
 
 def _with_cookies(headers: Headers, set_cookies: Iterable[str], urls: UrlMapper) -> Headers:
-    """The request's headers with the cookies that responses set: added, replaced or removed."""
+    """The request's headers with the cookies of `set_cookies` added, replaced or removed."""
     resource = urls.target.path_qs.partition("?")[0]
     pairs = [
         pair.strip() for name, value in headers if name == "Cookie" for pair in value.split(";")
@@ -110,7 +110,7 @@ def _with_cookies(headers: Headers, set_cookies: Iterable[str], urls: UrlMapper)
 
 
 def _covers(path: str, resource: str) -> bool:
-    """Whether a cookie's Path includes `resource` (RFC 6265 section 5.1.4); none includes all."""
+    """Whether a cookie's Path includes `resource` (RFC 6265 section 5.1.4); an empty one does."""
     if not path.startswith("/"):
         return True
     return resource == path or resource.startswith(path.rstrip("/") + "/")

@@ -1,7 +1,7 @@
-"""Step 4, the request that a service is sent: which headers it has, and its head as bytes.
+"""Step 4, the request to a service: which headers it has, and its head as bytes.
 
-Which of the visitor's headers pass, and what they are mapped to, is `rewrite.request_headers`'s.
-Nothing of a request is kept for the next one, which may be another visitor's.
+`rewrite.request_headers` selects and maps the visitor's headers. Nothing of a request is kept for
+the next one, which may be another visitor's.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from ..settings import Withhold
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-#: The hop-by-hop headers of a WebSocket handshake. Those of either side are dropped on the way, as
-#: all hop-by-hop headers are; the service is asked, and the visitor is answered, with these.
+#: The hop-by-hop headers of a WebSocket handshake. Both sides' own are dropped, like all hop-by-hop
+#: headers; the request to the service and the response to the visitor have these instead.
 UPGRADE_HEADERS = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
 
 
 class UpstreamRequest(NamedTuple):
-    """A request as it goes onto the wire: `request_target` in origin-form (RFC 9112 section 3.2),
-    `headers` with Host.
+    """A request as it is sent.
 
-    `websocket`: it asks for an upgrade, so that a 101 is a response to it.
+    request_target: in origin-form (RFC 9112 section 3.2).
+    headers: with Host.
+    websocket: whether it asks for an upgrade, so that a 101 is a valid response.
     """
 
     port: int
@@ -38,8 +39,8 @@ class UpstreamRequest(NamedTuple):
     websocket: bool = False
 
     def head(self) -> bytes:
-        """The bytes up to the empty line, included. Raises `BadRequest` rather than let a line
-        break in a value make two headers, or two requests, of one."""
+        """The bytes up to and including the empty line. Raises `BadRequest` if a value has a line
+        break, which could split one header, or one request, into two."""
         line = f"{self.method} {self.request_target} HTTP/1.1"
         text = "\r\n".join([line, *map(": ".join, self.headers)])
         breaks = len(self.headers)
@@ -57,7 +58,7 @@ class RequestHeaders:
         self._withheld = HeaderNames("headers", names) if names else None
 
     def of(self, environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
-        """The headers, without those that announce the body."""
+        """The headers of a request, except the one that announces its body."""
         headers = request_headers(environ, urls, self._cookies, self._withheld)
         headers.append(via(environ))
         if urls.target.websocket:

@@ -1,7 +1,7 @@
-"""The request's body on its way to the service: re-framed and streamed in blocks.
+"""Uploads: request bodies, re-framed and streamed to the service in blocks.
 
-Announces a body (RFC 9112 section 6) and sends exactly as much as it announced; truncation is
-always reported. The visitor's framing is never copied: what the server decoded is encoded again.
+Guarantees that a body is as long as announced (RFC 9112 section 6), and that truncation is always
+reported. Never copies the visitor's framing: the body that the server decoded is encoded again.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 # Blocks grow from the first to the last size, in bytes: small ones reach the service early, large
-# ones cost less each (gunicorn's own reader gives out 150 MB/s by 16 KiB, 930 MB/s by 1 MiB).
+# ones cost less per byte (gunicorn's own reader gives 150 MB/s at 16 KiB, 930 MB/s at 1 MiB).
 FIRST_BLOCK = 16384
 LAST_BLOCK = 1048576
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
-# Methods for which a Content-Length of 0 means nothing; servers and clients add it for no reason.
+# Methods for which a Content-Length of 0 means nothing; servers and clients add it needlessly.
 _BODY_IS_UNUSUAL = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
 class Upload:
-    """A body of `length` bytes, or a chunked one (`length` None), read from the visitor once.
+    """A request body, which can be read once.
 
-    complete: `next_block` has returned all of it. taken: bytes of it so far. limit: bytes that a
-    chunked one may have; None: any number.
+    length: in bytes; None: the body is chunked.
+    complete: `next_block` has returned all of it.
+    taken: bytes read so far.
+    limit: bytes that a chunked body may have; None: any number.
     """
 
     def __init__(self, reader: BodyReader, length: int | None, limit: int | None = None) -> None:
@@ -50,18 +52,17 @@ class Upload:
 
     @property
     def header(self) -> tuple[str, str]:
-        """The field that announces this body."""
+        """The header that announces this body."""
         if self.length is None:
             return "Transfer-Encoding", "chunked"
         return "Content-Length", str(self.length)
 
     def next_block(self) -> Block:
-        """The next piece as it goes onto the wire, good until the next call; may wait for the
-        visitor.
+        """The next block as it is sent, valid until the next call; may wait for the visitor.
 
-        Raises `VisitorGone` if the body ends before its length or the connection breaks,
-        `BodyTooLarge` beyond the limit, and the server's own error for a malformed body: the
-        service never sees a complete request then.
+        Raises `VisitorGone` if the body is shorter than announced or the connection breaks,
+        `BodyTooLarge` beyond the limit, and the server's own error for a malformed body. The
+        service then never sees a complete request.
         """
         limit = self._block
         if self._remaining is not None:
@@ -82,13 +83,13 @@ class Upload:
             self.complete = not self._remaining
             return data
         self.complete = not data
-        return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))  # of no data: the last chunk
+        return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))  # without data, the last chunk
 
 
 def upload_of(environ: WSGIEnvironment, limit: int | None = None) -> Upload | None:
-    """The body of a request, or None if it has none. `limit`: bytes that it may have, None: any.
+    """The upload of a request, or None if it has no body. `limit`: in bytes; None: any number.
 
-    Neither Content-Length nor Transfer-Encoding means no body (RFC 9112 section 6.3). Raises
+    Without Content-Length and Transfer-Encoding there is no body (RFC 9112 section 6.3). Raises
     `BadRequest`, `BodyTooLarge` for a length beyond the limit, `NotImplementedHere` for a coding
     other than chunked, and `LengthRequired` for a chunked body that the server does not decode
     (`wsgi.input_terminated` not set).
@@ -115,12 +116,12 @@ def upload_of(environ: WSGIEnvironment, limit: int | None = None) -> Upload | No
 
 
 def read_out(environ: WSGIEnvironment) -> None:
-    """Read and drop a body that nobody wants, so that the visitor gets the response.
+    """Read and drop an unwanted body, so that the visitor gets the response.
 
     A browser reads no response while it is still sending. gunicorn discards a little and then cuts
-    the connection, and the browser shows an error instead.
+    the connection, so that the browser shows an error instead.
     """
-    with contextlib.suppress(PortProxyError):  # no body to be had, or the visitor is gone
+    with contextlib.suppress(PortProxyError):  # no valid body, or the visitor is gone
         upload = upload_of(environ)
         while upload is not None and not upload.complete:
             upload.next_block()

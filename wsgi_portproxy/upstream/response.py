@@ -1,8 +1,7 @@
 """Step 4, the response of a service: its head, and the body that is still coming.
 
-A body is read as it comes, never decoded, and never ends short without an error. What its bytes
-mean is `framing`'s; where the connection comes from, and where it goes after the response, is
-decided by whoever gives the `Lease`.
+The body is read as it arrives, its Content-Encoding is kept, and it never ends early without an
+error. `framing` parses the bytes; the `Lease` decides where the connection goes after the response.
 """
 
 from __future__ import annotations
@@ -23,47 +22,47 @@ if TYPE_CHECKING:
     from .connection import Exchange
     from .request import UpstreamRequest
 
-_DRAINED = 4  # reads; a redirect with more of a body than that costs a connection
+_DRAINED = 4  # reads; a redirect with a longer body costs a connection
 
 
 class Lease(Protocol):
-    """A connection to a service, lent to one response. It ends with one call."""
+    """A connection to a service, lent to one response. Either call ends the loan."""
 
     def release(self, *, reusable: bool) -> None:
         """Give the connection back. `reusable`: nothing of this exchange is left on it."""
 
     def detach(self) -> _socket.socket:
-        """Keep the connection: the socket is the caller's, to be closed by it."""
+        """Return the socket, which the caller must close."""
 
 
 class UpstreamResponse:
-    """The response of a service, its body read as it comes and never decoded.
+    """The response of a service, whose body is read as it arrives.
 
-    Reading raises `urllib3.exceptions.ProtocolError` if the body is malformed or ends before it
-    should, and `VisitorGone` if the visitor left. The connection goes back as soon as it has
-    delivered all of the body, and at `close`.
+    Reading raises `urllib3.exceptions.ProtocolError` if the body is malformed or ends too early,
+    and `VisitorGone` if the visitor left. The connection is given back once it has delivered the
+    whole body, or at `close`.
     """
 
-    # Class attributes: `__del__` finds them where `__init__` was not finished.
+    # Class attributes, so that `__del__` finds them even if `__init__` failed.
     _lease: Lease | None = None
-    _headers: HTTPHeaderDict | None = None  # by name, once somebody has asked
-    _broke: ProtocolError | None = None  # to be raised once `_ready` is read
+    _headers: HTTPHeaderDict | None = None  # by name, made on first use
+    _broke: ProtocolError | None = None  # raised once `_ready` is read
 
     def __init__(
         self, request: UpstreamRequest, exchange: Exchange, lease: Lease, *, has_body: bool
     ) -> None:
-        """`has_body`: the request had one."""
+        """`has_body`: whether the request had a body."""
         self._head, self.framing, self._ready, self._channel = exchange
         self.status, self.reason = self._head.status, self._head.reason
         self._request = request
         self._request_has_body = has_body
         self._lease = lease
-        if self.framing.complete:  # as most are: another request may have the connection meanwhile
+        if self.framing.complete:  # the usual case: frees the connection for others
             self._release()
 
     def __del__(self) -> None:
-        # It was dropped unread. The connection is closed and not given back: the garbage collector
-        # may run while this very thread holds the pool's lock.
+        # Dropped unread. The connection is closed and not given back: the garbage collector may run
+        # while this very thread holds the pool's lock.
         if self._lease is not None:
             self._lease.release(reusable=False)
 
@@ -76,28 +75,28 @@ class UpstreamResponse:
 
     @property
     def header_list(self) -> list[tuple[str, str]]:
-        """The headers in their order. Cheaper than `headers`, unless somebody asked for those."""
+        """The headers in their order. Cheaper than `headers`, unless that was used already."""
         return self._head.headers if self._headers is None else list(self._headers.iteritems())
 
     def take(self) -> bytes:
-        """What has come of the body and was not read yet."""
+        """Take the body bytes that have come and were not read yet."""
         ready, self._ready = self._ready, b""
         return ready
 
     def body_is_due(self) -> bool:
-        """Whether body bytes will come, but none has come yet: the head is news by itself."""
+        """Whether body bytes are due but none has come: the head is worth sending alone."""
         if self.is_ready or self.framing.is_behind or self._lease is None:
             return False
         return not self._channel.readable()
 
     @property
     def is_ready(self) -> bool:
-        """Whether reading would return at once: with bytes that have come, or at the end."""
+        """Whether a read returns at once, with bytes or at the end."""
         return bool(self._ready) or self.framing.complete
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the body has come: reading it never waits, and never fails."""
+        """Whether all of the body has come: reading it never waits or fails."""
         return self.framing.complete
 
     @property
@@ -112,20 +111,20 @@ class UpstreamResponse:
 
     @property
     def holds_connection(self) -> bool:
-        """Whether the connection has not been given back."""
+        """Whether the connection has not been given back yet."""
         return self._lease is not None
 
     def wait(self, seconds: float, size: int) -> bool:
-        """Wait for more of the body; False if none came within `seconds`. Raises as reading does.
+        """Wait for more of the body; False if none came within `seconds`. Raises like `read1`.
 
-        Bytes that are framing alone, a chunk's size for instance, are no more of the body, which
-        only reading can tell: at most `size` bytes are read, and given out by the next `read1`.
+        Bytes may be framing alone, such as a chunk's size, and only reading can tell. So this reads
+        at most `size` bytes, which the next `read1` returns.
         """
         deadline = time.monotonic() + seconds
         while not self.is_ready and self._lease is not None:
             try:
                 remaining = max(0.0, deadline - time.monotonic())
-                # What waits to be decoded may be framing alone, for as long as it comes.
+                # Undecoded bytes may be framing alone, however many come; so check the time too.
                 is_behind = self.framing.is_behind
                 if not (remaining if is_behind else self._channel.wait(remaining)):
                     return False
@@ -135,25 +134,25 @@ class UpstreamResponse:
         return True
 
     def detach(self) -> tuple[_socket.socket, bytes]:
-        """The service's connection, the caller's to close, and what of the body was not read."""
+        """Return the connection, which the caller must close, and body bytes not read yet."""
         lease, self._lease = self._lease, None
         assert lease is not None, "the connection was given back"
         return lease.detach(), self.take()
 
     def unread(self, data: bytes, broke: ProtocolError | None = None) -> None:
-        """Put `data` in front of what is still to be read. `broke`: what reading on had raised."""
+        """Put `data` back before the unread body. `broke`: the error that reading on raised."""
         self._ready = data + self._ready
         self._broke = broke
 
     def read1(self, size: int = READ_SIZE) -> bytes:
-        """The bytes that are there, at most `size`, after waiting for the first; b"" at the end."""
+        """Wait for body bytes and return at most `size` of them; b"" at the end."""
         if self._ready:
             data, self._ready = self._ready[:size], self._ready[size:]
         elif self._broke is not None:
             raise self._broke
         else:
             data = self._next_bytes(size)
-            if len(data) > size:  # of what was read with an earlier block
+            if len(data) > size:  # decoded from an earlier, larger read
                 data, self._ready = data[:size], data[size:]
         if self._lease is not None and self.framing.complete:
             self._release()
@@ -166,7 +165,7 @@ class UpstreamResponse:
         return data
 
     def _receive(self, size: int) -> bytes:
-        """What one read of the connection holds of the body; b"" if only framing, or its end."""
+        """The body bytes of one read; b"" if it brought only framing or the end."""
         try:
             if self.framing.is_behind:
                 return self.framing.feed(b"")
@@ -191,8 +190,8 @@ class UpstreamResponse:
         return ProtocolError("Response broken: nothing came for too long", error)
 
     def _ended_by_reset(self, error: Exception) -> bool:
-        """Whether a reset is only how the kernel reports that the service closed (RFC 9112 section
-        9.6): it responded before it had read all of the request, and its response ends so."""
+        """Whether a reset is only how the kernel reports a close (RFC 9112 section 9.6): the
+        service responded before it had read all of the request, and the close ends the body."""
         unread = not self._channel.sent_whole and isinstance(error, ConnectionResetError)
         return unread and isinstance(self.framing, CloseDecoder)
 
@@ -211,15 +210,15 @@ class UpstreamResponse:
         )
 
     def drain(self) -> None:
-        """Read and drop the rest of a short body that is there already, so as to reuse the
-        connection; else close it."""
-        with contextlib.suppress(ProtocolError):  # it is closed then
+        """Read and drop the rest of a short body that has come, to reuse the connection; otherwise
+        close it."""
+        with contextlib.suppress(ProtocolError):  # the connection is then closed
             for _ in range(_DRAINED):
                 if self.body_is_due() or not self.read1():
                     break
         self._release()
 
     def close(self) -> None:
-        """Give the connection back; a body that was not read whole is cut off. May be repeated."""
+        """Give the connection back; cut off a body that was not read whole. May be repeated."""
         self._ready = b""
         self._release()

@@ -1,8 +1,8 @@
 """Step 4: whether a connection to a service carries more than one request.
 
-The visitors of a port are strangers to each other, so a connection that one of them used is given
-to another only if nothing of the first can be left on it. Both halves of the rule are here: which
-requests may take a used connection, and which responses leave one behind.
+The visitors of a port are strangers to each other. So a connection that one of them used goes to
+another only if nothing of the first can be left on it. Decides which requests may take a used
+connection, and which responses leave a reusable one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _WITHOUT_BODY = frozenset({204, 304})
 
 
 def may_share(request: UpstreamRequest, *, has_body: bool) -> bool:
-    """Whether a request may go out on a connection that was used before, and be repeated on a fresh
-    one if that was closed meanwhile.
+    """Whether a request may go out on a used connection, and be repeated on a fresh one if the used
+    one was closed meanwhile.
 
-    Not one with a body, whatever its method: many services do not read a body that they did not
-    expect or that they refuse, and take it for the next request (RFC 9112 section 11.2). Not one
-    that could take effect twice. Not a handshake: what follows is not HTTP.
+    Excludes requests with a body, whatever the method: many services do not read a body that they
+    did not expect or that they refuse, and take it for the next request (RFC 9112 section 11.2).
+    Excludes requests that could take effect twice, and handshakes, because no HTTP follows them.
     """
     return not has_body and not request.websocket and request.method in _IDEMPOTENT
 
@@ -32,9 +32,8 @@ def may_be_shared(
 ) -> bool:
     """Whether the connection may carry another request after this response.
 
-    It may if both messages are over, nothing was left over, the service keeps it open, and the
-    service announced no body where there is none to be read: after HEAD, 204 and 304, some send
-    it all the same.
+    It may if both messages are complete, no bytes are left over, and the service keeps it open. Not
+    after HEAD, nor after a 204 or 304 that announces a body: some services send that body anyway.
     """
     if not (body.complete and is_sent and may_share(request, has_body=has_body)):
         return False

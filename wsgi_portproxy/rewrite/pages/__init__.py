@@ -1,5 +1,8 @@
-"""What is corrected in pages: data that single services write (`adapters`), and URLs in the
-attributes of any page (`attributes`)."""
+"""Defines page adapters, which correct the pages of services.
+
+`adapters` corrects data that particular services write, and `attributes` the URLs in the attributes
+of any page.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from ..urls import UrlMapper
 
 
 class Page:
-    """A service's page, as an adapter sees it. `urls` is not for adapters of others."""
+    """A service's page, as a page adapter sees it. Only our own page adapters may use `urls`."""
 
     __slots__ = ("urls",)
 
@@ -24,8 +27,7 @@ class Page:
 
     @property
     def prefix(self) -> str:
-        """The visitor's path of the service's root, without a final slash: "" at a host name of its
-        own."""
+        """The visitor's path of the service's root, without a final slash; "" in the host form."""
         return self.urls.target.prefix
 
     @property
@@ -34,7 +36,7 @@ class Page:
         return self.urls.origin + self.prefix
 
     def map(self, url: str) -> str:
-        """The visitor's URL for one that the service wrote; a foreign URL stays as it is."""
+        """The visitor's URL for a URL that the service wrote; a foreign URL stays as it is."""
         return self.urls.to_visitor(url)
 
 
@@ -43,13 +45,14 @@ class PageAdapter:
     """How the pages of one service are corrected.
 
     name: for the log.
-    marker: bytes that stand in this service's pages, and hardly in others; they are looked for.
-    adapt: called with the document and the `Page`, returns the document to send. Of a document
-        that appears piece by piece it gets what comes first. It must be quick in the size of the
-        document, which may be hostile. If it raises, or returns anything but bytes, that is logged
-        and the document is sent as it came.
-    request_headers: headers that the service is sent with what browsers ask for: by name a callable
-        that is given the `Page` and returns the value.
+    marker: bytes that occur in this service's pages and rarely in others; other documents are not
+        adapted.
+    adapt: called with the document and the `Page`; returns the document to send. Of a document
+        that arrives piece by piece, it gets the beginning. It must be fast for documents of any
+        size, since they may be hostile. If it raises, or does not return bytes, the error is logged
+        and the document is sent unchanged.
+    request_headers: headers to send to the service with browsers' requests: by name, a callable
+        that takes the `Page` and returns the value.
     """
 
     name: str

@@ -1,7 +1,8 @@
-"""The table of page adapters: the base URL that services write into their pages as data, corrected.
+"""Corrects base URLs that services write into their pages as data: the table of page adapters.
 
-A script that joins URLs from such a value, or takes it for its router's beginning, leaves the
-service's prefix, past all that can be mapped in headers: JupyterLab moves the address itself there.
+A script that builds URLs from such a value, or uses it as the root of its router, leaves the
+service's prefix, and no mapping of headers prevents that: JupyterLab even moves the browser's
+address out of it.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from .attributes import IMPORTED_FROM_THE_ROOT, urls_in_attributes
 
 
 def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, page: Page) -> bytes:
-    """The document with the URLs under `names` (a pattern) mapped, in the JSON from `begin` on."""
+    """The document with the URLs under `names` (a pattern) mapped in the JSON from `begin` on."""
     start = document.find(begin)
     stop = document.find(end, start)
     if start < 0 or stop < 0:
         return document
-    # A key holds a quote that would end the value before it: no byte is looked at twice. Bounded,
-    # since the matcher's notes on each character of a value take a hundred times its memory.
+    # A key contains a quote, which would end the value before it, so no byte is read twice. The
+    # length is bounded, since the matcher's state for a value takes a hundred times its memory.
     pattern = rb'("(?:%b)"\s*:\s*)("(?:[^"\\]|\\.){0,2000}")' % names
     data = re.sub(pattern, lambda match: match[1] + _mapped(match[2], page), document[start:stop])
     return document[:start] + data + document[stop:]
 
 
 def _mapped(literal: bytes, page: Page) -> bytes:
-    """A JSON string with the URL in it as the visitor's; as it is if it is not the service's."""
+    """A JSON string with its URL mapped to the visitor's; unchanged if it is not the service's."""
     try:
         url = json.loads(literal)
     except ValueError:
@@ -44,18 +45,18 @@ def _mapped(literal: bytes, page: Page) -> bytes:
 
 
 def _as_json(text: str) -> bytes:
-    # `<` as it is could end the script element (HTML standard, "script data state").
+    # An unescaped `<` could end the script element (HTML standard, "script data state").
     return json.dumps(text).replace("<", "\\u003c").encode("ascii")
 
 
 def jupyter(document: bytes, page: Page) -> bytes:
-    """JupyterLab, Notebook 7, Voila: `baseUrl` and the `full...Url`s, from which all are made."""
+    """JupyterLab, Notebook 7, Voila: `baseUrl` and `full...Url`, the base of all their URLs."""
     names = rb"baseUrl|full[A-Za-z]{1,40}Url"
     return _in_json(names, document, b'id="jupyter-config-data"', b"</script>", page)
 
 
 def jupyter_classic(document: bytes, page: Page) -> bytes:
-    """Jupyter's older pages, the login among them."""
+    """Jupyter's older pages, including the login."""
 
     def mapped(match: re.Match[bytes]) -> bytes:
         url = html.unescape(match[1].decode("latin-1"))
@@ -65,28 +66,28 @@ def jupyter_classic(document: bytes, page: Page) -> bytes:
 
 
 def dash(document: bytes, page: Page) -> bytes:
-    """Dash: the paths under which its scripts ask for their data."""
+    """Dash: the paths under which its scripts request their data."""
     names = rb"requests_pathname_prefix|url_base_pathname"
     return _in_json(names, document, b'id="_dash-config"', b"</script>", page)
 
 
 def gradio(document: bytes, page: Page) -> bytes:
-    """Gradio: the address under which its scripts ask, made from the Host that it was sent."""
+    """Gradio: the URL to which its scripts send requests, made from the Host that it received."""
     return _in_json(rb"root", document, b"window.gradio_config", b"</script>", page)
 
 
 def chainlit(document: bytes, page: Page) -> bytes:
-    """Chainlit: the path under which its router, its API and its socket are."""
+    """Chainlit: the root path of its router, API and socket."""
     empty = b'<meta property="og:root_path" content="'
     place = html.escape(_root(page)).encode("latin-1")
     return document.replace(empty + b'"', empty + place + b'"', 1)
 
 
-# --- A root that stands in a script, or in what it reads -----------------------------------------
+# --- Roots in scripts, or in data that scripts read ----------------------------------------------
 
 
 def _root(page: Page) -> str:
-    """The service's root as a path that has no final slash: nothing at a host name of its own."""
+    """The service's root as a path without a final slash; empty in the host form."""
     return page.map("/").rstrip("/")
 
 
@@ -95,15 +96,18 @@ def _root_and_slash(page: Page) -> str:
 
 
 def _root_url(page: Page) -> str:
-    """As an absolute URL; nothing where there is no prefix, and the page finds it by itself."""
+    """The root as an absolute URL; empty without a prefix, since the page then finds it itself."""
     return page.url if page.prefix else ""
 
 
 def _in_script(
     document: bytes, page: Page, *, begin: bytes, value: bytes, written: Callable[[Page], str]
 ) -> bytes:
-    """The document with the root as `written`, where `value` (a pattern, with a group before and a
-    group behind what is replaced) stands first in the script from `begin` on."""
+    """The document with the first match of `value` in the script from `begin` on replaced.
+
+    value: a pattern, with a group before and a group after the text to replace.
+    written: returns the root in the form to insert.
+    """
     start = document.find(begin)
     stop = document.find(b"</script>", start)
     if start < 0 or stop < 0:
@@ -114,7 +118,7 @@ def _in_script(
 
 
 def superset(document: bytes, page: Page) -> bytes:
-    """Superset: the root of its API and its router, in JSON that is an attribute's text."""
+    """Superset: the root of its API and its router, in JSON inside an attribute."""
     quote = rb"(?:&#34;|&quot;)"
     value = rb"(%b%b%b:\s?%b)/(%b)" % (quote, b"application_root", quote, quote, quote)
     root = html.escape(_root(page) or "/").encode("latin-1")
@@ -125,9 +129,12 @@ _REACT_ROUTES = b"window.__reactRouterManifest = {"
 
 
 def react_router(document: bytes, page: Page) -> bytes:
-    """React Router in framework mode: its root, and all routes at once, as its own setting
-    `routeDiscovery: "initial"` has it. Else it asks for those behind a link by the visitor's path,
-    and the service knows none there. What the page imports is what its modules import."""
+    """React Router in framework mode: its root, and all routes at once.
+
+    Its own setting `routeDiscovery: "initial"` also sends all routes at once. Otherwise its scripts
+    request the routes behind a link by the visitor's path, where the service knows none. The page
+    imports the same URLs as its modules.
+    """
     value = rb'("basename"\s?:\s?")/(")'
     context = b"__reactRouterContext"
     document = _in_script(document, page, begin=context, value=value, written=_root_and_slash)
@@ -147,8 +154,8 @@ def react_router(document: bytes, page: Page) -> bytes:
     return document.replace(lazy, lazy.replace(b"lazy", b"initial"), 1)
 
 
-#: By name: a marker of the service's pages, what is replaced, and by what. One says where the data
-#: begins as well.
+#: By name: the marker of the service's pages (the data begins there), the pattern to replace, and
+#: the function that returns the replacement.
 _ROOTS: dict[str, tuple[bytes, bytes, Callable[[Page], str]]] = {
     "Dagster": (b'id="initialization-data"', rb'("pathPrefix"\s?:\s?")(")', _root),
     "Label Studio": (b"APP_SETTINGS", rb'(\bhostname\s?:\s?")(")', _root_url),
@@ -158,17 +165,17 @@ _ROOTS: dict[str, tuple[bytes, bytes, Callable[[Page], str]]] = {
     "Taipy": (b"window.taipyConfig", rb'("baseURL"\s?:\s?")/(")', _root_and_slash),
 }
 
-# The one way to tell Gradio where its visitors are: the addresses of files that it makes for them,
-# in pages and event streams, begin with this (its route_utils).
+# The only way to tell Gradio the visitor's URL of its root: the URLs of files that it writes into
+# pages and event streams begin with this header's value (its route_utils).
 _OF_GRADIO: dict[str, Callable[[Page], str]] = {"X-Gradio-Server": lambda page: page.url}
 
 
 def corrected_attributes(document: bytes, page: Page) -> bytes:
-    """Any service: the URLs in attributes, see `attributes`."""
+    """Any service: the URLs in attributes; see `attributes`."""
     return urls_in_attributes(document, page.urls)
 
 
-#: Those that a `Service` has unless told otherwise.
+#: The default page adapters of a `Service`.
 DEFAULT_PAGE_ADAPTERS = (
     PageAdapter("URLs in attributes", b"<", corrected_attributes),
     PageAdapter("Jupyter", b'id="jupyter-config-data"', jupyter),

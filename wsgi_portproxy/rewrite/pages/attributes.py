@@ -1,10 +1,11 @@
-"""Maps URLs in the attributes of a page; has the table of attributes that hold URLs.
+"""Maps URLs in the attributes of a page, by a table of the attributes that hold URLs.
 
-Owns which are mapped, and how their text becomes a URL and text again. The service's own absolute
-URLs, made from the Host that it received (Django's `build_absolute_uri`, Starlette's `url_for`),
-name an address that the visitor's browser cannot reach. Root-absolute URLs are mapped only where
-they are followed: a link to `/` would show the app's start page. Where they load something they
-stay, since strays are found anyway, except modules that would run twice: see `MODULES`.
+Decides which URLs are mapped, and how their text becomes a URL and text again. The service's own
+absolute URLs, made from the Host that it received (Django's `build_absolute_uri`, Starlette's
+`url_for`), name an address that the visitor's browser cannot reach. Root-absolute URLs are mapped
+only if they are followed: a link to `/` would show the app's start page. If they load something,
+they stay, since strays are found anyway. Modules that would run twice are the exception: see
+`MODULES`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from ..url_headers import refresh_to_visitor
 from ..urls import UrlMapper
 from .tags import Attribute, StartTag, start_tags
 
-#: How an attribute's text becomes the visitor's, as written, character references included.
+#: Maps an attribute's text, as written with its character references, to the visitor's.
 Correction = Callable[[UrlMapper, str], str]
 
 _SPACE = "\t\n\f\r "
-# The beginning of a URL, up to a character reference that may mean different characters in other
-# encodings, or none: from there on the URL stays as it is written.
+# The beginning of a URL, up to a character reference that may mean another character, or none, in
+# other encodings. From there on, the URL stays as written.
 _BEGINNING = re.compile(
     r"(?:[^&?#]|&(?:amp|apos|quot|sol|colon|#x[2-7][0-9a-f]|#(?:3[2-9]|[4-9][0-9]|1[01][0-9]));)*",
     re.IGNORECASE,
@@ -88,7 +89,7 @@ def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 def _whole(mapping: Callable[[UrlMapper, str], str]) -> Correction:
-    """The correction of a value that has the syntax of a header, and is read as a whole."""
+    """The correction of a value that has the syntax of a header and is read as a whole."""
 
     def corrected(urls: UrlMapper, text: str) -> str:
         value = html.unescape(text)
@@ -124,18 +125,18 @@ ATTRIBUTES: dict[bytes, dict[bytes, Correction]] = {
     b"track": {b"src": _absolute},
     b"video": {b"src": _absolute, b"poster": _absolute},
 }
-#: By element: the attribute and the value by which it loads a module, and what is corrected if a
-#: build tool made it, which adds `crossorigin` (Vite, Nuxt). A browser identifies a module by the
-#: URL that it asked for, but resolves the module's imports against the URL that it was redirected
-#: to. Built modules import each other by relative URLs: a page loads `/assets/index.js`, which
-#: imports `./lazy.js`, which imports `./index.js`, and the first would run twice. Modules that
-#: people write import from the root as well; all of those stay strays.
+#: By element: the attribute and the value by which it loads a module, and the corrections for a
+#: module from a build tool, which adds `crossorigin` (Vite, Nuxt). A browser identifies a module by
+#: the URL that it requested, but resolves the module's imports against the URL that it was
+#: redirected to. Built modules import each other by relative URLs: a page loads `/assets/index.js`,
+#: which imports `./lazy.js`, which imports `./index.js`, and `index.js` would run twice. Modules
+#: written by hand also import from the root, so all of them stay strays.
 MODULES: dict[bytes, tuple[bytes, bytes, dict[bytes, Correction]]] = {
     b"link": (b"rel", b"modulepreload", {b"href": _followed}),
     b"script": (b"type", b"module", {b"src": _followed}),
 }
-#: Vite's development server: all its imports begin at the root, and the page's belong to the same
-#: modules. All of them stay strays.
+#: Vite's development server: all its imports begin at the root, and the page imports the same
+#: modules. So all of them stay strays.
 IMPORTED_FROM_THE_ROOT = re.compile(rb"/@(?:vite|id|fs)/")
 #: How the `content` of a `meta` is mapped, by its `http-equiv` (HTML standard, "pragma
 #: directives").
@@ -146,12 +147,14 @@ PRAGMAS: dict[bytes, Correction] = {
 
 
 def urls_in_attributes(document: bytes, urls: UrlMapper) -> bytes:
-    """The document with the service's own URLs in start tags mapped to the visitor's. Everything
-    else stays byte for byte: text, scripts, values, comments, templates."""
+    """The document with the service's own URLs in start tags mapped to the visitor's.
+
+    Everything else stays byte for byte: text, scripts, values, comments, templates.
+    """
     parts = []
     copied = 0
     with_modules = IMPORTED_FROM_THE_ROOT.search(document) is None
-    is_based_elsewhere = False  # root-absolute URLs are then the other site's
+    is_based_elsewhere = False  # if so, root-absolute URLs are another site's
     for tag in start_tags(document):
         corrections = ATTRIBUTES.get(tag.name)
         if tag.name == b"meta":
@@ -186,7 +189,7 @@ def _of_meta(document: bytes, tag: StartTag) -> dict[bytes, Correction] | None:
 
 
 def _of_module(document: bytes, tag: StartTag) -> dict[bytes, Correction] | None:
-    """What is corrected of an element that loads a module; None for one that does not."""
+    """The corrections for an element that loads a built module; None for any other."""
     by, kind, corrections = MODULES[tag.name]
     values = {name: document[start:end].lower() for name, start, end, _ in tag.attributes}
     return corrections if values.get(by) == kind and b"crossorigin" in values else None
@@ -198,8 +201,8 @@ def _reference(text: str) -> str:
 
 
 def _fitting(text: str, attribute: Attribute) -> bytes:
-    """The text escaped for the attribute's quotes; quoted if it has none, so that nothing ends
-    it."""
+    """The text escaped for the attribute's quotes, or quoted if it has none, so that no character
+    ends it."""
     data = text.encode("latin-1")
     if not attribute.quote:
         return b'"%b"' % data.replace(b'"', b"&quot;")

@@ -1,11 +1,11 @@
 """Finds the start tags of an HTML document, and the positions of their attributes.
 
 Follows the tokenizer of the HTML standard (section 13.2.5) over bytes, as far as start tags need
-it, and leaves out whatever it cannot be sure of. The standard library's html.parser divides a
-document differently in each release, and in some takes minutes for a hostile one.
+it, and leaves out tags that it cannot be sure of. The standard library's html.parser divides a
+document differently in each release, and some releases take minutes for a hostile document.
 
-Skips tags within comments, scripts, styles, text fields and titles, where they are text; within
-templates, which scripts fill in; and within SVG and MathML, which have other rules.
+Skips tags in comments, scripts, styles, text fields and titles, where they are text. Also skips
+tags in templates, which scripts fill in, and in SVG and MathML, which have other rules.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import NamedTuple
 
 _SPACE = rb"[\t\n\f\r ]"
 _NAME_END = rb"(?=[\t\n\f\r />])"
-# Markup that begins with `<`: a start tag, an end tag, a comment, CDATA, or something to skip up to
-# the next `>`.
+# Markup that begins with `<`: a start tag, an end tag, a comment, CDATA, or other markup to skip up
+# to the next `>`.
 _MARKUP = re.compile(
     rb"<(?:([A-Za-z][^\t\n\f\r />]*)|/([A-Za-z][^\t\n\f\r />]*)|(!--)|(!\[CDATA\[)|[!?/])"
 )
-# An attribute, and its value in double quotes, in single quotes or unquoted. After a quoted value a
-# group tells whether the quote is closed. No part matches the first character of the next one, so
-# that matching is linear.
+# An attribute, and its value in double quotes, in single quotes or unquoted. After a quoted value
+# a group matches the closing quote, if any. No part matches the first character of the next one, so
+# matching is linear.
 _ATTRIBUTE = re.compile(
     rb"[\t\n\f\r /]*([^\t\n\f\r />][^\t\n\f\r />=]*)"
     rb"(?:%b*=%b*(?:\"([^\"]*)(\"?)|'([^']*)('?)|([^\t\n\f\r >\"'][^\t\n\f\r >]*))?)?"
     % (_SPACE, _SPACE)
 )
-_VALUES = ((2, b'"'), (4, b"'"), (6, b""))  # groups of these, and the quotes
+_VALUES = ((2, b'"'), (4, b"'"), (6, b""))  # groups of the values, and their quotes
 _TAG_END = re.compile(rb"[\t\n\f\r /]*>")
 _COMMENT_END = re.compile(rb"--!?>")
 _SCRIPT_PART = re.compile(rb"<!--(?!-*>)|-->|<(/?)script" + _NAME_END, re.IGNORECASE)
-# Elements whose content is text up to their own end tag; `noscript` where scripts run.
+# Elements whose content is text up to their own end tag; `noscript` if scripts run.
 _OF_TEXT = {
     name: re.compile(rb"</%b%b" % (name, _NAME_END), re.IGNORECASE)
     for name in (
@@ -47,8 +47,10 @@ _SWITCHES_CHARACTERS = re.compile(rb"\x1b[$(]")
 
 
 class Attribute(NamedTuple):
-    """An attribute's name in lower case, and the position of its value in the document, which may
-    be empty. `quote`: the quote around it, b"" for none."""
+    """An attribute's name in lower case, and the position of its value, which may be empty.
+
+    quote: the quote around the value; b"" for none.
+    """
 
     name: bytes
     start: int
@@ -92,8 +94,7 @@ def start_tags(document: bytes) -> Iterator[StartTag]:
 
 
 def _read_attributes(document: bytes, position: int, found: list[Attribute]) -> int:
-    """Add a tag's attributes to `found`; returns the position after the tag, -1 if it has no
-    end."""
+    """Add a tag's attributes to `found`; return the position after the tag, -1 if it has no end."""
     while (end := _TAG_END.match(document, position)) is None:
         match = _ATTRIBUTE.match(document, position)
         if match is None:
@@ -110,7 +111,7 @@ def _read_attributes(document: bytes, position: int, found: list[Attribute]) -> 
 
 
 def _end_of_text(document: bytes, markup: re.Match[bytes]) -> int:
-    """The position after a comment, CDATA, a declaration, or whatever counts as a comment."""
+    """The position after a comment, CDATA, a declaration, or markup that counts as a comment."""
     start = markup.end()
     if markup[3]:
         if document[start : start + 1] == b">" or document[start : start + 2] == b"->":
@@ -123,7 +124,7 @@ def _end_of_text(document: bytes, markup: re.Match[bytes]) -> int:
 
 
 def _end_of_content(document: bytes, name: bytes, position: int) -> int:
-    """Where the content of an element ends, if its content is text; else `position`."""
+    """The end of an element's content if the content is text, else `position`."""
     if name == b"script":
         return _end_of_script(document, position)
     if name == b"plaintext":
@@ -136,8 +137,11 @@ def _end_of_content(document: bytes, name: bytes, position: int) -> int:
 
 
 def _end_of_script(document: bytes, position: int) -> int:
-    """Where a script ends: within `<!-- ... -->` it may contain a `<script>` and its end tag (HTML
-    standard, "script data double escaped state")."""
+    """The end of a script.
+
+    Within `<!-- ... -->` a script may contain a `<script>` and its end tag (HTML standard, "script
+    data double escaped state").
+    """
     is_escaped = is_double = False
     for part in _SCRIPT_PART.finditer(document, position):
         text = part[0]
