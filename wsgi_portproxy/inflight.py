@@ -85,7 +85,7 @@ class InFlight:
     def hold_thread(self) -> None:
         """Take one of the port's slots, once. Raises `TooManyRequests`."""
         if not self._holds_thread:
-            self._requests.limits.enter(self.port, self.visit.environ)
+            self._requests.limits.enter(self.target.port, self.visit.environ)
             self._holds_thread = True
 
     def end_with(self, application: WSGIApplication, status: int, ended: Ending) -> WSGIApplication:

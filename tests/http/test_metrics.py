@@ -131,6 +131,20 @@ def test_what_never_reached_a_service_is_told_too(telling: Server) -> None:
     assert brief(the_one(telling, moved)) == (307, "redirected", 0, 0)
 
 
+def test_a_service_has_the_name_that_the_deployment_gave_it(
+    telling: Server, service: ServiceFactory
+) -> None:
+    """Also in the line about a service that does not run; a refusal comes before it is known."""
+    upstream, unreachable, refused = service(answers(OK)), free_port(), free_port()
+    for port in (upstream.port, unreachable):
+        ask(telling.port, "GET", path_form(port, "/x"))
+        assert the_one(telling, port)["service"] == "Echo"
+        (line,) = ends(telling, port)
+        assert line["text"].startswith(f"port {port} (Echo): ")
+    ask(telling.port, "GET", path_form(refused, "/x"), cookie="user=bob")
+    assert the_one(telling, refused)["service"] == ""
+
+
 def test_the_wrapped_apps_own_requests_are_not_told(telling: Server) -> None:
     assert ask(telling.port, "OWN", "/login").status == 200
     port = free_port()

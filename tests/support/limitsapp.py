@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from wsgi_portproxy import Limits, PortProxy, RequestMetrics, Timeouts
+from wsgi_portproxy import Limits, PortProxy, RequestMetrics, Service, Timeouts
 from wsgi_portproxy.policy import concurrency as caps
 
 from . import run_server
@@ -67,7 +67,10 @@ def _proxy(**settings: Any) -> PortProxy:
 PATIENT = Timeouts(connect=1.0, head=30.0, stream_idle=IDLE)
 
 default = _proxy()
-limited = _proxy(limits=Limits(request_body=MAX_BODY), timeouts=PATIENT, detach_after=0.05)
+named = Service(name="Echo")
+limited = _proxy(
+    limits=Limits(request_body=MAX_BODY), timeouts=PATIENT, detach_after=0.05, services=named
+)
 staying = _proxy(limits=Limits(request_body=MAX_BODY), timeouts=PATIENT, detach_after=None)
 hasty = _proxy(timeouts=Timeouts(connect=HEAD, head=HEAD), detach_after=None)
 quiet = _proxy(detach_after=None)

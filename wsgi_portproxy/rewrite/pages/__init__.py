@@ -33,7 +33,7 @@ class Page:
     @property
     def url(self) -> str:
         """The visitor's absolute URL of the service's root, without a final slash."""
-        return self.urls.origin + self.prefix
+        return self.urls.visited.origin + self.urls.target.prefix
 
     def map(self, url: str) -> str:
         """The visitor's URL for a URL that the service wrote; a foreign URL stays as it is."""
