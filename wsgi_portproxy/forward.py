@@ -21,7 +21,7 @@ from .rewrite.cookies import CookiePolicy
 from .rewrite.response_headers import ResponseHeaders
 from .rewrite.urls import UrlMapper
 from .settings import Limits, Service, ServiceOf, Services, Timeouts, Withhold
-from .upstream.client import Route, Upstream
+from .upstream.client import Upstream
 from .upstream.redirects import check_no_way_to_https, follow_redirects
 from .upstream.request import RequestHeaders, UpstreamRequest
 from .upstream.request_body import upload_of
@@ -82,7 +82,7 @@ class Forwarder:
             target.port, visit.method, urls.request_target, headers, target.websocket
         )
         hints = self._early_hints(visit.environ, urls) if self._early_hints else None
-        route = Route(self._upstream.head_deadline(), visit.socket, service.ipv6)
+        route = self._upstream.route(visit.socket, ipv6=service.ipv6)
         response = self._upstream.send(sent, route, upload, early_hints=hints)
         check_no_way_to_https(response, sent.method, urls)
         if adapts:

@@ -17,10 +17,11 @@ from .metrics import (
     OnFinished,
     RequestMetrics,
     call_hook,
-    is_logged,
+    level_of,
     log_end,
     shown_method,
 )
+from .names import log
 from .policy.concurrency import ConcurrencyLimits
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ class InFlight:
         if self._ended:
             return
         self._close()
-        is_wanted = is_logged(status, is_detached=self._is_detached)
+        # Metrics cost time, so they are made only if somebody wants them.
+        is_wanted = log.isEnabledFor(level_of(status, is_detached=self._is_detached))
         if is_wanted or self._requests.on_finished is not None:
             metrics = self._metrics(status, ended, received, sent)
             if is_wanted:

@@ -59,12 +59,8 @@ class RequestMetrics:
 OnFinished: TypeAlias = Callable[[RequestMetrics], object]
 
 
-def is_logged(status: int, *, is_detached: bool) -> bool:
-    """Whether `log_end` writes a line; asked before metrics are made for it."""
-    return log.isEnabledFor(_level(status, is_detached=is_detached))
-
-
-def _level(status: int, *, is_detached: bool) -> int:
+def level_of(status: int, *, is_detached: bool) -> int:
+    """The level of the line of a request that has ended."""
     # The server's own access log has only the beginning of a tunnel.
     return logging.INFO if is_detached or status == 101 else logging.DEBUG
 
@@ -73,7 +69,7 @@ def log_end(metrics: RequestMetrics, *, is_detached: bool) -> None:
     """Write the log line of a request that has ended."""
     is_websocket = metrics.status == 101
     log.log(
-        _level(metrics.status, is_detached=is_detached),
+        level_of(metrics.status, is_detached=is_detached),
         "port %d%s: %s (%d) %s after %.3f s, %d bytes",
         metrics.port,
         f" ({metrics.service})" if metrics.service else "",

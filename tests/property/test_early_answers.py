@@ -16,7 +16,7 @@ from tests.support.service import Exchange, Service
 from tests.support.waiting import PATIENCE
 from wsgi_portproxy.servers import BodyReader
 from wsgi_portproxy.settings import Timeouts
-from wsgi_portproxy.upstream.client import Route, Upstream
+from wsgi_portproxy.upstream.client import Upstream
 from wsgi_portproxy.upstream.request import UpstreamRequest
 from wsgi_portproxy.upstream.request_body import Upload
 from wsgi_portproxy.upstream.response import UpstreamResponse
@@ -61,11 +61,11 @@ def test_an_early_answer_arrives_whole_whatever_is_left_of_the_upload(
         host = ("Host", "localhost")
         post = UpstreamRequest(service.port, "POST", "/", [host, upload.header])
         get = UpstreamRequest(service.port, "GET", "/", [host])
-        response = upstream.send(post, Route(upstream.head_deadline()), upload)
+        response = upstream.send(post, upstream.route(), upload)
         assert (response.status, whole_body(response)) == (413, answer)
         response.close()
         whole = upload.complete and response.request_is_sent
-        again = upstream.send(get, Route(upstream.head_deadline()))
+        again = upstream.send(get, upstream.route())
         assert whole_body(again) == b"hi"
         again.close()
         posts = [one for one in service.exchanges if one.requests[0].startswith(b"POST")]

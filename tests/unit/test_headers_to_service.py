@@ -118,6 +118,9 @@ def test_adapters_have_services_told_of_pages_in_the_forms_that_these_live_in() 
     for urls in (a_query_view(), a_view(form="stray"), URLS._replace(told=URLS.visited)):
         assert told(urls, **browser) == {}
     assert told(URLS) == {}  # programs know where they ask
+    assert told(URLS, HTTP_SEC_FETCH_DEST="empty", **browser)
+    for asset in ("script", "style", "image", "font"):
+        assert told(URLS, HTTP_SEC_FETCH_DEST=asset, **browser) == {}
 
 
 def test_without_a_prefix_of_ours_none_is_told() -> None:

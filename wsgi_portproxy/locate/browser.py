@@ -19,6 +19,10 @@ _LONGEST_ACCEPT = 8192  # characters; browsers send about 150
 _OFFERED = ("text/plain", "application/json", "text/html")
 
 
+#: Values of Sec-Fetch-Dest (Fetch standard, "destination") of files that are the same at any URL.
+ASSETS = frozenset({"script", "style", "image", "font", "audio", "video", "track"})
+
+
 def is_websocket(environ: WSGIEnvironment) -> bool:
     """Whether the request asks for a WebSocket (RFC 6455 section 4.2.1, items 3 and 4)."""
     upgrade = environ.get("HTTP_UPGRADE")

@@ -64,7 +64,8 @@ class Strays:
         follows, and a URL below the page's mount whose path names a port or whose query names the
         page's port. No service makes such URLs by itself.
         """
-        if self._is_below_its_page(visit):
+        referer = visit.environ.get("HTTP_REFERER", "")
+        if not self._could_be_page(referer) or self._is_below_its_page(visit, referer):
             return False
         page = self._page_that_asks(visit)
         if page is None or visit.is_navigation:
@@ -83,7 +84,7 @@ class Strays:
         named = re.match(rf"/{re.escape(proxy)}/[0-9]+(?:/|$)", here[len(mount) :])
         return named is None and ports != [str(page.port)]
 
-    def _is_below_its_page(self, visit: Visit) -> bool:
+    def _is_below_its_page(self, visit: Visit, referer: str) -> bool:
         """Whether the path and the Referer name a port in the same words. Most requests for a
         service do, and this check need not locate either URL."""
         raw, mark = visit.raw, self._locator.path_mark
@@ -91,7 +92,6 @@ class Strays:
         end = raw.path.find("/", start + len(mark))
         if start < 0 or end < 0 or raw.path.count("/", 0, start) != self._locator.mount.depth:
             return False
-        referer: str = visit.environ.get("HTTP_REFERER", "")
         return referer.startswith(f"{visit.origin}{raw.script}{raw.path[: end + 1]}")
 
     def by_referer(self, visit: Visit) -> Target | None:

@@ -45,11 +45,6 @@ class Visit:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
 
-    def header(self, key: str) -> str | None:
-        """The value of a header by its WSGI key, such as HTTP_ORIGIN."""
-        value: str | None = self.environ.get(key)
-        return value
-
     @fact
     def raw(self) -> RawTarget:
         """The request target as it was sent."""
@@ -84,6 +79,11 @@ class Visit:
     def shows_page(self) -> bool:
         """Whether a browser will show the response as a page, also after a form was posted."""
         return browser.shows_page(self.environ)
+
+    @property
+    def loads_asset(self) -> bool:
+        """Whether a page loads a script, style, image, font or media file (Sec-Fetch-Dest)."""
+        return self.environ.get("HTTP_SEC_FETCH_DEST") in browser.ASSETS
 
     @fact
     def is_browser(self) -> bool:

@@ -62,9 +62,9 @@ def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, urls: U
 def headers_of_adapters(
     adapters: Collection[PageAdapter], urls: UrlMapper, visit: Visit
 ) -> Headers:
-    """The headers that the adapters add to each request of a browser."""
+    """The headers that the adapters add to a request of a browser, unless it loads an asset."""
     target = urls.target
-    if not (adapters and visit.is_browser and target.form.keeps_pages):
+    if not (adapters and target.form.keeps_pages) or visit.loads_asset or not visit.is_browser:
         return []
     if target.is_astray or urls.preserves_host:
         return []

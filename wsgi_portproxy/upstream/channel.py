@@ -30,14 +30,19 @@ _LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 _GEVENT = "gevent.select"  # its poll reports only POLLIN and POLLOUT
 
 
-class Limits(NamedTuple):
-    """How long to wait for a service.
+class Route(NamedTuple):
+    """How a request goes out, and the requests that follow it on a redirect.
 
-    deadline: for the head, monotonic. Each part of an upload that the service accepts moves it to
-        `head_timeout` seconds from that moment.
+    visitor: the visitor's socket, whose end is the request's; None if the server does not expose
+        it.
+    ipv6: whether [::1] is tried if nothing listens on 127.0.0.1.
+    deadline: for the head of the response, monotonic. Each part of an upload that the service
+        accepts moves it to `head_timeout` seconds from that moment.
     idle_timeout: seconds without progress after the head; None: no limit.
     """
 
+    visitor: VisitorSocket | None
+    ipv6: bool
     deadline: float
     head_timeout: float
     idle_timeout: float | None
@@ -49,7 +54,6 @@ class Channel:
     deadline: when `receive` raises TimeoutError; None once the head has come, see `begin_body`.
     incoming: polls the socket for bytes from the service; the connection keeps it for its next
         exchange.
-    visitor: the visitor's socket, or None if the server does not expose it.
     """
 
     # When to give up on the body; any progress moves this.
@@ -63,16 +67,14 @@ class Channel:
         sock: socket.socket,
         incoming: select.poll,
         upload: Upload | None,
-        *,
-        visitor: VisitorSocket | None,
-        limits: Limits,
+        route: Route,
     ) -> None:
         self.sock = sock
         self._incoming = incoming
-        self.deadline: float | None = limits.deadline
-        self._limits = limits
+        self.deadline: float | None = route.deadline
+        self._route = route
         self._upload = upload
-        self._visitor = visitor
+        self._visitor = route.visitor
 
     @property
     def sent_whole(self) -> bool:
@@ -92,15 +94,15 @@ class Channel:
     def begin_body(self) -> None:
         """End the deadline for the head; the body has none, but its pauses may be limited."""
         self.deadline = None
-        if self._limits.idle_timeout is not None:
+        if self._route.idle_timeout is not None:
             self._moved()
 
     def _moved(self) -> None:
         """Restart the idle timeout after progress, once the head has come."""
         if self.deadline is not None:
             return
-        if self._limits.idle_timeout is not None:
-            self._idle_end = time.monotonic() + self._limits.idle_timeout
+        if self._route.idle_timeout is not None:
+            self._idle_end = time.monotonic() + self._route.idle_timeout
 
     def _remaining(self) -> float | None:
         """Seconds left to wait for the service; None: no limit."""
@@ -208,7 +210,7 @@ class Channel:
         self._pending = self._pending[sent:]
         self._sent()
         if self.deadline is not None:
-            self.deadline = time.monotonic() + self._limits.head_timeout
+            self.deadline = time.monotonic() + self._route.head_timeout
         else:
             self._moved()
 

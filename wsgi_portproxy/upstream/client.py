@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import time
 import weakref
-from typing import NamedTuple
 
 from ..errors import NoResponse
 from ..servers import VisitorSocket
 from ..settings import Timeouts
-from .channel import Limits
+from .channel import Route
 from .connection import EarlyHints, UpstreamConnection
 from .pool import Lease, idle
 from .request import UpstreamRequest
 from .request_body import Upload
 from .response import UpstreamResponse
 from .reuse import may_share
-
-
-class Route(NamedTuple):
-    """How to send a request, and the requests that follow its redirects.
-
-    deadline: for the head of the response, from `Upstream.head_deadline`.
-    visitor: the visitor's connection; the request ends when it closes.
-    ipv6: whether to try [::1] if nothing listens on 127.0.0.1.
-    """
-
-    deadline: float
-    visitor: VisitorSocket | None = None
-    ipv6: bool = False
 
 
 class Upstream:
@@ -43,9 +29,11 @@ class Upstream:
         self._owner = idle.owner()
         self._disown = weakref.finalize(self, idle.disown, self._owner)
 
-    def head_deadline(self) -> float:
-        """When the response head to a request sent now is due, in monotonic seconds."""
-        return time.monotonic() + self._timeouts.head
+    def route(self, visitor: VisitorSocket | None = None, *, ipv6: bool = False) -> Route:
+        """The route of a request that goes out now."""
+        timeouts = self._timeouts
+        deadline = time.monotonic() + timeouts.head
+        return Route(visitor, ipv6, deadline, timeouts.head, timeouts.stream_idle)
 
     def send(
         self,
@@ -64,29 +52,21 @@ class Upstream:
         head = request.head()  # before a connection is opened: it may raise
         owner = self._owner  # `close` changes it
         has_body = upload is not None
-        timeouts = self._timeouts
-        limits = Limits(route.deadline, timeouts.head, timeouts.stream_idle)
-
-        def exchange_on(lease: Lease) -> UpstreamResponse:
-            exchange = lease.connection.exchange(
-                request, head, upload, visitor=route.visitor, limits=limits, early_hints=early_hints
-            )
-            return UpstreamResponse(request, exchange, lease, has_body=has_body)
-
-        if may_share(request, has_body=has_body):
-            used = idle.take(owner, request.port)
-            if used is not None:
-                try:
-                    return exchange_on(used)
-                except NoResponse:
-                    pass  # closed meanwhile; the request may be repeated
+        may_share_one = may_share(request, has_body=has_body)
+        lease = idle.take(owner, request.port) if may_share_one else None
+        if lease is not None:
+            try:
+                exchange = lease.connection.exchange(request, head, upload, route, early_hints)
+                return UpstreamResponse(request, exchange, lease, has_body=has_body)
+            except NoResponse:
+                pass  # closed meanwhile; the request may be repeated
+        timeout = min(self._timeouts.connect, self._timeouts.head)
         connection = UpstreamConnection(
-            request.port,
-            timeout=min(timeouts.connect, timeouts.head),
-            ipv6=route.ipv6,
-            make_room=idle.close_all,
+            request.port, timeout=timeout, ipv6=route.ipv6, make_room=idle.close_all
         )
-        return exchange_on(Lease(connection, owner))
+        exchange = connection.exchange(request, head, upload, route, early_hints)
+        lease = Lease(connection, owner)
+        return UpstreamResponse(request, exchange, lease, has_body=has_body)
 
     def close(self) -> None:
         """Close all idle connections. Connections in use close after their exchange."""

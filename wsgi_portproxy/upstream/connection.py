@@ -23,9 +23,8 @@ from ..errors import (
     VisitorGone,
     from_connect_error,
 )
-from ..servers import VisitorSocket
 from . import descriptors
-from .channel import READ_SIZE, Channel, Limits
+from .channel import READ_SIZE, Channel, Route
 from .framing import MAX_INTERIM, Decoder, Head, Malformed, body_decoder, find_head_end, parse_head
 from .request import UpstreamRequest
 from .request_body import Upload
@@ -141,9 +140,7 @@ class UpstreamConnection:
         request: UpstreamRequest,
         head: bytes,
         upload: Upload | None,
-        *,
-        visitor: VisitorSocket | None,
-        limits: Limits,
+        route: Route,
         early_hints: EarlyHints | None,
     ) -> Exchange:
         """Send a request and read the head of the response, both at once while there is a body.
@@ -152,7 +149,7 @@ class UpstreamConnection:
         error of the server's input; the connection is then closed.
         """
         try:
-            channel = Channel(self.sock, self.incoming, upload, visitor=visitor, limits=limits)
+            channel = Channel(self.sock, self.incoming, upload, route)
             channel.send_head(head)
             came, begun = _read_head(channel, early_hints, switches=request.websocket)
             decoder = body_decoder(came, request.method)

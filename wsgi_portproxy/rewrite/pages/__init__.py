@@ -51,8 +51,9 @@ class PageAdapter:
         that arrives piece by piece, it gets the beginning. It must be fast for documents of any
         size, since they may be hostile. If it raises, or does not return bytes, the error is logged
         and the document is sent unchanged.
-    request_headers: headers to send to the service with browsers' requests: by name, a callable
-        that takes the `Page` and returns the value.
+    request_headers: headers to send to the service with browsers' requests, except those for
+        scripts, styles, images, fonts and media: by name, a callable that takes the `Page` and
+        returns the value.
     """
 
     name: str
