@@ -203,8 +203,8 @@ NOT_TO_VISITOR_PREFIXES = (
 )
 _LONGEST_KEPT = 2048  # characters of the longest value that is a cache key
 _ODD = re.compile(r"[^a-z0-9]")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_SAY_NOTHING = frozenset({"", "close", "keep-alive"})  # Connection options that name no header
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+NAMING_NO_HEADER = frozenset({"", "close", "keep-alive"})  # Connection options that name no header
 
 
 class HeaderNames:
@@ -219,18 +219,18 @@ class HeaderNames:
             raise TypeError(f"{setting} must be a collection of names, not one string")
         given = [*names]
         for name in given:
-            if _TOKEN.fullmatch(name) is None or "*" in name[:-1] or name == "*":
+            if TOKEN.fullmatch(name) is None or "*" in name[:-1] or name == "*":
                 raise ValueError(
                     f"{setting} takes header names such as X-User or X-User-*, not {name!r}"
                 )
-        self._names = frozenset(_canonical(one) for one in given if not one.endswith("*"))
-        self._prefixes = tuple(_canonical(one[:-1]) for one in given if one.endswith("*"))
+        self._names = frozenset(canonical_name(one) for one in given if not one.endswith("*"))
+        self._prefixes = tuple(canonical_name(one[:-1]) for one in given if one.endswith("*"))
 
     def match(self, canonical: str) -> bool:
         return canonical in self._names or canonical.startswith(self._prefixes)
 
 
-def _connection_options(value: str) -> frozenset[str]:
+def connection_options(value: str) -> frozenset[str]:
     is_long = len(value) > _LONGEST_KEPT
     return _options.__wrapped__(value) if is_long else _options(value)
 
@@ -246,6 +246,6 @@ def _options(value: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=128)
-def _canonical(name: str) -> str:
+def canonical_name(name: str) -> str:
     """A header name in the form for comparison."""
     return _ODD.sub("-", name.lower())

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from .cookie_copies import copied
 from .cookies import CookiePolicy
 from .header_tables import (
-    _SAY_NOTHING,
-    _TOKEN,
+    NAMING_NO_HEADER,
     NOT_TO_SERVICE,
     NOT_TO_SERVICE_PREFIXES,
+    TOKEN,
     HeaderNames,
     Headers,
-    _canonical,
-    _connection_options,
+    canonical_name,
+    connection_options,
 )
 from .url_headers import URLS_TO_SERVICE
 from .urls import UrlMapper
@@ -71,9 +71,9 @@ def request_headers(
     if authorization is not None and "authorization" not in known.withheld:
         headers.append(("Authorization", authorization))
     if "HTTP_CONNECTION" in environ:
-        named = _connection_options(environ["HTTP_CONNECTION"]) - _NEVER_HOP_BY_HOP
-        if not named <= _SAY_NOTHING:
-            headers = [header for header in headers if _canonical(header[0]) not in named]
+        named = connection_options(environ["HTTP_CONNECTION"]) - _NEVER_HOP_BY_HOP
+        if not named <= NAMING_NO_HEADER:
+            headers = [header for header in headers if canonical_name(header[0]) not in named]
     return headers + _forwarded(environ, urls)
 
 
@@ -117,7 +117,7 @@ def _header_keys(keys: tuple[str, ...], withheld: HeaderNames | None) -> _Header
         [
             key
             for key, (name, _) in URLS_TO_SERVICE.items()
-            if key in keys and _canonical(name) not in mapped
+            if key in keys and canonical_name(name) not in mapped
         ],
         mapped,
     )
@@ -131,11 +131,11 @@ def _name_to_service(key: str, withheld: HeaderNames | None) -> str:
     if not key.startswith("HTTP_"):
         return ""
     name = "-".join(part.capitalize() for part in key[5:].split("_"))
-    canonical = _canonical(name)
+    canonical = canonical_name(name)
     if canonical in NOT_TO_SERVICE or canonical.startswith(NOT_TO_SERVICE_PREFIXES):
         return ""
     if withheld is not None and withheld.match(canonical):
         return ""
-    if canonical in _FILTERED_TO_SERVICE or _TOKEN.fullmatch(name) is None:
+    if canonical in _FILTERED_TO_SERVICE or TOKEN.fullmatch(name) is None:
         return ""
     return name.replace("Sec-Websocket-", "Sec-WebSocket-")

@@ -20,13 +20,13 @@ from .cookie_copies import set_copies
 from .cookie_limits import MAX_SET_COOKIES
 from .cookies import CookiePolicy, is_plain
 from .header_tables import (
-    _SAY_NOTHING,
+    NAMING_NO_HEADER,
     NOT_TO_VISITOR,
     NOT_TO_VISITOR_PREFIXES,
     HeaderNames,
     Headers,
-    _canonical,
-    _connection_options,
+    canonical_name,
+    connection_options,
 )
 from .set_cookie import SetCookie, parse_set_cookie
 from .url_headers import URLS_TO_VISITOR, link_to_visitor
@@ -103,7 +103,7 @@ def response_headers(
     headers: Headers = [*compress(received, pass_as_they_are)]
     cache_control, connection, lengths, set_cookies = [], [], [], []
     for name, value in compress(received, are_looked_at):
-        canonical = _canonical(name)
+        canonical = canonical_name(name)
         if canonical == "content-length":
             if name.lower() == canonical:  # in another spelling it does not frame the body
                 lengths.append((name, value.partition(",")[0].strip(" \t")))
@@ -118,8 +118,8 @@ def response_headers(
             headers.append((name, URLS_TO_VISITOR[canonical](urls, value)))
         elif _KEPT_IF[canonical](urls, value):
             headers.append((name, value))
-    if connection and not (named := _connection_options(",".join(connection))) <= _SAY_NOTHING:
-        headers = [header for header in headers if _canonical(header[0]) not in named]
+    if connection and not (named := connection_options(",".join(connection))) <= NAMING_NO_HEADER:
+        headers = [header for header in headers if canonical_name(header[0]) not in named]
     if set_cookies:
         headers += _set_cookies(
             set_cookies, urls, cookies, needs_path, visitors_cookies, visitor(), processes()
@@ -273,7 +273,7 @@ def _classify(names: tuple[str, ...], dropped: HeaderNames | None) -> tuple[list
 
 
 def _is_looked_at(name: str, dropped: HeaderNames | None) -> bool:
-    canonical = _canonical(name)
+    canonical = canonical_name(name)
     # Content-Length frames the message, so a deployment cannot drop it.
     is_dropped = dropped is not None and dropped.match(canonical)
     return canonical in _LOOKED_AT and (canonical == "content-length" or not is_dropped)
@@ -281,7 +281,7 @@ def _is_looked_at(name: str, dropped: HeaderNames | None) -> bool:
 
 def _passes_to_visitor(name: str, dropped: HeaderNames | None) -> bool:
     """Whether a service's header passes with any value."""
-    canonical = _canonical(name)
+    canonical = canonical_name(name)
     return not (
         (dropped is not None and dropped.match(canonical))
         or canonical in _LOOKED_AT
