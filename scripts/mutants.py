@@ -6,7 +6,7 @@ tree. A mutant that survives all the tests of its module is printed with its pla
 missing, or a change that means nothing.
 
     python scripts/mutants.py                              # 200 over the modules below
-    python scripts/mutants.py --modules cookies --sample 30 --tests unit/test_cookies.py
+    python scripts/mutants.py --modules rewrite/cookies --sample 30 --tests unit/test_cookies.py
     python scripts/mutants.py --root ../an-earlier-checkout --seed 7 --output before.json
 """
 
@@ -36,40 +36,44 @@ TIMEOUT = 300  # seconds for the tests of one mutant; one that takes longer is n
 
 # The tests that look at a module, below tests/, the quick ones first. None has to be there.
 TESTS: dict[str, list[str]] = {
-    "locate": [
+    "locate/locator": [
         "unit/test_locate*.py unit/test_error_page.py unit/test_strays*.py",
         "property/test_locate.py property/test_strays.py test_middleware.py",
         "http/test_request_line.py http/test_errors.py http/test_host_form.py",
         "hostile/test_mounts.py hostile/test_ports_and_targets.py",
     ],
-    "origin": [
+    "policy/same_origin": [
         "unit/test_origin.py unit/test_strays*.py",
         "hostile/test_authorization.py http/test_host_form.py",
     ],
-    "cookies": [
-        "unit/test_cookies.py unit/test_askapp*.py",
+    "rewrite/cookies": [
+        "unit/test_cookies.py unit/test_ask_app*.py",
         "property/test_cookies.py test_middleware.py",
         "http/test_mapping.py hostile/test_to_*.py http/test_redirects.py",
     ],
-    "headers": [
-        "unit/test_headers_*.py unit/test_fields.py unit/test_hostform.py",
+    "rewrite/request_headers": [
+        "unit/test_headers_to_service.py unit/test_header_*.py",
         "test_middleware.py http/test_request_headers.py http/test_mapping.py",
         "http/test_response_head.py hostile/test_to_*.py",
     ],
-    "framing": [
+    "rewrite/response_headers": [
+        "unit/test_headers_to_visitor.py unit/test_header_*.py",
+        "test_middleware.py http/test_mapping.py http/test_response_head.py hostile/test_to_*.py",
+    ],
+    "upstream/framing": [
         "unit/test_framing_*.py",
         "property/test_framing.py http/test_response_head.py",
         "http/test_response_framing.py http/test_response_body.py hostile/test_floods.py",
     ],
-    "authorize": [
+    "policy/authorize": [
         "unit/test_authorize*.py",
         "test_middleware.py contrib hostile/test_authorization.py",
     ],
-    "caps": [
-        "unit/test_caps.py",
+    "policy/concurrency": [
+        "unit/test_concurrency.py",
         "hostile/test_caps.py http/test_limits.py",
     ],
-    "tunnel/relay": [
+    "tunnel/carrier": [
         "tunnels/test_relay.py",
         "tunnels/test_streams*.py tunnels/test_libraries.py",
         "tunnels/test_worker_life.py http/test_metrics.py tunnels/test_soak_short.py",
@@ -349,7 +353,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names: Callable[[str], list[str]] = lambda text: text.split(",")  # noqa: E731
-    parser.add_argument("--modules", type=names, default=[*TESTS], help="such as cookies,headers")
+    parser.add_argument("--modules", type=names, default=[*TESTS], help="such as rewrite/cookies,upstream/framing")
     parser.add_argument("--sample", type=int, default=200, help="how many mutants (200)")
     parser.add_argument("--seed", type=int, default=1, help="which ones (1)")
     parser.add_argument("--tests", nargs="+", help="these alone, for each of the modules")

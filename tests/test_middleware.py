@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from webob import Request
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.test import Client
+from werkzeug.test import Client, create_environ
 from werkzeug.wrappers import Response
 
 from tests.conftest import ServiceFactory
@@ -19,8 +19,21 @@ from tests.support import service as scripted
 from tests.support.hostapp import MOUNT, app, may_view
 from tests.support.ports import free_port
 from tests.support.received import OK, Received, recording
+from tests.support.service import answers
 from tests.support.waiting import until
-from wsgi_portproxy import AskApp, Limits, PortProxy, Service, Target, Timeouts, UrlForms, Withhold
+from wsgi_portproxy import (
+    AskApp,
+    Limits,
+    Page,
+    PageAdapter,
+    PortProxy,
+    RequestMetrics,
+    Service,
+    Target,
+    Timeouts,
+    UrlForms,
+    Withhold,
+)
 from wsgi_portproxy.names import LINKS_KEY
 
 if TYPE_CHECKING:
@@ -264,6 +277,46 @@ def test_an_authorizer_that_is_misused_is_logged(caplog: pytest.LogCaptureFixtur
     assert "str" in record.getMessage()
 
 
+def test_a_name_that_an_adapter_sends_is_not_the_visitors(
+    echo: tuple[scripted.Service, list[Received]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """However the visitor spells it, and where the adapter sends nothing. One that fails is
+    logged, and its header left out."""
+
+    def fail(page: Page) -> str:
+        raise RuntimeError("the adapter's own")
+
+    headers: Any = {"X-Root": lambda page: page.prefix, "X-Bad": fail, "X-Lines": lambda page: "\n"}
+    adapter = PageAdapter("Wiki", b"data-root", lambda document, page: document, headers)
+    service, seen = echo
+    url = f"/alice/vision/proxy/{service.port}/"
+    theirs = {**ALICE, "X-Root": "//evil.test", "X-Bad": "1", "User-Agent": "Mozilla/5.0"}
+    with opened(services=Service(page_adapters=[adapter])) as client:
+        for dest in ("document", "script"):
+            assert client.get(url, headers={**theirs, "Sec-Fetch-Dest": dest}).status_code == 200
+    page, script = seen
+    assert page.values("x-root") == [url.rstrip("/")]
+    assert [page.values("x-bad"), page.values("x-lines"), script.values("x-root")] == [[], [], []]
+    failed = [record.getMessage() for record in caplog.records if record.exc_info]
+    assert failed == [f"port {service.port}: the page adapter 'Wiki' failed"] * 2
+
+
+def test_a_head_that_the_server_refuses_is_no_complete_response(service: ServiceFactory) -> None:
+    """Also of a response without a body, all of which has come."""
+    upstream = service(answers(b"HTTP/1.1 204 No Content\r\n\r\n"))
+    told: list[RequestMetrics] = []
+    proxy = PortProxy(app, authorizer=may_view, mount=MOUNT, on_finished=told.append)
+
+    def start_response(*_: object) -> Any:
+        raise ValueError("a header that the server refuses")
+
+    environ = create_environ(f"/alice/vision/proxy/{upstream.port}/", headers=ALICE)
+    with pytest.raises(ValueError, match="refuses"):
+        list(proxy(environ, start_response))
+    assert [(one.status, one.ended) for one in told] == [(204, "cut")]
+    proxy.close()
+
+
 # --- Settings ------------------------------------------------------------------------------------
 
 
@@ -276,6 +329,9 @@ def test_there_is_no_permissive_default() -> None:
 def test_an_authorizer_that_cannot_be_called_is_refused(authorizer: Any) -> None:
     with pytest.raises(TypeError, match="authorizer takes"):
         PortProxy(app, authorizer=authorizer)
+
+
+ASKS_BY_NAME = AskApp(app, "/{a}/")
 
 
 async def answered_later(request: object, target: object) -> bool:
@@ -295,9 +351,13 @@ async def answered_later(request: object, target: object) -> bool:
         {"withhold": {"cookies": "sessionid"}},
         {"no_such_setting": 1},
         {"mount": "/{a}", "authorizer": AskApp(app, "/{b}")},
-        {"urls": {"host": "ports.example.com"}},
-        {"mount": "/{a}", "urls": {"host": "{port}--{b}.ports.example.com"}},
-        {"mount": "/{a}", "urls": {"host": "{port}.p.test"}, "authorizer": AskApp(app, "/{a}/")},
+        {"urls": {"host_template": "ports.example.com"}},
+        {"mount": "/{a}", "urls": {"host_template": "{port}--{b}.ports.example.com"}},
+        {
+            "mount": "/{a}",
+            "urls": {"host_template": "{port}.p.test"},
+            "authorizer": AskApp(app, "/{a}/"),
+        },
         {"urls": {"isolate": True}},
         {"urls": {"find_strays": "no"}},
         {"services": {"preserve_host": "visitor"}},

@@ -71,7 +71,7 @@ class Forwarder:
         request.service = service.name
         urls = self._urls(visit, target, service)
         upload = request.upload = upload_of(visit.environ, self._max_body)
-        headers = self._headers.of(visit.environ, urls)
+        headers = self._headers.of(visit.environ, urls, service.adapters_headers)
         headers += headers_of_adapters(service.header_adapters, urls, visit)
         adapts = may_adapt(service.page_adapters, urls, visit)
         if adapts:

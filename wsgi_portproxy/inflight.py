@@ -67,6 +67,7 @@ class InFlight:
     def __init__(self, requests: InFlightRequests, visit: Visit, target: Target) -> None:
         self._requests = requests
         self.visit = visit
+        self._method = visit.method
         self.target = target
         self._started = time.monotonic()
 
@@ -99,6 +100,7 @@ class InFlight:
         function to call when it has ended."""
         self._is_detached = True
         self._release()
+        del self.visit  # it holds the server's objects, and a tunnel may last for days
         if self.upload is not None:  # it would keep the server's objects alive
             self._received, self.upload = self.upload.taken, None
         return self.ending(status)
@@ -154,7 +156,7 @@ class InFlight:
             target.port,
             self.service,
             "stray" if target.is_astray else target.form.value,
-            shown_method(self.visit.method),
+            shown_method(self._method),
             target.websocket,
             status,
             self._seconds,

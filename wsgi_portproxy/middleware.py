@@ -146,8 +146,8 @@ class PortProxy:
         return application(visit.environ, start_response)
 
     def _locate(self, visit: Visit) -> Target | None:
-        """Step 1: the target that the URL names. None if it names none, or if a service's page made
-        the request, because services do not know our URLs. Raises `PortProxyError`."""
+        """Step 1: the target that the URL names. None if it names none, or if the request is a
+        stray, in which a port is the service's own. Raises `PortProxyError`."""
         target = self._locator.by_host(visit)
         if target is not None:
             return target

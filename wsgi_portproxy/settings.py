@@ -9,11 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from .errors import SettingFailed
 from .locate.target import Target
 from .rewrite.cookies import DEFAULT_WITHHELD
+from .rewrite.header_tables import HeaderNames
 from .rewrite.pages import PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
 
@@ -38,8 +40,9 @@ class Service:
     strip_prefix: bool = True
     ipv6: bool = False
     page_adapters: Collection[PageAdapter] = DEFAULT_PAGE_ADAPTERS
-    #: The page adapters that add headers to requests.
+    #: The page adapters that add headers to requests, and the names of these headers.
     header_adapters: tuple[PageAdapter, ...] = field(init=False, repr=False, compare=False)
+    adapters_headers: HeaderNames | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if type(self.name) is not str:
@@ -50,7 +53,14 @@ class Service:
             if not isinstance(adapter, PageAdapter):
                 raise TypeError(f"page_adapters takes PageAdapter values, not {adapter!r}")
         with_headers = tuple(one for one in self.page_adapters if one.request_headers)
+        names = tuple(name for one in with_headers for name in one.request_headers)
         object.__setattr__(self, "header_adapters", with_headers)
+        object.__setattr__(self, "adapters_headers", _header_names(names) if names else None)
+
+
+@lru_cache(maxsize=32)  # one object for equal names: a callable may make a `Service` each time
+def _header_names(names: tuple[str, ...]) -> HeaderNames:
+    return HeaderNames("request_headers", names)
 
 
 #: One `Service` for every port, a `Service` by port number (other ports get `Service()`), or a

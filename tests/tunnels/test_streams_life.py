@@ -187,7 +187,7 @@ def test_the_service_is_let_go_at_the_end_of_its_response(
 
 def records(host: Server, target: str) -> list[str]:
     port = target.split("/")[4]
-    return re.findall(rf"portproxy INFO port {port}: the stream (.*)", host.output())
+    return re.findall(rf"portproxy INFO port {port}: stream (.*)", host.output())
 
 
 def test_the_log_tells_the_hand_over_and_the_real_end(host: Server, stream: StreamFactory) -> None:
@@ -199,7 +199,7 @@ def test_the_log_tells_the_hand_over_and_the_real_end(host: Server, stream: Stre
     time.sleep(0.3)  # which the record is to tell
     one.end()
     (record,) = until(lambda: records(host, one.target), "the record of the end")
-    told = re.fullmatch(r"\(200\) ended after (\d+\.\d{3}) s, (\d+) bytes", record)
+    told = re.fullmatch(r"\(200\) complete after (\d+\.\d{3}) s, (\d+) bytes", record)
     assert told is not None, record
     assert 0.3 <= float(told[1]) < time.monotonic() - start + 1
     assert int(told[2]) == 100_000 + len(EVENT)
@@ -213,7 +213,7 @@ def test_the_log_tells_that_a_stream_was_cut(host: Server, stream: StreamFactory
     one = stream(host)
     close(one.visitor.sock if who == "visitor" else one.service.sock)
     (record,) = until(lambda: records(host, one.target), "the record of the end")
-    assert re.fullmatch(r"\(200\) was cut after \d+\.\d{3} s, 12 bytes", record), record
+    assert re.fullmatch(r"\(200\) cut after \d+\.\d{3} s, 12 bytes", record), record
 
 
 def test_without_a_free_descriptor_a_response_stays_and_is_whole(service: ServiceFactory) -> None:

@@ -348,7 +348,7 @@ def assert_works(
             visitor.read_until(EVENT)
             if b"chunked" in answered:
                 visitor.read_until(b"0\r\n\r\n")
-    assert "the stream" not in server.output()
+    assert ": stream (" not in server.output()
     assert "Traceback" not in server.output()
 
 

@@ -15,13 +15,21 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from wsgi_portproxy.errors import AuthorizerFailed, AuthorizerMisused, Refused
 from wsgi_portproxy.locate.target import Target
-from wsgi_portproxy.policy.authorize import authorize
+from wsgi_portproxy.policy.authorize import AuthorizerFacts, authorize, facts_of
 from wsgi_portproxy.subrequest import CapturedResponse
 
 from .given import COOKIES, a_target, environ, table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+@pytest.mark.parametrize("names", [(), None, "ab", 7, ..., {"b"}, ["b"]], ids=str)
+def test_an_authorizer_may_name_cookies_but_not_by_chance(names: object) -> None:
+    """Any callable may be an authorizer, a mock that has every attribute too."""
+    authorizer = Mock(withhold_cookies=names)
+    expected = ("b",) if isinstance(names, (set, list)) else ()
+    assert facts_of(authorizer) == AuthorizerFacts(expected, (), frozenset())
 
 
 def judged(verdict: Any, *, websocket: bool = False, **fields: Any) -> CapturedResponse | None:

@@ -86,5 +86,5 @@ def test_what_is_filtered_besides_can_be_withheld_too(name: str) -> None:
     given = {**environ(), (key if name == "Content-Type" else f"HTTP_{key}"): "a=1"}
     for names, arrives in (([], True), ([name], False)):
         withheld = HeaderNames("headers", names)
-        headers = request_headers(given, a_view(), COOKIES, withheld)
+        headers = request_headers(given, a_view(), COOKIES, (withheld,))
         assert (name in dict(headers)) is arrives

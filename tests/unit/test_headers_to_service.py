@@ -39,7 +39,7 @@ def to_service(
     *, urls: UrlMapper = URLS, withhold_authorization: bool = False, **fields: Any
 ) -> list[tuple[str, str]]:
     made = environ(**fields)
-    withheld = HeaderNames("headers", ["Authorization"]) if withhold_authorization else None
+    withheld = (HeaderNames("headers", ["Authorization"]),) if withhold_authorization else ()
     headers = request_headers(made, urls, POLICY, withheld)
     assert FIELDS[withhold_authorization].of(made, urls) == [*headers, via(made)]
     return headers

@@ -57,10 +57,8 @@ class Links:
         """The absolute URL of a port's root, in the form of `target`, without a final slash; None
         if the port has no host name."""
         if not target.form.has_own_origin:
-            # The path form for the query form too, since its pages move there.
-            is_above = target.form.has_port_in_query
-            mount = target.prefix if is_above else target.prefix.rsplit("/", 2)[0]
-            return f"{visit.origin}{mount}/{self._locator.path_segment}/{target.port}"
+            # Also from the query form: browsers are redirected to the path form.
+            return visit.origin + self._locator.path_prefix(target.mount_path, target.port)
         host = self._locator.host_template
         assert host is not None, "else there is no such form"
         authority = host.authority(target.port, target.params, visit.environ)
@@ -80,7 +78,7 @@ class Links:
             return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
         base = quoted_script(environ) + "".join(f"/{part}" for part in mount.filled(params))
         if self._locator.redirect_browsers:
-            return f"{base}/{self._locator.path_segment}/{port}{path}"
+            return self._locator.path_prefix(base, port) + path
         return with_port(Target(port, path, base, params, Form.QUERY, False))
 
     def _params_of(self, environ: WSGIEnvironment) -> Mapping[str, str]:

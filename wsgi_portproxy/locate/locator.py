@@ -124,6 +124,10 @@ class Locator:
         prefix = "/".join([raw.script, *segments[:depth]])
         return Target(port, path, _header_safe(prefix), params, Form.QUERY, websocket)
 
+    def path_prefix(self, mount_path: str, port: int) -> str:
+        """The prefix of a port in the path form."""
+        return f"{mount_path}{self.path_mark}{port}"
+
     def canonical_location(self, target: Target, visit: Visit) -> Location | None:
         """The redirect to the URL that the browser should use instead, or None.
 
@@ -137,8 +141,7 @@ class Locator:
         if not target.path_qs.startswith("/"):
             return Location(308, f"{target.prefix}/{target.path_qs}")
         if self.redirect_browsers and not target.form.keeps_pages and visit.is_navigation:
-            url = f"{target.prefix}/{self.path_segment}/{target.port}{target.path_qs}"
-            return Location(307, url)
+            return Location(307, self.path_prefix(target.prefix, target.port) + target.path_qs)
         return None
 
     def _at_home(self, target: Target) -> str:

@@ -60,9 +60,11 @@ class Strays:
         `proxy/<digits>`.
 
         Both then belong to the service, like the rest of the URL: it may use a parameter of that
-        name, and does not know ours. Two kinds of requests are not claimed: a link that a person
-        follows, and a URL below the page's mount whose path names a port or whose query names the
-        page's port. No service makes such URLs by itself.
+        name, and does not know ours. Not claimed are
+
+        - a link that a person follows;
+        - a URL below the page's mount whose path names a port, or whose query names the page's:
+          no service makes such URLs by itself.
         """
         referer = visit.environ.get("HTTP_REFERER", "")
         if not self._could_be_page(referer) or self._is_below_its_page(visit, referer):
@@ -77,11 +79,11 @@ class Strays:
             return not (here + "/").startswith(mount + "/")
         if (here + "/").startswith(page.prefix + "/"):
             return False
-        mount, proxy, _ = page.prefix.rsplit("/", 2)
+        mount = page.mount_path
         if mount == raw.script or not here.startswith(mount + "/"):
             return True
         ports, _ = cut_port(raw.query or "")
-        named = re.match(rf"/{re.escape(proxy)}/[0-9]+(?:/|$)", here[len(mount) :])
+        named = re.match(rf"{re.escape(self._locator.path_mark)}[0-9]+(?:/|$)", here[len(mount) :])
         return named is None and ports != [str(page.port)]
 
     def _is_below_its_page(self, visit: Visit, referer: str) -> bool:
@@ -136,7 +138,7 @@ class Strays:
             return []
         script = visit.script
         prefix = target.prefix.removeprefix(script)
-        by_path = f"{self._locator.path_mark}{target.port}"
+        by_path = self._locator.path_prefix("", target.port)
         if not self._redirect_browsers and not prefix.endswith(by_path):
             prefix += by_path  # a page in the query form; handshakes work in either form
         quoted = quote(prefix)
@@ -190,18 +192,15 @@ def _at(page: Target, raw: RawTarget) -> Target | None:
     if not path.startswith("/"):
         return None  # `OPTIONS *`
     refuse_climbing(path)
-    mount = page.prefix.removeprefix(raw.script)
-    above = [mount]  # in the query form: a relative URL, which lost only the port
-    if page.form.has_own_path:
+    mount = page.mount_path.removeprefix(raw.script)
+    above = mount  # in the query form: a relative URL, which lost only the port
+    if page.form.has_own_path and mount:
         # A relative URL may climb above the service's root; at an origin's root browsers stop.
-        mount, proxy, _ = mount.rsplit("/", 2)
-        above = [f"{mount}/{proxy}"] if mount else []
+        above = page.prefix.removeprefix(raw.script).rpartition("/")[0]
     elif path == mount:
         path += "/"
-    for folder in above:
-        if folder and path.startswith(folder + "/"):
-            path = path[len(folder) :]
-            break
+    if above and path.startswith(f"{above}/"):
+        path = path[len(above) :]
     if raw.query is not None:
         path += "?" + raw.query
     return replace(page, path_qs=path, is_astray=True)

@@ -29,8 +29,9 @@ class Form(str, Enum):
     def __init__(self, value: str) -> None:
         #: Each URL carries the port in its query, and a page's relative URLs lose it.
         self.has_port_in_query = value == "query"
-        #: The path carries the port, below the wrapped app's own path.
-        self.has_own_path = value == "path"
+        #: The prefix names the port, in this many segments after the mount's: `/proxy/16006`.
+        self.segments = 2 if value == "path" else 0
+        self.has_own_path = self.segments > 0
         #: The service's pages share no origin with the wrapped app.
         self.has_own_origin = value == "host"
         #: A page stays in this form, and so keeps its relative URLs and its cookies.
@@ -64,6 +65,11 @@ class Target:
     websocket: bool
     is_astray: bool = False
     is_guess: bool = False
+
+    @property
+    def mount_path(self) -> str:
+        """The mount's path at the beginning of the prefix: `/alice/vision`; "" in the host form."""
+        return self.prefix.rsplit("/", self.form.segments)[0] if self.form.segments else self.prefix
 
 
 def with_port(target: Target) -> str:

@@ -60,6 +60,7 @@ def respond(
             write = start_response(f"{response.status} {response.reason or ''}", headers)
             body.begin(write, detachment)
         except BaseException:
+            request.end(response.status, "cut")
             body.close()
             raise
         return body

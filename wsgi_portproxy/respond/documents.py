@@ -69,7 +69,20 @@ def headers_of_adapters(
     if target.is_astray or urls.preserves_host:
         return []
     page = Page(urls)
-    return [(name, value(page)) for one in adapters for name, value in one.request_headers.items()]
+    headers: Headers = []
+    for adapter in adapters:
+        for name, value in adapter.request_headers.items():
+            try:
+                headers.append((name, _header_value(value(page))))
+            except Exception:
+                log.exception("port %d: the page adapter %r failed", page.port, adapter.name)
+    return headers
+
+
+def _header_value(value: object) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise TypeError(f"a value of request_headers must be printable ASCII, not {value!r}")
+    return value
 
 
 def without_compression(headers: Headers) -> Headers:

@@ -78,23 +78,12 @@ class CookiePolicy:
     """
 
     def __init__(self, withheld: Iterable[str]) -> None:
-        if isinstance(withheld, str):
-            raise TypeError("withhold_cookies must be a collection of names, not one string")
         self.withheld = frozenset(_bare_name(name) for name in withheld) - {""}
         self.limits = CookieLimits()
         names = [rf"{re.escape(COOKIE_PREFIX)}[^=]*", *map(re.escape, sorted(self.withheld))]
         self._withheld_plain = re.compile(
             rf"; (?:{_NAME_PREFIX.pattern})?(?:{'|'.join(names)})=[^;]*", re.ASCII | re.IGNORECASE
         )
-
-    def adding(self, names: object) -> CookiePolicy:
-        """The same policy with more names withheld: an authorizer's attribute `withhold_cookies`.
-
-        A value that is no collection of names counts as empty, since any callable may be an
-        authorizer.
-        """
-        more = names if isinstance(names, (set, frozenset, list, tuple)) else ()
-        return CookiePolicy([*self.withheld, *more])
 
     def for_service(self, cookie_header: str, port: int, *, of_this_host: bool = False) -> str:
         """A Cookie header without the withheld cookies; all other bytes and their order stay.
@@ -110,7 +99,7 @@ class CookiePolicy:
         if own not in cookie_header and _PLAIN_HEADER.fullmatch(cookie_header):
             return self._withheld_plain.sub("", f"; {cookie_header}")[2:]
         kept = []
-        lost = None  # the separator before the first cookie removed since the last one kept
+        lost = None  # the separator in front of the removed cookies
         for separator, pair, is_withheld in self._pairs(cookie_header, own):
             if is_withheld:
                 lost = separator if lost is None else lost
@@ -244,7 +233,7 @@ class CookiePolicy:
 
         A cookie is renamed if it has a name of the app's, or begins with `__Host-`, which browsers
         accept for a whole origin only. A name that two parsers could read differently is not
-        renamed, and so does not pass.
+        renamed; `_may_be_set` drops that cookie.
         """
         if _NOT_TOKEN.search(name) is not None:
             return False

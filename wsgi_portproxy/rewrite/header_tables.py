@@ -85,7 +85,6 @@ NOT_TO_SERVICE = HOP_BY_HOP | {
     "x-host",
     "x-http-host-override",
     "x-script-name",
-    "x-gradio-server",
     "x-scheme",
     "x-url-scheme",
     "front-end-https",

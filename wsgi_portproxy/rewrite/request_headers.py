@@ -46,11 +46,12 @@ def request_headers(
     environ: WSGIEnvironment,
     urls: UrlMapper,
     cookies: CookiePolicy,
-    withheld: HeaderNames | None = None,
+    withheld: tuple[HeaderNames, ...] = (),
 ) -> Headers:
     """The headers for the service, except those that announce the body.
 
     Host comes first, then the visitor's unchanged headers, the mapped ones, and X-Forwarded-*.
+    `withheld`: names of the deployment's, beside the tables here.
     """
     known = _header_keys(tuple(environ), withheld)
     headers: Headers = [("Host", urls.told.authority)]
@@ -96,7 +97,7 @@ class _HeaderKeys(NamedTuple):
     keys: the keys of the headers that pass unchanged.
     names: the names of these headers.
     urls: the keys of the headers that hold URLs.
-    withheld: canonical names of the headers handled one by one that the deployment withholds.
+    withheld: the names of `_FILTERED_TO_SERVICE` that the settings withhold.
     """
 
     keys: list[str]
@@ -106,10 +107,10 @@ class _HeaderKeys(NamedTuple):
 
 
 @lru_cache(maxsize=64)  # by names only: a browser sends only a few sets of them
-def _header_keys(keys: tuple[str, ...], withheld: HeaderNames | None) -> _HeaderKeys:
+def _header_keys(keys: tuple[str, ...], withheld: tuple[HeaderNames, ...]) -> _HeaderKeys:
     passing = [(key, name) for key in keys if (name := _name_to_service(key, withheld))]
-    mapped = frozenset(
-        name for name in _FILTERED_TO_SERVICE if withheld is not None and withheld.match(name)
+    withheld_here = frozenset(
+        name for name in _FILTERED_TO_SERVICE if any(names.match(name) for names in withheld)
     )
     return _HeaderKeys(
         [key for key, _ in passing],
@@ -117,13 +118,13 @@ def _header_keys(keys: tuple[str, ...], withheld: HeaderNames | None) -> _Header
         [
             key
             for key, (name, _) in URLS_TO_SERVICE.items()
-            if key in keys and canonical_name(name) not in mapped
+            if key in keys and canonical_name(name) not in withheld_here
         ],
-        mapped,
+        withheld_here,
     )
 
 
-def _name_to_service(key: str, withheld: HeaderNames | None) -> str:
+def _name_to_service(key: str, withheld: tuple[HeaderNames, ...]) -> str:
     """The header name for a WSGI key such as HTTP_ACCEPT; "" if this does not pass unchanged.
 
     Names have their usual spelling, since WSGI does not pass on the visitor's.
@@ -134,7 +135,7 @@ def _name_to_service(key: str, withheld: HeaderNames | None) -> str:
     canonical = canonical_name(name)
     if canonical in NOT_TO_SERVICE or canonical.startswith(NOT_TO_SERVICE_PREFIXES):
         return ""
-    if withheld is not None and withheld.match(canonical):
+    if any(names.match(canonical) for names in withheld):
         return ""
     if canonical in _FILTERED_TO_SERVICE or TOKEN.fullmatch(name) is None:
         return ""

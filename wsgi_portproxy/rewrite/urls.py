@@ -248,7 +248,7 @@ class UrlMapper(NamedTuple):
     def _path_of_visitor(self, here: str) -> str | None:
         """The service's path for a path on this site; None if the path is not the service's."""
         below = self._below_prefix(here) if self.target.prefix else here
-        if below is None:
+        if below is None or below.startswith("\\"):  # browsers send no `\` here
             below = self._below_decoded_prefix(here)
         if below is None or not self.target.form.has_port_in_query:
             return below

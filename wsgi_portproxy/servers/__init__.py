@@ -1,6 +1,6 @@
 """Finds the WSGI server of a request, and what that server offers beyond PEP 3333.
 
-The rest of the package calls the functions here and names no server. Nothing imports a server;
+The rest of the package calls the functions here and depends on no server. Nothing imports a server;
 requests through an unknown server, or a release that changed, are served by PEP 3333 alone.
 
 To add a server, write a module with its `Adapter` and add the adapter to `ADAPTERS`.
@@ -84,8 +84,7 @@ def server_threads(environ: WSGIEnvironment) -> int | None:
     server makes one for each connection.
 
     No server reports this to an application. So this looks at the thread that runs this request,
-    and then asks the adapters. If neither helps, there is no fixed number of threads: greenlets,
-    processes with one thread, a thread for each connection.
+    and then asks the adapters. Greenlets have no such number either.
     """
     for threads in (_pool_threads, *(adapter.threads for adapter in ADAPTERS)):
         with contextlib.suppress(AttributeError, IndexError, KeyError, TypeError, ValueError):

@@ -90,7 +90,8 @@ class Adapter:
         raise NotImplementedError
 
     def read_ahead(self, environ: WSGIEnvironment) -> bytes:
-        """Take the bytes that the server has read from `socket` beyond the request's head."""
+        """Take the bytes that the server has read from `socket` beyond the request's head. Required
+        if `hands_over` may be true."""
         raise NotImplementedError
 
     def hands_over(self, environ: WSGIEnvironment) -> bool:

@@ -55,11 +55,14 @@ class RequestHeaders:
     def __init__(self, cookies: CookiePolicy, withhold: Withhold) -> None:
         self._cookies = cookies
         names = [*withhold.headers, *(["Authorization"] if withhold.authorization else [])]
-        self._withheld = HeaderNames("headers", names) if names else None
+        self._withheld = (HeaderNames("headers", names),) if names else ()
 
-    def of(self, environ: WSGIEnvironment, urls: UrlMapper) -> Headers:
+    def of(
+        self, environ: WSGIEnvironment, urls: UrlMapper, ours: HeaderNames | None = None
+    ) -> Headers:
         """The headers of a request, except the one that announces its body."""
-        headers = request_headers(environ, urls, self._cookies, self._withheld)
+        withheld = self._withheld if ours is None else (*self._withheld, ours)
+        headers = request_headers(environ, urls, self._cookies, withheld)
         headers.append(via(environ))
         if urls.target.websocket:
             headers += UPGRADE_HEADERS

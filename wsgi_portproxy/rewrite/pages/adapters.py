@@ -23,8 +23,8 @@ def _in_json(names: bytes, document: bytes, begin: bytes, end: bytes, page: Page
     stop = document.find(end, start)
     if start < 0 or stop < 0:
         return document
-    # A key contains a quote, which would end the value before it, so no byte is read twice. The
-    # length is bounded, since the matcher's state for a value takes a hundred times its memory.
+    # A value ends at the next quote, so matches cannot overlap: linear time. The length is bounded,
+    # since the matcher's state for a value takes a hundred times its memory.
     pattern = rb'("(?:%b)"\s*:\s*)("(?:[^"\\]|\\.){0,2000}")' % names
     data = re.sub(pattern, lambda match: match[1] + _mapped(match[2], page), document[start:stop])
     return document[:start] + data + document[stop:]
