@@ -353,7 +353,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names: Callable[[str], list[str]] = lambda text: text.split(",")  # noqa: E731
-    parser.add_argument("--modules", type=names, default=[*TESTS], help="such as rewrite/cookies,upstream/framing")
+    parser.add_argument("--modules", type=names, default=[*TESTS], help="such as rewrite/cookies")
     parser.add_argument("--sample", type=int, default=200, help="how many mutants (200)")
     parser.add_argument("--seed", type=int, default=1, help="which ones (1)")
     parser.add_argument("--tests", nargs="+", help="these alone, for each of the modules")
