@@ -26,6 +26,7 @@ from .upstream.redirects import check_no_way_to_https, follow_redirects
 from .upstream.request import RequestHeaders, UpstreamRequest
 from .upstream.request_body import upload_of
 from .upstream.response import UpstreamResponse
+from .upstream.steps import Steps
 
 
 class Forwarder:
@@ -60,7 +61,7 @@ class Forwarder:
         self._links = links
         self._finds_strays = finds_strays
 
-    def forward(self, request: InFlight, visit: Visit) -> tuple[UpstreamResponse, UrlMapper]:
+    def forward(self, request: InFlight, visit: Visit) -> Steps[tuple[UpstreamResponse, UrlMapper]]:
         """Send `visit` to the service of `request`; return the response and its URL mapper.
 
         Raises `PortProxyError`.
@@ -83,14 +84,14 @@ class Forwarder:
         )
         hints = self._early_hints(visit.environ, urls) if self._early_hints else None
         route = self._upstream.route(visit.socket, ipv6=service.ipv6)
-        response = self._upstream.send(sent, route, upload, early_hints=hints)
+        response = yield from self._upstream.send(sent, route, upload, early_hints=hints)
         check_no_way_to_https(response, sent.method, urls)
         if adapts:
-            adapt(service.page_adapters, response, urls)
+            yield from adapt(service.page_adapters, response, urls)
         if not target.form.has_port_in_query or target.websocket:
             return response, urls
         send = partial(self._upstream.send, route=route)
-        return follow_redirects(response, sent, urls, self._cookies, send)
+        return (yield from follow_redirects(response, sent, urls, self._cookies, send))
 
     def _urls(self, visit: Visit, target: Target, service: Service) -> UrlMapper:
         preserves_host = service.preserve_host

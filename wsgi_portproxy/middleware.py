@@ -38,6 +38,7 @@ from .tunnel.detach import Detaching
 from .tunnel.hijack import Hijacker
 from .tunnel.websocket import WebSockets
 from .upstream.response import UpstreamResponse
+from .upstream.steps import in_thread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -167,7 +168,7 @@ class PortProxy:
             cookies = self._strays.remember(target, visit) if self._strays else []
             if redirect is not None:
                 return request.end_with(moved(*redirect, cookies), redirect.status, "redirected")
-            response, urls = self._forwarder.forward(request, visit)  # 4
+            response, urls = in_thread(self._forwarder.forward(request, visit))  # 4
             return self._stream_back(request, response, urls, cookies)  # 5
 
     def _check(self, visit: Visit, target: Target) -> None:
@@ -208,7 +209,8 @@ class PortProxy:
     def _check_exists(self, request: InFlight) -> None:
         """Check that the service, which only a hint names, has the page. Raises
         `PortProxyError`."""
-        response, _ = self._forwarder.forward(request, Visit(as_question(request.visit)))
+        question = Visit(as_question(request.visit))
+        response, _ = in_thread(self._forwarder.forward(request, question))
         response.close()
         if response.status == 404:
             raise NotFound("There is no such page.", detail="the service responded with 404 too")

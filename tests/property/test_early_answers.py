@@ -20,10 +20,11 @@ from wsgi_portproxy.upstream.client import Upstream
 from wsgi_portproxy.upstream.request import UpstreamRequest
 from wsgi_portproxy.upstream.request_body import Upload
 from wsgi_portproxy.upstream.response import UpstreamResponse
+from wsgi_portproxy.upstream.steps import in_thread
 
 
 def whole_body(response: UpstreamResponse) -> bytes:
-    return b"".join(iter(response.read1, b""))
+    return b"".join(iter(lambda: in_thread(response.read1()), b""))
 
 
 sizes = st.one_of(st.integers(1, 40_000), st.sampled_from([16384, 65536, 400_000]))
@@ -61,11 +62,11 @@ def test_an_early_answer_arrives_whole_whatever_is_left_of_the_upload(
         host = ("Host", "localhost")
         post = UpstreamRequest(service.port, "POST", "/", [host, upload.header])
         get = UpstreamRequest(service.port, "GET", "/", [host])
-        response = upstream.send(post, upstream.route(), upload)
+        response = in_thread(upstream.send(post, upstream.route(), upload))
         assert (response.status, whole_body(response)) == (413, answer)
         response.close()
         whole = upload.complete and response.request_is_sent
-        again = upstream.send(get, upstream.route())
+        again = in_thread(upstream.send(get, upstream.route()))
         assert whole_body(again) == b"hi"
         again.close()
         posts = [one for one in service.exchanges if one.requests[0].startswith(b"POST")]

@@ -10,6 +10,7 @@ from wsgi_portproxy.inflight import InFlight
 from wsgi_portproxy.respond.body import StreamedBody
 from wsgi_portproxy.tunnel.detach import Detachment
 from wsgi_portproxy.upstream.response import UpstreamResponse
+from wsgi_portproxy.upstream.steps import Steps
 
 KIB = 1024
 
@@ -27,7 +28,8 @@ class Endless:
     def body_is_due(self) -> bool:
         return False
 
-    def read1(self, amt: int) -> bytes:
+    def read1(self, amt: int) -> Steps[bytes]:
+        yield from ()  # it never waits
         self.asked.append(amt)
         return bytes(min(amt, self.available))
 

@@ -11,6 +11,7 @@ from wsgi_portproxy.upstream.connection import Exchange
 from wsgi_portproxy.upstream.framing import STEPS, body_decoder, parse_head
 from wsgi_portproxy.upstream.request import UpstreamRequest
 from wsgi_portproxy.upstream.response import UpstreamResponse
+from wsgi_portproxy.upstream.steps import in_thread
 
 WIRE = b"HTTP/1.1 200 OK\r\nA: 1\r\na: 2\r\nContent-Length: 2\r\n\r\n"
 REQUEST = UpstreamRequest(16006, "GET", "/x", [])
@@ -47,7 +48,7 @@ def a_response(
 
 
 def blocks(response: UpstreamResponse, size: int = 65536) -> list[bytes]:
-    return list(iter(lambda: response.read1(size), b""))
+    return list(iter(lambda: in_thread(response.read1(size)), b""))
 
 
 def test_the_head() -> None:
@@ -129,5 +130,5 @@ def test_what_waits_to_be_decoded_is_no_silence() -> None:
     ours.take()
     assert not ours.is_ready
     assert not ours.body_is_due()  # something of it has come
-    assert ours.wait(1.0, 7)  # and is there at once
+    assert in_thread(ours.wait(1.0, 7))  # and is there at once
     assert ours.is_ready

@@ -27,6 +27,7 @@ from ..servers import bodiless_headers
 from ..tunnel.detach import Detaching, Detachment
 from ..upstream.request_body import read_out
 from ..upstream.response import UpstreamResponse
+from ..upstream.steps import in_thread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -197,7 +198,7 @@ class StreamedBody(ServiceBody):
                 self._is_detached = self._detaches(self._detachment, size)
             if self._is_detached:
                 raise StopIteration
-            block = self._response.read1(size)
+            block = in_thread(self._response.read1(size))
         except ProtocolError as error:
             text = loggable(str(error.args[0]))
             log.warning("port %d: the response broke off: %s", self._request.port, text)

@@ -21,6 +21,7 @@ from ..rewrite.urls import UrlMapper
 
 if TYPE_CHECKING:
     from ..upstream.response import UpstreamResponse
+    from ..upstream.steps import Steps
 
 MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; pages are kilobytes, and a document is held in memory
 # Seconds that a document without a length may pause, and take in all. A slower one is meant to
@@ -42,9 +43,11 @@ def may_adapt(service_adapters: Collection[PageAdapter], urls: UrlMapper, visit:
     return bool(service_adapters) and is_at_home and visit.shows_page
 
 
-def adapt(adapters: Collection[PageAdapter], response: UpstreamResponse, urls: UrlMapper) -> None:
+def adapt(
+    adapters: Collection[PageAdapter], response: UpstreamResponse, urls: UrlMapper
+) -> Steps[None]:
     """Correct the body of a response, and its headers, if an adapter recognises it."""
-    came = _document(response)
+    came = yield from _document(response)
     if came is None:
         return
     adapted, page = came.data, Page(urls)
@@ -110,7 +113,7 @@ class _Document(NamedTuple):
     broke: ProtocolError | None = None
 
 
-def _document(response: UpstreamResponse) -> _Document | None:
+def _document(response: UpstreamResponse) -> Steps[_Document | None]:
     """Read the HTML document of a response; None if there is none, or if it cannot be corrected.
 
     Of a document that appears piece by piece (Voila's, as the notebook runs), only the beginning
@@ -130,9 +133,9 @@ def _document(response: UpstreamResponse) -> _Document | None:
     deadline = time.monotonic() + (_IN_ALL_WITH_LENGTH if length else _IN_ALL)
     try:
         while len(began) <= MAX_DOCUMENT and (left := deadline - time.monotonic()) > 0:
-            if not response.wait(min(pause, left), _READ_SIZE):
+            if not (yield from response.wait(min(pause, left), _READ_SIZE)):
                 break
-            data = response.read1(_READ_SIZE)
+            data = yield from response.read1(_READ_SIZE)
             if not data:
                 return _Document(bytes(began), is_whole=True)
             began += data

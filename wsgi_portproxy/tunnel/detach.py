@@ -16,6 +16,7 @@ from ..errors import TooManyTunnels
 from ..locate.visit import Visit
 from ..servers import ServerResponse
 from ..settings import Timeouts
+from ..upstream.steps import in_thread
 from .hijack import Hijacker
 from .records import NewTunnel
 from .reframe import Reframer
@@ -109,7 +110,8 @@ class Detachment:
             return True
         # Only the thread carries uploads: they go on here, and a broken one keeps its thread.
         remaining = max(0.0, self._due - time.monotonic())
-        return not response.wait(remaining, size) and response.request_is_sent
+        waited = in_thread(response.wait(remaining, size))
+        return not waited and response.request_is_sent
 
     def room(self) -> int:
         """How many bytes the server can write without waiting.

@@ -7,8 +7,6 @@ directions. This module does the non-blocking socket work; `framing` parses the 
 
 from __future__ import annotations
 
-import _socket
-import os
 import select
 import socket
 import time
@@ -18,16 +16,9 @@ from ..errors import VisitorGone
 from ..servers import VisitorSocket
 from . import recv
 from .request_body import FIRST_BLOCK, Upload
+from .steps import Steps, Wait
 
 READ_SIZE = 65536  # bytes; Linux's loopback delivers about this much at once
-# Seconds of silence after which the visitor's socket is checked too. Long enough that a quick
-# response still reaches a visitor that closed its sending side at once (nc, some scripts); short
-# enough that a service learns within a second that the visitor has left.
-_LOOK_AT_VISITOR_AFTER = 0.25
-# The visitor has closed its sending side, or both sides. After the request either counts as
-# leaving, as in nginx. On systems without POLLRDHUP only a reset is noticed.
-_LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
-_GEVENT = "gevent.select"  # its poll reports only POLLIN and POLLOUT
 
 
 class Route(NamedTuple):
@@ -104,12 +95,12 @@ class Channel:
         if self._route.idle_timeout is not None:
             self._idle_end = time.monotonic() + self._route.idle_timeout
 
-    def _remaining(self) -> float | None:
-        """Seconds left to wait for the service; None: no limit."""
+    def _until(self) -> float | None:
+        """When to stop waiting for the service, monotonic; None: no limit."""
         end = self.deadline
         if self._idle_end is not None and (end is None or self._idle_end < end):
             end = self._idle_end
-        return None if end is None else max(0.0, end - time.monotonic())
+        return end
 
     def send_head(self, head: bytes) -> None:
         """Start to send the head, together with the first block of a small body if it has come.
@@ -119,7 +110,7 @@ class Channel:
         upload = self._upload
         if upload is not None and upload.length and upload.length <= FIRST_BLOCK:
             source = upload.reader.socket
-            if source is None or upload.reader.buffered() or _poll(source, select.POLLIN, None, 0):
+            if source is None or upload.reader.buffered() or _has_bytes(source):
                 head += upload.next_block()
         try:
             sent = self.sock.send(head)
@@ -131,7 +122,7 @@ class Channel:
             self._pending = memoryview(head)[sent:]
         self._sent()
 
-    def receive(self, size: int, *, expect_wait: bool = False) -> bytes:
+    def receive(self, size: int, *, expect_wait: bool = False) -> Steps[bytes]:
         """The next bytes from the service, at most `size`; b"" once it has closed its side.
 
         Continues the upload meanwhile. `expect_wait` skips the first read, if no bytes can have
@@ -141,25 +132,25 @@ class Channel:
         data = None if expect_wait else self._receive_now(size)
         while data is None:
             if self._is_sending:
-                self._send_more()
+                yield from self._send_more()
             else:
-                self._wait(select.POLLIN)
+                yield from self._wait(select.POLLIN)
             data = self._receive_now(size)
         return data
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> Steps[bool]:
         """Wait until the service sends bytes or closes; False if it does neither in `seconds`.
 
         Sends the rest of the request first, however long that takes. Raises TimeoutError if the
         body has paused for too long, `VisitorGone`, and any error of the server's input.
         """
         while self._is_sending:
-            self._send_more()
+            yield from self._send_more()
             if self.readable():
                 return True
         self.deadline = time.monotonic() + seconds
         try:
-            self._wait(select.POLLIN)
+            yield from self._wait(select.POLLIN)
         except TimeoutError:
             if self._idle_end is not None and self._idle_end <= time.monotonic():
                 raise
@@ -183,21 +174,21 @@ class Channel:
             self._moved()
         return data
 
-    def _send_more(self) -> None:
+    def _send_more(self) -> Steps[None]:
         """Send another piece of the request, or wait until it can be sent or a response comes."""
         if not self._pending:
             assert self._upload is not None
             reader = self._upload.reader
             if reader.socket is not None and not reader.buffered():
                 # A response must not wait for more of the upload.
-                self._wait_for_upload(reader.socket)
+                yield from self._wait_for_upload(reader.socket)
                 if self.readable():
                     return
             self._pending = memoryview(self._upload.next_block())
         try:
             sent = self.sock.send(self._pending)
         except BlockingIOError:
-            self._wait(select.POLLIN | select.POLLOUT)
+            yield from self._wait(select.POLLIN | select.POLLOUT)
             return
         except ConnectionError:
             # The service reads no further, but may have responded: its bytes stay readable.
@@ -214,57 +205,20 @@ class Channel:
         else:
             self._moved()
 
-    def _wait_for_upload(self, source: VisitorSocket) -> None:
+    def _wait_for_upload(self, source: VisitorSocket) -> Steps[None]:
         """Wait for bytes from the service, or more of the upload, which has no deadline."""
-        remaining = None if self.deadline is not None else self._remaining()
-        if not _poll(self.sock, select.POLLIN, source, remaining, other_events=select.POLLIN):
+        until = None if self.deadline is not None else self._until()
+        ready = yield Wait(self.sock, select.POLLIN, until, source, self._incoming, for_more=True)
+        if not any(ready):
             raise TimeoutError("no progress in time")
 
-    def _wait(self, events: int) -> None:
+    def _wait(self, events: int) -> Steps[None]:
         """Wait until the socket has one of `events`. Raises `VisitorGone` if the visitor leaves."""
-        remaining = self._remaining()
-        first = _LOOK_AT_VISITOR_AFTER
-        if remaining is not None and remaining < first:
-            first = remaining
-        if events == select.POLLIN:  # nearly always
-            if self._incoming.poll(first * 1000):
-                return
-            ready = {}
-        else:
-            ready = _poll(self.sock, events, None, first)
-        if not ready and remaining != first:
-            if self._visitor is not None and self._visitor.fileno() < 0:
-                raise VisitorGone("the server closed the visitor's connection")
-            left = None if remaining is None else remaining - first
-            seen = _LEFT if select.poll.__module__ != _GEVENT else select.POLLIN
-            ready = _poll(self.sock, events, self._visitor, left, other_events=seen)
-        if not ready:
+        ready = yield Wait(self.sock, events, self._until(), self._visitor, self._incoming)
+        if not any(ready):
             raise TimeoutError("no progress in time")
-        if self.sock.fileno() in ready:
-            return
-        if select.poll.__module__ != _GEVENT or _has_ended(self._visitor):
+        if not ready.service:
             raise VisitorGone("the visitor closed the connection")
-        # The visitor's next request has come, and hides a close behind it.
-        self._visitor = None
-        self._wait(events)
-
-
-def _has_ended(visitor: VisitorSocket | None) -> bool:
-    """Whether the visitor's socket is readable because it was closed."""
-    if visitor is None:
-        return False
-    try:
-        sock = _socket.socket(fileno=os.dup(visitor.fileno()))
-    except OSError:  # no descriptor is left for a duplicate
-        return False
-    try:
-        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    finally:
-        sock.close()
 
 
 def _as_broken(error: OSError) -> ConnectionError:
@@ -272,17 +226,8 @@ def _as_broken(error: OSError) -> ConnectionError:
     return error if isinstance(error, ConnectionError) else ConnectionError(*error.args)
 
 
-def _poll(
-    sock: VisitorSocket,
-    events: int,
-    other: VisitorSocket | None,
-    timeout: float | None,
-    *,
-    other_events: int = 0,
-) -> dict[int, int]:
-    """The descriptors that are ready, with their events; empty after `timeout` seconds."""
+def _has_bytes(source: VisitorSocket) -> bool:
+    """Whether the visitor has sent bytes or closed."""
     poller = select.poll()
-    poller.register(sock, events)
-    if other is not None:
-        poller.register(other, other_events)
-    return dict(poller.poll(None if timeout is None else timeout * 1000))
+    poller.register(source, select.POLLIN)
+    return bool(poller.poll(0))

@@ -19,6 +19,7 @@ from .request import UpstreamRequest
 from .request_body import Upload
 from .response import UpstreamResponse
 from .reuse import may_share
+from .steps import Steps
 
 
 class Upstream:
@@ -42,7 +43,7 @@ class Upstream:
         upload: Upload | None = None,
         *,
         early_hints: EarlyHints | None = None,
-    ) -> UpstreamResponse:
+    ) -> Steps[UpstreamResponse]:
         """Send a request and return its response as soon as the head has come.
 
         Repeats the request once, on a fresh connection, if a used one turns out to be closed before
@@ -56,7 +57,9 @@ class Upstream:
         lease = idle.take(owner, request.port) if may_share_one else None
         if lease is not None:
             try:
-                exchange = lease.connection.exchange(request, head, upload, route, early_hints)
+                exchange = yield from lease.connection.exchange(
+                    request, head, upload, route, early_hints
+                )
                 return UpstreamResponse(request, exchange, lease, has_body=has_body)
             except NoResponse:
                 pass  # closed meanwhile; the request may be repeated
@@ -64,7 +67,7 @@ class Upstream:
         connection = UpstreamConnection(
             request.port, timeout=timeout, ipv6=route.ipv6, make_room=idle.close_all
         )
-        exchange = connection.exchange(request, head, upload, route, early_hints)
+        exchange = yield from connection.exchange(request, head, upload, route, early_hints)
         lease = Lease(connection, owner)
         return UpstreamResponse(request, exchange, lease, has_body=has_body)
 

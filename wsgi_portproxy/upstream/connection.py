@@ -28,6 +28,7 @@ from .channel import READ_SIZE, Channel, Route
 from .framing import MAX_INTERIM, Decoder, Head, Malformed, body_decoder, find_head_end, parse_head
 from .request import UpstreamRequest
 from .request_body import Upload
+from .steps import Steps
 
 # Literals, never names: `localhost` may resolve to an address where another user's program listens.
 IPV4, IPV6 = "127.0.0.1", "::1"
@@ -142,7 +143,7 @@ class UpstreamConnection:
         upload: Upload | None,
         route: Route,
         early_hints: EarlyHints | None,
-    ) -> Exchange:
+    ) -> Steps[Exchange]:
         """Send a request and read the head of the response, both at once while there is a body.
 
         `head`: the head of the request as bytes. Raises `ServiceError`, `VisitorGone`, and any
@@ -151,7 +152,7 @@ class UpstreamConnection:
         try:
             channel = Channel(self.sock, self.incoming, upload, route)
             channel.send_head(head)
-            came, begun = _read_head(channel, early_hints, switches=request.websocket)
+            came, begun = yield from _read_head(channel, early_hints, switches=request.websocket)
             decoder = body_decoder(came, request.method)
             channel.begin_body()
             return Exchange(came, decoder, decoder.feed(begun) if begun else b"", channel)
@@ -171,20 +172,20 @@ class UpstreamConnection:
 
 def _read_head(
     channel: Channel, early_hints: EarlyHints | None, *, switches: bool
-) -> tuple[Head, bytes]:
+) -> Steps[tuple[Head, bytes]]:
     """Read the final response head; return it with the bytes that came after it.
 
     Skips interim heads that come in time (RFC 9110 section 15.2), up to `MAX_INTERIM`. A 101 is
     final if `switches`, and refused otherwise. Raises ConnectionError only if no bytes came at all;
     the request may then be repeated.
     """
-    buffer = channel.receive(READ_SIZE, expect_wait=True)
+    buffer = yield from channel.receive(READ_SIZE, expect_wait=True)
     if not buffer:
         raise ConnectionResetError("connection closed before the head")
     end, interim = find_head_end(buffer), 0
     while True:
         if end < 0:
-            buffer, end = _rest_of_head(channel, buffer)
+            buffer, end = yield from _rest_of_head(channel, buffer)
         head = parse_head(buffer[:end])
         if 200 <= head.status <= 599 or (switches and head.status == 101):
             return head, buffer[end:]
@@ -201,14 +202,14 @@ def _read_head(
         end = find_head_end(buffer) if buffer else -1
 
 
-def _rest_of_head(channel: Channel, begun: bytes) -> tuple[bytes, int]:
+def _rest_of_head(channel: Channel, begun: bytes) -> Steps[tuple[bytes, int]]:
     """Read the rest of a head that starts with `begun`; return all bytes, and where it ends."""
     buffer = bytearray(begun)
     end = -1
     while end < 0:
         searched = len(buffer)
         try:
-            data = channel.receive(READ_SIZE)
+            data = yield from channel.receive(READ_SIZE)
         except ConnectionError as error:
             raise Malformed("connection reset within the head") from error
         if not data:

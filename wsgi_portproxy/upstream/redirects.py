@@ -16,6 +16,7 @@ from ..rewrite.set_cookie import parse_set_cookie
 from ..rewrite.urls import UrlMapper
 from .request import UpstreamRequest
 from .response import UpstreamResponse
+from .steps import Steps
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110 section 15.4, with a Location
@@ -27,8 +28,8 @@ def follow_redirects(
     request: UpstreamRequest,
     urls: UrlMapper,
     cookies: CookiePolicy,
-    send: Callable[[UpstreamRequest], UpstreamResponse],
-) -> tuple[UpstreamResponse, UrlMapper]:
+    send: Callable[[UpstreamRequest], Steps[UpstreamResponse]],
+) -> Steps[tuple[UpstreamResponse, UrlMapper]]:
     """Follow at most `MAX_REDIRECTS` redirects; return the last response and its URL mapper.
 
     Cookies set on the way are sent along, as in a browser, and reach the visitor with the last
@@ -45,12 +46,12 @@ def follow_redirects(
             for line in response.headers.getlist("set-cookie")
             if cookies.for_visitor(line, urls.target, needs_path=False)
         ]
-        response.drain()
+        yield from response.drain()
         urls = urls.at(path)
         request = request._replace(
             request_target=urls.request_target, headers=_with_cookies(headers, collected, urls)
         )
-        response = send(request)
+        response = yield from send(request)
         check_no_way_to_https(response, request.method, urls)
     if collected:
         # Before the response's own: of several cookies with one name, a browser keeps the last.

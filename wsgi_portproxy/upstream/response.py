@@ -17,6 +17,7 @@ from urllib3.exceptions import ProtocolError
 from .channel import READ_SIZE
 from .framing import CloseDecoder, Malformed, Truncated
 from .reuse import may_be_shared
+from .steps import Steps
 
 if TYPE_CHECKING:
     from .connection import Exchange
@@ -114,7 +115,7 @@ class UpstreamResponse:
         """Whether the connection has not been given back yet."""
         return self._lease is not None
 
-    def wait(self, seconds: float, size: int) -> bool:
+    def wait(self, seconds: float, size: int) -> Steps[bool]:
         """Wait for more of the body; False if none came within `seconds`. Raises like `read1`.
 
         Bytes may be framing alone, such as a chunk's size, and only reading can tell. So this reads
@@ -126,11 +127,11 @@ class UpstreamResponse:
                 remaining = max(0.0, deadline - time.monotonic())
                 # Undecoded bytes may be framing alone, however many come; so check the time too.
                 is_behind = self.framing.is_behind
-                if not (remaining if is_behind else self._channel.wait(remaining)):
+                if not (remaining if is_behind else (yield from self._channel.wait(remaining))):
                     return False
             except TimeoutError as error:
                 raise self._fell_silent(error) from error
-            self._ready = self._receive(size)
+            self._ready = yield from self._receive(size)
         return True
 
     def detach(self) -> tuple[_socket.socket, bytes]:
@@ -144,32 +145,32 @@ class UpstreamResponse:
         self._ready = data + self._ready
         self._broke = broke
 
-    def read1(self, size: int = READ_SIZE) -> bytes:
+    def read1(self, size: int = READ_SIZE) -> Steps[bytes]:
         """Wait for body bytes and return at most `size` of them; b"" at the end."""
         if self._ready:
             data, self._ready = self._ready[:size], self._ready[size:]
         elif self._broke is not None:
             raise self._broke
         else:
-            data = self._next_bytes(size)
+            data = yield from self._next_bytes(size)
             if len(data) > size:  # decoded from an earlier, larger read
                 data, self._ready = data[:size], data[size:]
         if self._lease is not None and self.framing.complete:
             self._release()
         return data
 
-    def _next_bytes(self, size: int) -> bytes:
+    def _next_bytes(self, size: int) -> Steps[bytes]:
         data = b""
         while not (data or self.framing.complete) and self._lease is not None:
-            data = self._receive(size)
+            data = yield from self._receive(size)
         return data
 
-    def _receive(self, size: int) -> bytes:
+    def _receive(self, size: int) -> Steps[bytes]:
         """The body bytes of one read; b"" if it brought only framing or the end."""
         try:
             if self.framing.is_behind:
                 return self.framing.feed(b"")
-            received = self._channel.receive(size)
+            received = yield from self._channel.receive(size)
             if received:
                 return self.framing.feed(received)
             self.framing.eof()
@@ -209,12 +210,12 @@ class UpstreamResponse:
             )
         )
 
-    def drain(self) -> None:
+    def drain(self) -> Steps[None]:
         """Read and drop the rest of a short body that has come, to reuse the connection; otherwise
         close it."""
         with contextlib.suppress(ProtocolError):  # the connection is then closed
             for _ in range(_DRAINED):
-                if self.body_is_due() or not self.read1():
+                if self.body_is_due() or not (yield from self.read1()):
                     break
         self._release()
 
