@@ -66,7 +66,6 @@ class Forwarder:
 
         Raises `PortProxyError`.
         """
-        request.hold_thread()
         target = request.target
         service = self._service_of(target)
         request.service = service.name

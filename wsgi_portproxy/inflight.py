@@ -90,20 +90,25 @@ class InFlight:
             self._requests.limits.enter(self.target.port, self.visit.environ)
             self._holds_thread = True
 
+    def try_hold_thread(self) -> bool:
+        """Take one of the port's slots, if one is free."""
+        if not self._holds_thread:
+            limits = self._requests.limits
+            self._holds_thread = limits.try_enter(self.target.port, self.visit.environ)
+        return self._holds_thread
+
     def end_with(self, application: WSGIApplication, status: int, ended: Ending) -> WSGIApplication:
         """End the request with a response that is not the service's, and return that response."""
         self.end(status, ended)
         return application
 
-    def detach(self, status: int) -> OnEnd:
-        """Release the slot: the request goes on without a thread of the server. Returns the
-        function to call when it has ended."""
+    def detach(self) -> None:
+        """Release the slot: the request goes on without a thread of the server."""
         self._is_detached = True
         self._release()
         del self.visit  # it holds the server's objects, and a tunnel may last for days
         if self.upload is not None:  # it would keep the server's objects alive
             self._received, self.upload = self.upload.taken, None
-        return self.ending(status)
 
     def ending(self, status: int) -> OnEnd:
         """The function to call when the request has ended, for the code that carries its bytes."""

@@ -7,10 +7,11 @@ Every branch, for the wrapped app and errors too, ends in a WSGI application; on
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .app_or_service import AppOrService
-from .errors import NotFound, PortProxyError
+from .errors import NotFound, PortProxyError, VisitorGone
 from .forward import Forwarder
 from .inflight import InFlight, InFlightRequests
 from .locate.links import Links
@@ -26,6 +27,7 @@ from .policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy
 from .policy.same_origin import check_same_origin
 from .respond.body import moved, respond
 from .respond.error_page import error_response, log_error
+from .respond.wire import reply_of, reply_to_error
 from .rewrite.cookies import CookiePolicy
 from .rewrite.header_tables import Headers
 from .rewrite.response_headers import ResponseHeaders
@@ -34,8 +36,9 @@ from .rewrite.via import check_no_loop
 from .settings import Limits, Services, Timeouts, UrlForms, Withhold, check_callable
 from .stats import Stats, stats_of
 from .subrequest import CapturedResponse
-from .tunnel.detach import Detaching
+from .tunnel.detach import Detaching, detached
 from .tunnel.hijack import Hijacker
+from .tunnel.records import Reply
 from .tunnel.websocket import WebSockets
 from .upstream.response import UpstreamResponse
 from .upstream.steps import in_thread
@@ -131,7 +134,7 @@ class PortProxy:
         self._requests = InFlightRequests(limits.requests_per_port, on_finished)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        visit = Visit(self._links.added_to(environ))
+        visit = Visit(self._links.added_to(environ), start_response)
         try:
             check_no_loop(visit.environ)
             target = self._locate(visit)  # 1
@@ -168,8 +171,12 @@ class PortProxy:
             cookies = self._strays.remember(target, visit) if self._strays else []
             if redirect is not None:
                 return request.end_with(moved(*redirect, cookies), redirect.status, "redirected")
-            response, urls = in_thread(self._forwarder.forward(request, visit))  # 4
-            return self._stream_back(request, response, urls, cookies)  # 5
+            steps = self._forwarder.forward(request, visit)  # 4
+            reply = partial(self._reply, request, visit, cookies)
+            result = self._detaching.drive(steps, request, reply)
+            if result is None:
+                return detached  # the relay goes on
+            return self._stream_back(request, *result, cookies)  # 5
 
     def _check(self, visit: Visit, target: Target) -> None:
         """Step 2: raise `RequestError` unless the authorizer may be asked."""
@@ -210,6 +217,7 @@ class PortProxy:
         """Check that the service, which only a hint names, has the page. Raises
         `PortProxyError`."""
         question = Visit(as_question(request.visit))
+        request.hold_thread()
         response, _ = in_thread(self._forwarder.forward(request, question))
         response.close()
         if response.status == 404:
@@ -227,7 +235,28 @@ class PortProxy:
             raise NotFound(
                 "There is no such page.", detail="the service did not switch to a WebSocket"
             )
-        return respond(response, urls, self._response_headers, self._detaching, cookies, request)
+        return respond(response, urls, self._response_headers, cookies, request)
+
+    def _reply(
+        self,
+        request: InFlight,
+        visit: Visit,
+        cookies: Headers,
+        result: tuple[UpstreamResponse, UrlMapper] | BaseException,
+    ) -> Reply | None:
+        """Step 5 for a request that was detached: the response as bytes, None if there is nobody to
+        send it to."""
+        if isinstance(result, PortProxyError):
+            request.refuse(result)
+            log_error(result)
+            return (
+                None if isinstance(result, VisitorGone) else reply_to_error(result, visit.environ)
+            )
+        if isinstance(result, BaseException):
+            request.end(500, "cut")
+            raise result
+        response, urls = result
+        return reply_of(response, urls, self._response_headers, cookies, visit.environ)
 
     def stats(self) -> Stats:
         """The numbers of this process, see `Stats`. Cheap enough to be called every second."""

@@ -22,7 +22,8 @@ def test_a_detached_request_keeps_nothing_of_the_server() -> None:
     visit = Visit({**environ("/x"), "wsgi.input": body})
     request = InFlightRequests(None, told.append).begin(visit, a_target(websocket=True))
     request.hold_thread()
-    on_end = request.detach(101)
+    request.detach()
+    on_end = request.ending(101)
     del body, visit, request
     assert is_kept() is None
     on_end(True, 3, 4)

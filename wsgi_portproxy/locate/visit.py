@@ -15,7 +15,7 @@ from .origin import own_address
 from .request_target import RawTarget, raw_target
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 T = TypeVar("T")
@@ -38,11 +38,12 @@ class Visit:
     """A request. Each fact is established when it is first needed: nearly every request is the
     wrapped app's own and needs none.
 
-    environ: the WSGI environ, which we may change.
+    environ: the WSGI environ, which we may change. answer: the start_response that came with it.
     """
 
-    def __init__(self, environ: WSGIEnvironment) -> None:
+    def __init__(self, environ: WSGIEnvironment, answer: StartResponse | None = None) -> None:
         self.environ = environ
+        self.answer = answer
         self.method: str = environ["REQUEST_METHOD"]
 
     @fact

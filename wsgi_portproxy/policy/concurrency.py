@@ -78,6 +78,19 @@ class ConcurrencyLimits:
             port.held += 1
             port.moved = time.monotonic()
 
+    def try_enter(self, number: int, environ: WSGIEnvironment) -> bool:
+        """Take a slot of a port, if one is free; whether it was taken."""
+        with self._lock:
+            port = self._ports.get(number)
+            if port is None:
+                port = self._ports[number] = _Port()
+            limit = self._limit_for(environ) if port.held else None
+            if limit is not None and port.held >= limit:
+                return False
+            port.held += 1
+            port.moved = time.monotonic()
+            return True
+
     def _limit_for(self, environ: WSGIEnvironment) -> int | None:
         if self._limit is not None:
             return self._limit

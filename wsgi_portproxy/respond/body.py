@@ -24,7 +24,6 @@ from ..rewrite.header_tables import Headers
 from ..rewrite.response_headers import ResponseHeaders
 from ..rewrite.urls import UrlMapper
 from ..servers import bodiless_headers
-from ..tunnel.detach import Detaching, Detachment
 from ..upstream.request_body import read_out
 from ..upstream.response import UpstreamResponse
 from ..upstream.steps import in_thread
@@ -42,7 +41,6 @@ def respond(
     response: UpstreamResponse,
     urls: UrlMapper,
     headers_of: ResponseHeaders,
-    detaching: Detaching,
     extra: Headers,
     request: InFlight,
 ) -> WSGIApplication:
@@ -56,10 +54,9 @@ def respond(
         kind = WholeBody if response.is_whole else StreamedBody
         body: ServiceBody = kind(response, request)
         try:
-            headers = _headers(response, urls, headers_of, request.visit.environ) + extra
-            detachment = detaching.chance_of(request.visit, start_response, response)
+            headers = visitors_headers(response, urls, headers_of, request.visit.environ) + extra
             write = start_response(f"{response.status} {response.reason or ''}", headers)
-            body.begin(write, detachment)
+            body.begin(write)
         except BaseException:
             request.end(response.status, "cut")
             body.close()
@@ -90,7 +87,7 @@ def moved(status: int, location: str, extra: Headers) -> WSGIApplication:
     return application
 
 
-def _headers(
+def visitors_headers(
     response: UpstreamResponse,
     urls: UrlMapper,
     headers_of: ResponseHeaders,
@@ -108,20 +105,17 @@ class ServiceBody(ABC):
     """The body of a service's response, as the server gets it. Has no `__len__`, because servers
     would use it.
 
-    The request ends when the body is closed, and only then, unless the rest was detached.
+    The request ends when the body is closed, and only then.
     """
 
     def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
         self._response = response
         self._request = request
         self._passed = 0  # bytes given out so far
-        self._is_detached = False  # the relay handles the rest of the body and the request's end
         self._is_closed = False
 
-    def begin(  # noqa: B027 - a whole body needs neither
-        self, write: Callable[[bytes], object], detachment: Detachment | None
-    ) -> None:
-        """The server has the head. `write`: as in PEP 3333; `detachment`: the chance, if any."""
+    def begin(self, write: Callable[[bytes], object]) -> None:  # noqa: B027 - not of a whole body
+        """The server has the head. `write`: as in PEP 3333."""
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -140,9 +134,8 @@ class ServiceBody(ABC):
         if self._is_closed:
             return
         self._is_closed = True
-        if not self._is_detached:
-            ended: Ending = "complete" if self._is_complete else "cut"
-            self._request.end(self._response.status, ended, sent=self._passed)
+        ended: Ending = "complete" if self._is_complete else "cut"
+        self._request.end(self._response.status, ended, sent=self._passed)
         self._response.close()
 
 
@@ -169,19 +162,18 @@ class WholeBody(ServiceBody):
 class StreamedBody(ServiceBody):
     """A body that is passed on block by block as it arrives.
 
-    Ends early if the rest is detached. Raises ConnectionResetError if the service or the visitor
+    Raises ConnectionResetError if the service or the visitor
     broke off, so that the server cuts the connection and the visitor notices.
     """
 
     def __init__(self, response: UpstreamResponse, request: InFlight) -> None:
         super().__init__(response, request)
         self._write: Callable[[bytes], object] = bytes
-        self._detachment: Detachment | None = None
         self._began = False
         self._size = _FIRST_BLOCK
 
-    def begin(self, write: Callable[[bytes], object], detachment: Detachment | None) -> None:
-        self._write, self._detachment = write, detachment
+    def begin(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
         if self._response.body_is_due():
             self._send_head()  # now: an event stream may stay silent for long
 
@@ -192,13 +184,7 @@ class StreamedBody(ServiceBody):
 
     def __next__(self) -> bytes:
         try:
-            size = self._size
-            if self._detachment is not None:
-                size = min(size, self._detachment.room())
-                self._is_detached = self._detaches(self._detachment, size)
-            if self._is_detached:
-                raise StopIteration
-            block = in_thread(self._response.read1(size))
+            block = in_thread(self._response.read1(self._size))
         except ProtocolError as error:
             text = loggable(str(error.args[0]))
             log.warning("port %d: the response broke off: %s", self._request.port, text)
@@ -219,14 +205,6 @@ class StreamedBody(ServiceBody):
         if self._size < _LAST_BLOCK and len(block) >= self._size * _FILLED:
             self._size *= 2
         return block
-
-    def _detaches(self, detachment: Detachment, size: int) -> bool:
-        """Wait for the next block, of at most `size` bytes. True if the relay has taken over the
-        rest of the body instead."""
-        if not detachment.is_due(self._response, self._passed, size):
-            return False
-        self._detachment = None  # the only chance
-        return detachment.detach(self._response, self._request, self._passed)
 
     @property
     def _is_complete(self) -> bool:

@@ -13,7 +13,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter, Block, BodyReader, Headers, ServerResponse, VisitorSocket, is_tls
+from .base import Adapter, Block, BodyReader, Headers, VisitorSocket, is_tls
 from .file_object import FileObject, Werkzeug
 from .gunicorn import Gunicorn
 from .processes import server_processes
@@ -29,7 +29,6 @@ __all__ = [
     "Adapter",
     "Block",
     "BodyReader",
-    "ServerResponse",
     "VisitorSocket",
     "bodiless_headers",
     "body_reader",

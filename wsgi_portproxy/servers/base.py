@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 #: Bytes of a body.
 Block = bytes | memoryview
@@ -50,28 +50,6 @@ class BodyReader:
         return data
 
 
-class ServerResponse(Protocol):
-    """A server's record of a response whose rest somebody else may send.
-
-    sent: bytes of the body that the server was given.
-    is_chunked: whether the server frames them as chunks.
-    has_length: whether the head has a Content-Length.
-    """
-
-    @property
-    def sent(self) -> int: ...
-    @property
-    def is_chunked(self) -> bool: ...
-    @property
-    def has_length(self) -> bool: ...
-
-    def close_connection(self) -> None:
-        """Announce in the head, not sent yet, that the connection ends with the body."""
-
-    def send_head(self) -> None:
-        """Send the head, unless it was sent already."""
-
-
 class Adapter:
     """What one server offers beyond PEP 3333, read from a request's environ.
 
@@ -81,6 +59,8 @@ class Adapter:
     """
 
     name: str
+    #: The module that makes start_response.
+    module = ""
     #: The prefixes of the server's own environ keys. These keys concern the connection, so we
     #: remove them when we call the wrapped app with our own request.
     key_prefixes: tuple[str, ...] = ()
@@ -99,12 +79,10 @@ class Adapter:
         our threads run while the server waits for other visitors."""
         return True
 
-    def response(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> ServerResponse | None:
-        """The record of this request's response if it may leave the server in mid-body, for which
-        the server's framing must be known for sure and the socket a plain one."""
-        return None
+    def owns(self, start_response: object) -> bool:
+        """Whether a start_response is the server's own: a middleware that puts its own in front may
+        change the response, and is taken as if it did."""
+        return made_in(start_response) == self.module
 
     def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
         """A better reader of the request's body than `BodyReader`."""
@@ -123,3 +101,11 @@ class Adapter:
 def is_tls(sock: object) -> bool:
     """Whether Python does the TLS of this socket, so that its descriptor alone is useless."""
     return hasattr(sock, "getpeercert")
+
+
+def made_in(start_response: object) -> str:
+    """The module of a function, or of the class whose method it is."""
+    owner = getattr(start_response, "__self__", None)
+    if owner is not None and type(owner).__module__ != "builtins":
+        return type(owner).__module__
+    return str(getattr(start_response, "__module__", None) or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter, Headers
+from .base import Adapter, Headers, made_in
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -35,6 +35,7 @@ class _Buffered(Adapter):
 
 class Werkzeug(_Buffered):
     name = "werkzeug"
+    module = "werkzeug.serving"
     key_prefixes = ("werkzeug.",)
 
     def socket(self, environ: WSGIEnvironment) -> Any:
@@ -43,6 +44,9 @@ class Werkzeug(_Buffered):
 
 class FileObject(_Buffered):
     name = "file object"
+
+    def owns(self, start_response: object) -> bool:
+        return made_in(start_response) in ("cheroot.wsgi", "gevent.pywsgi", "wsgiref.handlers")
 
     def socket(self, environ: WSGIEnvironment) -> Any:
         return getattr(getattr(_reader(environ), "raw", None), "_sock", None)

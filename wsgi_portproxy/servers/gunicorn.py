@@ -7,10 +7,10 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter, Block, BodyReader, ServerResponse, is_tls
+from .base import Adapter, Block, BodyReader, is_tls
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 class LengthReader(BodyReader):
@@ -59,39 +59,11 @@ class ChunkedReader(BodyReader):
         return data
 
 
-class GunicornResponse:
-    """See `ServerResponse`. `response`: gunicorn's own object."""
-
-    #: The attributes that we use; in a release without one of them, no response leaves gunicorn.
-    USED = ("chunked", "force_close", "headers_sent", "response_length", "sent", "write")
-
-    def __init__(self, response: Any) -> None:
-        self._response = response
-
-    @property
-    def sent(self) -> int:
-        return int(self._response.sent)
-
-    @property
-    def is_chunked(self) -> bool:
-        return bool(self._response.chunked)
-
-    @property
-    def has_length(self) -> bool:
-        return self._response.response_length is not None
-
-    def close_connection(self) -> None:
-        self._response.force_close()
-
-    def send_head(self) -> None:
-        if not self._response.headers_sent:
-            self._response.write(b"")
-
-
 class Gunicorn(Adapter):
     """All of gunicorn's workers. gthread's threads are counted like those of any pool."""
 
     name = "gunicorn"
+    module = "gunicorn.http.wsgi"
     key_prefixes = ("gunicorn.",)
 
     def socket(self, environ: WSGIEnvironment) -> Any:
@@ -106,28 +78,6 @@ class Gunicorn(Adapter):
             data = unreader.buf.getvalue()
             unreader.buf = io.BytesIO()
         return data
-
-    def response(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> ServerResponse | None:
-        # A middleware with its own start_response between gunicorn and us may change the body, so
-        # we assume that it does.
-        response = getattr(start_response, "__self__", None)
-        if type(response).__module__ != "gunicorn.http.wsgi":
-            return None
-        if any(not hasattr(response, name) for name in GunicornResponse.USED):
-            return None
-        sock = self.socket(environ)
-        # gevent's and eventlet's sockets have their own readers; greenlets cost little anyway.
-        if sock is None or is_tls(sock) or type(sock).__module__ != "socket":
-            return None
-        if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
-            return None
-        # Bytes read ahead after a chunked request are out of reach; gunicorn would take them for
-        # the next request and send the response into the dummy.
-        if not hasattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader"):
-            return None
-        return GunicornResponse(response)
 
     def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
         reader = getattr(environ["wsgi.input"], "reader", None)

@@ -26,6 +26,9 @@ class UWSGI(Adapter):
     name = "uwsgi"
     key_prefixes = ("uwsgi.",)
 
+    def owns(self, start_response: object) -> bool:
+        return getattr(start_response, "__name__", "") == "uwsgi_spit"
+
     def socket(self, environ: WSGIEnvironment) -> Any:
         return _Connection() if _is_uwsgi(environ) else None
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 class Waitress(Adapter):
     name = "waitress"
+    module = "waitress.task"
     key_prefixes = ("waitress.",)
 
     def socket(self, environ: WSGIEnvironment) -> Any:

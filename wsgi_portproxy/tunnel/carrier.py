@@ -14,6 +14,7 @@ import _socket
 import contextlib
 import struct
 import sys
+import time
 from collections import deque
 from typing import Any
 
@@ -82,23 +83,30 @@ class Carrier:
         sys.excepthook(*sys.exc_info())
         self.close(end.tunnel)
 
-    def begin(self, new: NewTunnel, now: float) -> None:
+    def keep(self, dummy: _socket.socket) -> None:
+        """Keep our end of a server's dummy open until the server closes its own."""
+        self._dummies[dummy.fileno()] = dummy
+        try:
+            self.epoll.register(dummy.fileno(), 0)  # a hang-up is always reported
+        except OSError:  # out of memory, or over the user's limit of epoll watches (epoll(7))
+            self._dummies.pop(dummy.fileno()).close()
+
+    def begin(self, new: NewTunnel) -> None:
         """Start carrying a tunnel."""
-        tunnel = Tunnel(new, now)
+        tunnel = Tunnel(new, time.monotonic())
         self.streams += tunnel.stream is not None
         for end in (tunnel.visitor, tunnel.service):
             end.sock.setblocking(False)
             self._ends[end.fd] = end
         self.tunnels[tunnel.visitor.fd] = tunnel
-        self._dummies[new.dummy.fileno()] = new.dummy
+        if new.dummy is not None:
+            self.keep(new.dummy)
         try:
-            self.epoll.register(new.dummy.fileno(), 0)  # a hang-up is always reported
             for end in (tunnel.visitor, tunnel.service):
                 if end.pending:
                     self._flush(end)
                 self._watch(end)
-        except OSError:  # out of memory, or over the user's limit of epoll watches (epoll(7))
-            self._dummies.pop(new.dummy.fileno()).close()
+        except OSError:
             self.close(tunnel)
 
     def _on_event(self, end: End, event: int, now: float) -> None:

@@ -1,167 +1,162 @@
-"""Detaches streams: hands the rest of a body to the relay, which frees the server's thread.
+"""Detaches requests: takes a visitor's connection out of the server while it waits for a service,
+and lets the relay go on with the exchange, which frees the server's thread.
 
-Decides which responses leave, and when. A response may leave only if the framing that the server
-began is known for sure (`servers.base.ServerResponse`); all others stay in their threads and work
-as usual.
+Decides which requests leave, and when. Nothing was sent to the visitor before, so that any server
+whose connections can be hijacked will do, and the relay sends the whole response.
 """
 
 from __future__ import annotations
 
-import select
-import socket
+import _socket
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import TooManyTunnels
-from ..locate.visit import Visit
-from ..servers import ServerResponse
+from ..inflight import InFlight
+from ..servers import is_tls
 from ..settings import Timeouts
-from ..upstream.steps import in_thread
+from ..upstream.response import UpstreamResponse
+from ..upstream.steps import Leave, Ready, Steps, Wait, in_thread, ready_for
 from .hijack import Hijacker
-from .records import NewTunnel
-from .reframe import Reframer
+from .records import NewTunnel, Reply
 from .shared import is_available, relay
+from .unpatched import is_patched
+from .waiting import Waiting
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from ..inflight import InFlight
-    from ..upstream.response import UpstreamResponse
+T = TypeVar("T")
+_GATHERED = 65536  # bytes of a body that is read in the thread, if all of it comes in time
 
 
 class Detaching:
-    """Decides which responses of one `PortProxy` may leave. Settings as in `PortProxy`."""
+    """Decides which requests of one `PortProxy` leave their thread. Settings as in `PortProxy`."""
 
     def __init__(self, hijacker: Hijacker, timeouts: Timeouts, *, after: float | None) -> None:
         if after is not None and not (type(after) in (int, float) and after >= 0):
             raise ValueError(f"detach_after takes seconds from 0 on, or None, not {after!r}")
-        self.hijacker = hijacker
-        self.idle_timeout = timeouts.stream_idle or float("inf")
+        self._hijacker = hijacker
+        self._idle_timeout = timeouts.stream_idle or float("inf")
         self._after = after
 
-    def chance_of(
-        self, visit: Visit, start_response: StartResponse, response: UpstreamResponse
-    ) -> Detachment | None:
-        """The response's chance to leave its thread, or None if it has to stay."""
-        if self._after is None or response.framing.complete:
-            return None  # most bodies arrive together with their head
-        if not is_available() or visit.connection is None:
-            return None
-        server, visitor = visit.connection
-        sent = server.response(visit.environ, start_response)
-        if sent is None:
-            return None
-        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return Detachment(
-            self,
-            visit,
-            visitor,
-            sent,
-            due=time.monotonic() + self._after,
-            is_event_stream=content_type == "text/event-stream",
-        )
-
-
-class Detachment:
-    """One response's chance to leave its thread.
-
-    visitor: the visitor's socket. sent: the server's record of the response. due: the monotonic
-        time at which it is to leave; an event stream leaves after its first block already.
-    """
-
-    def __init__(
+    def drive(
         self,
-        detaching: Detaching,
-        visit: Visit,
-        visitor: Any,
-        sent: ServerResponse,
-        *,
-        due: float,
-        is_event_stream: bool,
-    ) -> None:
-        self._detaching = detaching
-        self._visit = visit
-        self._sent = sent
-        # The head, not sent yet, must announce the close. Otherwise a front end (nginx with
-        # `keepalive`) or browser may already have sent its next request on this connection when it
-        # ends, and may not repeat a POST (RFC 9112 section 9.3.1).
-        sent.close_connection()
-        self._due = due
-        self._is_event_stream = is_event_stream
-        self._visitor = visitor
-        self._writable = select.poll()
-        self._writable.register(self._visitor, select.POLLOUT)
+        steps: Steps[tuple[UpstreamResponse, T]],
+        request: InFlight,
+        reply: Callable[[tuple[UpstreamResponse, T] | BaseException], Reply | None],
+    ) -> tuple[UpstreamResponse, T] | None:
+        """Drive an exchange in this thread, as long as it takes no longer than `detach_after`.
 
-    def is_due(self, response: UpstreamResponse, passed: int, size: int) -> bool:
-        """Whether `response` is to leave now.
-
-        Waits until the visitor can take the next block, of at most `size` bytes, and the block has
-        come, or until the response is due. Raises as reading the body does. `passed`: bytes of the
-        body passed on so far.
+        Returns its result, or None if the request was detached: then `reply` gives the response,
+        in the relay's thread, for the result or the exception of the exchange, or None if there is
+        nothing to send. Raises as the exchange does.
         """
-        if response.framing.complete or not response.holds_connection:
-            return False  # the rest has come, or broke off
-        remaining = max(0.0, self._due - time.monotonic())
-        if response.request_is_sent and not self._writable.poll(remaining * 1000):
-            return True  # the server's write could wait for this visitor indefinitely
-        if response.is_ready:
+        if self._after is None or not self._may_leave(request):
+            request.hold_thread()
+            return in_thread(steps)
+        # Where threads are scarce, nothing waits in one.
+        until = time.monotonic() + (self._after if request.try_hold_thread() else 0.0)
+        steps = _leaving_at_head(steps, until)
+        try:
+            wait = next(steps)
+            while True:
+                ready = _ready_in_time(wait, until)
+                if ready is None and self._leaves(steps, wait, request, reply):
+                    return None
+                if ready is None:
+                    request.hold_thread()
+                    ready = ready_for(wait)
+                wait = steps.send(ready)
+        except StopIteration as done:
+            result: tuple[UpstreamResponse, T] = done.value
+            return result
+
+    def _may_leave(self, request: InFlight) -> bool:
+        visit = request.visit
+        if visit.server is None or not is_available() or is_patched():
             return False
-        if response.request_is_sent and (not remaining or (self._is_event_stream and passed)):
-            return True
-        # Only the thread carries uploads: they go on here, and a broken one keeps its thread.
-        remaining = max(0.0, self._due - time.monotonic())
-        waited = in_thread(response.wait(remaining, size))
-        return not waited and response.request_is_sent
+        if request.target.websocket:
+            return False
+        if visit.environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
+            return False
+        server, sock = visit.server, visit.socket
+        return server.hands_over(visit.environ) and not is_tls(sock) and server.owns(visit.answer)
 
-    def room(self) -> int:
-        """How many bytes the server can write without waiting.
-
-        Linux calls a TCP socket writable when a third of its buffer is free
-        (sk_stream_is_writeable), and a Unix socket when three quarters are (unix_writable).
-        """
-        buffer: int = self._visitor.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        return max(1, buffer // 4)
-
-    def detach(self, response: UpstreamResponse, request: InFlight, passed: int) -> bool:
-        """Hand the rest of the body to the relay; False if it stays, for instance for lack of room.
-
-        `passed`: bytes of the body passed on so far. Afterwards the server writes to a dummy, which
-        swallows the end of the response as the server frames it, and `request` ends with the
-        stream.
-        """
-        self._sent.send_head()
-        # A middleware that holds blocks back (to collect the body, or to change the last block)
-        # would later write them to the dummy, where they are lost.
-        if self._sent.sent != passed:
+    def _leaves(
+        self,
+        steps: Steps[tuple[UpstreamResponse, T]],
+        wait: Wait | Leave,
+        request: InFlight,
+        reply: Callable[[tuple[UpstreamResponse, T] | BaseException], Reply | None],
+    ) -> bool:
+        """Hand an exchange to the relay; False if there is no room, or the upload is not over."""
+        if request.upload is not None and not request.upload.complete:
             return False
         try:
-            hijacked = self._detaching.hijacker.hijack(self._visit, request.port)
+            hijacked = self._hijacker.hijack(request.visit, request.port)
         except (OSError, TooManyTunnels):
             return False
-        is_chunked = self._sent.is_chunked
-        stream = Reframer(
-            response.framing,
-            chunked=is_chunked,
-            needs_reset=not is_chunked and not self._sent.has_length,
-        )
-        status = response.status
-        service, ready = response.detach()
-        ended = request.detach(status)
+        request.detach()
+
+        def finish(result: object, error: BaseException | None) -> NewTunnel | None:
+            made = reply(error or result)  # type: ignore[arg-type]
+            return None if made is None else self._tunnel(made, request, hijacked.sock)
+
+        relay().add(Waiting(request.port, steps, wait, finish, hijacked.sock, hijacked.dummy))
+        return True
+
+    def _tunnel(self, reply: Reply, request: InFlight, visitor: _socket.socket) -> NewTunnel:
+        ended = request.ending(reply.status)
 
         def on_end(complete: bool, received: int, sent: int) -> None:
-            ended(complete, 0, passed + stream.passed)
+            ended(complete, 0, reply.stream.passed)
 
-        relay().add(
-            NewTunnel(
-                port=request.port,
-                visitor=hijacked.sock,
-                service=service,
-                to_visitor=b"".join(stream.encode([ready] if ready else [])),
-                to_service=b"",
-                dummy=hijacked.dummy,
-                idle_timeout=self._detaching.idle_timeout,
-                stream=stream,
-                on_end=on_end,
-            )
+        return NewTunnel(
+            port=request.port,
+            visitor=visitor,
+            service=reply.service or _at_its_end(),
+            to_visitor=reply.begun,
+            to_service=b"",
+            dummy=None,
+            idle_timeout=self._idle_timeout,
+            stream=reply.stream,
+            on_end=on_end,
         )
-        return True
+
+
+def _leaving_at_head(
+    steps: Steps[tuple[UpstreamResponse, T]], until: float
+) -> Steps[tuple[UpstreamResponse, T]]:
+    """The same exchange, which asks to leave if the body does not come with the head."""
+    response, other = yield from steps
+    if response.status != 101 and not response.is_whole:
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if content_type != "text/event-stream":
+            yield from response.gather(until, _GATHERED)
+        if not response.is_whole:
+            yield Leave()
+    return response, other
+
+
+def _ready_in_time(wait: Wait | Leave, until: float) -> Ready | None:
+    """What has happened; None if it is time to leave."""
+    if isinstance(wait, Leave):
+        return None
+    is_later = wait.until is None or wait.until > until
+    ready = ready_for(wait._replace(until=until) if is_later else wait)
+    return ready if any(ready) or not is_later else None
+
+
+def _at_its_end() -> _socket.socket:
+    """A socket that has no more to say."""
+    ours, theirs = _socket.socketpair()
+    theirs.close()
+    return ours
+
+
+def detached(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """What the server is left with: an empty response, for the dummy and the server's log."""
+    start_response("202 Accepted", [("Content-Length", "0")])
+    return []

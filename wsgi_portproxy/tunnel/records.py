@@ -34,11 +34,30 @@ class NewTunnel(NamedTuple):
     service: _socket.socket
     to_visitor: bytes
     to_service: bytes
-    dummy: _socket.socket
+    dummy: _socket.socket | None
     idle_timeout: float
     head: bytes = b""
     stream: Reframer | None = None
     on_end: OnEnd | None = None
+
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the parent's sockets."""
+        for sock in (self.visitor, self.service, self.dummy):
+            if sock is not None:
+                sock.close()
+
+
+class Reply(NamedTuple):
+    """A response for a visitor whose connection has left its server.
+
+    status: its status. begun: its head, and the bytes of its body that have come. stream: re-frames
+    the rest, which comes from `service`; None: there is no rest.
+    """
+
+    status: int
+    begun: bytes
+    stream: Reframer
+    service: _socket.socket | None = None
 
 
 class End:

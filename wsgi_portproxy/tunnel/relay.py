@@ -21,6 +21,7 @@ from .places import Places
 from .records import NewTunnel, Tunnel
 from .turns import Turns
 from .unpatched import unpatched
+from .waiting import Waiters, Waiting
 
 DRAIN = 2.0  # seconds that open tunnels get when the process ends
 _SWEEP = 1.0  # seconds between two checks for silent or lingering tunnels
@@ -37,10 +38,11 @@ class Relay:
         self._lock = threading.Lock()  # never taken by the relay thread
         self.places = Places()
         self.turns = Turns()
-        self._new: deque[NewTunnel] = deque()
+        self._new: deque[NewTunnel | Waiting] = deque()
         self._unswept: list[Tunnel] = []
         self._next_sweep = 0.0
         self._carrier = Carrier(self.places)
+        self._waiters = Waiters(self._carrier, self.places)
         self._epoll: Any = None  # until the thread is started
         self._wake_fd = -1
         self._draining = False
@@ -57,9 +59,9 @@ class Relay:
             if self._epoll is None:
                 self._start()
 
-    def add(self, tunnel: NewTunnel) -> None:
-        """Start carrying a tunnel, which must have a place."""
-        self._new.append(tunnel)
+    def add(self, new: NewTunnel | Waiting) -> None:
+        """Start carrying a tunnel, or driving an exchange, which must have a place."""
+        self._new.append(new)
         os.eventfd_write(self._wake_fd, 1)
 
     def drain(self) -> None:
@@ -71,8 +73,9 @@ class Relay:
         sleep = unpatched("time", "sleep")
         deadline = time.monotonic() + DRAIN
         carrier = self._carrier
-        while (self._new or carrier.tunnels) and time.monotonic() < deadline:
+        while (self._new or self._waiters or carrier.tunnels) and time.monotonic() < deadline:
             sleep(0.005)
+        self._waiters.close()
         for tunnel in list(carrier.tunnels.values()):
             carrier.spoil(tunnel.visitor)
             tunnel.conclude()
@@ -82,9 +85,9 @@ class Relay:
         """In a forked child: close the copies of the parent's sockets, unnoticed by their peers."""
         atexit.unregister(self.drain)
         for new in self._new:
-            for sock in (new.visitor, new.service, new.dummy):
-                sock.close()
+            new.abandon()
         self._carrier.abandon()
+        self._waiters.abandon()
         if self._epoll is not None:
             self._epoll.close()
             os.close(self._wake_fd)
@@ -111,6 +114,8 @@ class Relay:
         """Look at the sockets once, and do a bounded amount of work."""
         carrier = self._carrier
         waits = _SWEEP if carrier.tunnels else -1.0
+        if (until := self._waiters.deadline) is not None:
+            waits = max(0.0, min(_SWEEP, until - time.monotonic()))
         if carrier.behind or self._new or self._unswept:
             waits = 0
         events = self._epoll.poll(waits, _SOCKETS)
@@ -118,14 +123,19 @@ class Relay:
         for fd, event in events:
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
-            else:
+            elif not self._waiters.on_event(fd, event):
                 carrier.on_event(fd, event, now)
+        self._waiters.expire(now)
         if carrier.behind:
             carrier.go_on(now)
         # After the events: a new tunnel may reuse the descriptor number of one that just ended.
         if self._new:
             for _ in range(min(_BEGINNING, len(self._new))):
-                carrier.begin(self._new.popleft(), now)
+                new = self._new.popleft()
+                if isinstance(new, Waiting):
+                    self._waiters.begin(new)
+                else:
+                    carrier.begin(new)
         if self._draining:
             carrier.say_goodbye(now)
         if self._unswept or now >= self._next_sweep:

@@ -15,3 +15,9 @@ def unpatched(module: str, name: str) -> Callable[..., Any]:
         return original
     found: Callable[..., Any] = getattr(sys.modules.get(module) or __import__(module), name)
     return found
+
+
+def is_patched() -> bool:
+    """Whether gevent has replaced the threads, so that a server's threads are greenlets."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))

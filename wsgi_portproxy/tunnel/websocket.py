@@ -88,7 +88,8 @@ class WebSockets:
             response.close()
             raise
         service, ready = response.detach()
-        on_end = request.detach(101)
+        request.detach()
+        on_end = request.ending(101)
         relay().add(
             NewTunnel(
                 port=port,

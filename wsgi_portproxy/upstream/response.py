@@ -84,6 +84,11 @@ class UpstreamResponse:
         ready, self._ready = self._ready, b""
         return ready
 
+    @property
+    def ready_size(self) -> int:
+        """How many bytes of the body have come and were not read yet."""
+        return len(self._ready)
+
     def body_is_due(self) -> bool:
         """Whether body bytes are due but none has come: the head is worth sending alone."""
         if self.is_ready or self.framing.is_behind or self._lease is None:
@@ -133,6 +138,22 @@ class UpstreamResponse:
                 raise self._fell_silent(error) from error
             self._ready = yield from self._receive(size)
         return True
+
+    def gather(self, until: float, most: int) -> Steps[None]:
+        """Read more of the body until all of it has come, it is `until` (monotonic), or `most`
+        bytes are there. A body that breaks is left to the next read."""
+        try:
+            while not self.framing.complete and len(self._ready) < most:
+                seconds = until - time.monotonic()
+                if self._lease is None or self.framing.is_behind or seconds <= 0:
+                    return
+                if not (yield from self._channel.wait(seconds)):
+                    return
+                self._ready += yield from self._receive(READ_SIZE)
+        except ProtocolError as error:
+            self._broke = error
+        if self.framing.complete:
+            self._release()
 
     def detach(self) -> tuple[_socket.socket, bytes]:
         """Return the connection, which the caller must close, and body bytes not read yet."""

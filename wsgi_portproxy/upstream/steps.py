@@ -47,6 +47,11 @@ class Wait(NamedTuple):
     for_more: bool = False
 
 
+class Leave(NamedTuple):
+    """An exchange asks to leave its thread here, since what follows may take long. The driver sends
+    `Ready` back at once, whether it could or not."""
+
+
 class Ready(NamedTuple):
     """What has happened. Nothing: it is later than `Wait.until`."""
 
@@ -55,7 +60,7 @@ class Ready(NamedTuple):
 
 
 #: Steps of an exchange, with a result.
-Steps: TypeAlias = Generator[Wait, Ready, T]
+Steps: TypeAlias = Generator[Wait | Leave, Ready, T]
 
 
 def in_thread(steps: Steps[T]) -> T:
@@ -69,8 +74,10 @@ def in_thread(steps: Steps[T]) -> T:
         return result
 
 
-def ready_for(wait: Wait) -> Ready:
+def ready_for(wait: Wait | Leave) -> Ready:
     """Wait in this thread."""
+    if isinstance(wait, Leave):
+        return Ready()
     remaining = None if wait.until is None else max(0.0, wait.until - time.monotonic())
     if wait.for_more:
         return _ready(wait, remaining, select.POLLIN)
