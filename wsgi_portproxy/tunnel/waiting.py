@@ -32,10 +32,10 @@ class Waiting:
     """An exchange that waits.
 
     visitor: its connection, taken out of the server. dummy: see `NewTunnel`. wait: what the
-    exchange waits for now.
+    exchange waits for now; None: nothing any more.
     """
 
-    __slots__ = ("dummy", "finish", "is_over", "port", "steps", "visitor", "wait", "watched")
+    __slots__ = ("dummy", "finish", "port", "steps", "visitor", "wait", "watched")
 
     def __init__(
         self,
@@ -48,12 +48,11 @@ class Waiting:
     ) -> None:
         self.port = port
         self.steps = steps
-        self.wait = wait
+        self.wait: Wait | Leave | None = wait
         self.finish = finish
         self.visitor = visitor
         self.dummy = dummy
         self.watched: dict[int, int] = {}  # events by descriptor, as epoll has them
-        self.is_over = False
 
     def abandon(self) -> None:
         """In a forked child: close the copies of the parent's sockets."""
@@ -86,10 +85,10 @@ class Waiters:
         """Start driving an exchange."""
         self._all.add(new)
         self._carrier.keep(new.dummy)
-        if isinstance(new.wait, Leave):
-            self._go_on(new, Ready(service=True))
-        else:
+        if isinstance(new.wait, Wait):
             self._watch(new, new.wait)
+        else:
+            self._go_on(new, Ready(service=True))
 
     def on_event(self, fd: int, event: int) -> bool:
         """Handle an event from epoll; False if the descriptor is not one of these."""
@@ -121,6 +120,7 @@ class Waiters:
 
     def _go_on(self, one: Waiting, ready: Ready) -> None:
         self._unwatch(one)
+        one.wait = None  # its deadline is none any more
         try:
             wait = one.steps.send(ready)
             while isinstance(wait, Leave):  # it has
@@ -157,7 +157,6 @@ class Waiters:
 
     def _over(self, one: Waiting, result: Any, error: BaseException | None) -> None:
         self._all.discard(one)
-        one.is_over = True
         tunnel = None
         try:
             tunnel = one.finish(result, error)

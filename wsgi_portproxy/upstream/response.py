@@ -141,17 +141,19 @@ class UpstreamResponse:
 
     def gather(self, until: float, most: int) -> Steps[None]:
         """Read more of the body until all of it has come, it is `until` (monotonic), or `most`
-        bytes are there. A body that breaks is left to the next read."""
+        bytes are there. If the body breaks, the next read raises."""
+        began, broke = bytearray(self.take()), None
         try:
-            while not self.framing.complete and len(self._ready) < most:
+            while not self.framing.complete and len(began) < most and not self.framing.is_behind:
                 seconds = until - time.monotonic()
-                if self._lease is None or self.framing.is_behind or seconds <= 0:
-                    return
-                if not (yield from self._channel.wait(seconds)):
-                    return
-                self._ready += yield from self._receive(READ_SIZE)
+                if seconds <= 0 or not (yield from self._channel.wait(seconds)):
+                    break
+                began += yield from self._receive(READ_SIZE)
+        except TimeoutError as error:
+            broke = self._fell_silent(error)
         except ProtocolError as error:
-            self._broke = error
+            broke = error
+        self.unread(bytes(began), broke)
         if self.framing.complete:
             self._release()
 
