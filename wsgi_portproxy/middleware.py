@@ -85,7 +85,7 @@ class PortProxy:
         timeouts: Timeouts = Timeouts(),  # noqa: B008
         limits: Limits = Limits(),  # noqa: B008
         withhold: Withhold = Withhold(),  # noqa: B008
-        detach_after: float | None = 1.0,
+        detach_after: float | None = 0.03,
         require_origin: bool = False,
         on_finished: OnFinished | None = None,
     ) -> None:
@@ -246,17 +246,21 @@ class PortProxy:
     ) -> Reply | None:
         """Step 5 for a request that was detached: the response as bytes, None if there is nobody to
         send it to."""
-        if isinstance(result, PortProxyError):
-            request.refuse(result)
-            log_error(result)
-            return (
-                None if isinstance(result, VisitorGone) else reply_to_error(result, visit.environ)
-            )
-        if isinstance(result, BaseException):
+        try:
+            if isinstance(result, BaseException):
+                raise result
+            response, urls = result
+            if response.status == 101:
+                return self._websockets.reply(response, urls, self._response_headers, visit.environ)
+            return reply_of(response, urls, self._response_headers, cookies, visit.environ)
+        except PortProxyError as error:
+            request.refuse(error)
+            log_error(error)
+            has_left = isinstance(error, VisitorGone)
+            return None if has_left else reply_to_error(error, visit.environ)
+        except BaseException:
             request.end(500, "cut")
-            raise result
-        response, urls = result
-        return reply_of(response, urls, self._response_headers, cookies, visit.environ)
+            raise
 
     def stats(self) -> Stats:
         """The numbers of this process, see `Stats`. Cheap enough to be called every second."""

@@ -55,7 +55,8 @@ def reply_of(
     else:
         service, ready = None, response.take()
     head = _head(status, response.reason or "", headers)
-    return Reply(status, head + b"".join(stream.encode([ready] if ready else [])), stream, service)
+    body = b"".join(stream.encode([ready] if ready else []))
+    return Reply(status, head, body, stream, service)
 
 
 def reply_to_error(error: PortProxyError, environ: WSGIEnvironment) -> Reply:
@@ -67,7 +68,7 @@ def reply_to_error(error: PortProxyError, environ: WSGIEnvironment) -> Reply:
         body = b""
     head = _head(error.status, HTTPStatus(error.status).phrase, page.headers)
     nothing = Reframer(LengthDecoder(0), chunked=False, needs_reset=False)
-    return Reply(error.status, head + body, nothing)
+    return Reply(error.status, head, body, nothing)
 
 
 def _head(status: int, reason: str, headers: Headers) -> bytes:

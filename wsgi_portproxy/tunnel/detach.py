@@ -18,7 +18,7 @@ from ..servers import is_tls
 from ..settings import Timeouts
 from ..upstream.response import UpstreamResponse
 from ..upstream.steps import Leave, Ready, Steps, Wait, in_thread, ready_for
-from .hijack import Hijacker
+from .hijack import Hijacked, Hijacker
 from .records import NewTunnel, Reply
 from .shared import is_available, relay
 from .unpatched import is_patched
@@ -38,7 +38,8 @@ class Detaching:
         if after is not None and not (type(after) in (int, float) and after >= 0):
             raise ValueError(f"detach_after takes seconds from 0 on, or None, not {after!r}")
         self._hijacker = hijacker
-        self._idle_timeout = timeouts.stream_idle or float("inf")
+        self._stream_idle = timeouts.stream_idle or float("inf")
+        self._tunnel_idle = timeouts.tunnel_idle
         self._after = after
 
     def drive(
@@ -77,8 +78,8 @@ class Detaching:
         visit = request.visit
         if visit.server is None or not is_available() or is_patched():
             return False
-        if request.target.websocket:
-            return False
+        if request.target.websocket and request.target.is_astray:
+            return False  # whether the service accepts it decides who is asked next
         if visit.environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
             return False
         server, sock = visit.server, visit.socket
@@ -102,26 +103,28 @@ class Detaching:
 
         def finish(result: object, error: BaseException | None) -> NewTunnel | None:
             made = reply(error or result)  # type: ignore[arg-type]
-            return None if made is None else self._tunnel(made, request, hijacked.sock)
+            return None if made is None else self._tunnel(made, request, hijacked)
 
         relay().add(Waiting(request.port, steps, wait, finish, hijacked.sock, hijacked.dummy))
         return True
 
-    def _tunnel(self, reply: Reply, request: InFlight, visitor: _socket.socket) -> NewTunnel:
-        ended = request.ending(reply.status)
+    def _tunnel(self, reply: Reply, request: InFlight, hijacked: Hijacked) -> NewTunnel:
+        ended, stream = request.ending(reply.status), reply.stream
 
         def on_end(complete: bool, received: int, sent: int) -> None:
-            ended(complete, 0, reply.stream.passed)
+            ended(complete, 0 if stream else received, stream.passed if stream else sent)
 
         return NewTunnel(
             port=request.port,
-            visitor=visitor,
+            visitor=hijacked.sock,
             service=reply.service or _at_its_end(),
-            to_visitor=reply.begun,
-            to_service=b"",
+            to_visitor=reply.body,
+            # What follows a request is another one, which this connection does not serve.
+            to_service=b"" if stream else hijacked.read_ahead,
             dummy=None,
-            idle_timeout=self._idle_timeout,
-            stream=reply.stream,
+            idle_timeout=self._stream_idle if stream else self._tunnel_idle,
+            head=reply.head,
+            stream=stream,
             on_end=on_end,
         )
 

@@ -50,13 +50,15 @@ class NewTunnel(NamedTuple):
 class Reply(NamedTuple):
     """A response for a visitor whose connection has left its server.
 
-    status: its status. begun: its head, and the bytes of its body that have come. stream: re-frames
-    the rest, which comes from `service`; None: there is no rest.
+    status: its status. head: its head. body: the part of its body that has come, as it is sent.
+    stream: re-frames the rest; None: it became a WebSocket. service: where the rest comes from;
+    None: there is no rest.
     """
 
     status: int
-    begun: bytes
-    stream: Reframer
+    head: bytes
+    body: bytes
+    stream: Reframer | None
     service: _socket.socket | None = None
 
 

@@ -23,7 +23,7 @@ from .blocking import Transferred, relay_in_thread
 from .handshake import check_request, check_response
 from .hijack import Hijacker
 from .hub import call_in_hub
-from .records import NewTunnel
+from .records import NewTunnel, Reply
 from .shared import is_available, relay
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class WebSockets:
         """
         port, environ, adapter = request.port, request.visit.environ, request.visit.server
         try:
-            check_response(response.headers, environ, port)
             assert adapter is not None, "checked before the handshake went out"
-            headers = _headers(response, urls, headers_of, environ)
-            head = _head(headers)  # before the connection is taken: it may raise
+            # Before the connection is taken: they may raise.
+            headers = _accepted(response, urls, headers_of, environ)
+            head = _head(headers)
             if is_tls(adapter.socket(environ)):
                 self._hijacker.take_place(port)
                 return self._in_this_thread(response, headers, adapter, request)
@@ -105,6 +105,23 @@ class WebSockets:
         )
         return _switched
 
+    def reply(
+        self,
+        response: UpstreamResponse,
+        urls: UrlMapper,
+        headers_of: ResponseHeaders,
+        environ: WSGIEnvironment,
+    ) -> Reply:
+        """The 101 for a visitor whose handshake was detached. Raises `BadResponse` for a 101 that
+        does not accept it, with `response` closed."""
+        try:
+            head = _head(_accepted(response, urls, headers_of, environ))
+        except BaseException:
+            response.close()
+            raise
+        service, ready = response.detach()
+        return Reply(101, head, ready, None, service)
+
     def _in_this_thread(
         self, response: UpstreamResponse, headers: Headers, adapter: Adapter, request: InFlight
     ) -> WSGIApplication:
@@ -133,7 +150,7 @@ class WebSockets:
         return application
 
 
-def _headers(
+def _accepted(
     response: UpstreamResponse,
     urls: UrlMapper,
     headers_of: ResponseHeaders,
@@ -143,6 +160,7 @@ def _headers(
 
     Without Content-Length, which no 1xx may have (RFC 9110 section 8.6).
     """
+    check_response(response.headers, environ, urls.target.port)
     headers = headers_of.of(response.header_list, urls, environ)
     kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
     return [*UPGRADE_HEADERS, *kept]

@@ -13,7 +13,7 @@ from ..errors import NoResponse
 from ..servers import VisitorSocket
 from ..settings import Timeouts
 from .channel import Route
-from .connection import EarlyHints, UpstreamConnection
+from .connection import EarlyHints, connect
 from .pool import Lease, idle
 from .request import UpstreamRequest
 from .request_body import Upload
@@ -64,8 +64,8 @@ class Upstream:
             except NoResponse:
                 pass  # closed meanwhile; the request may be repeated
         timeout = min(self._timeouts.connect, self._timeouts.head)
-        connection = UpstreamConnection(
-            request.port, timeout=timeout, ipv6=route.ipv6, make_room=idle.close_all
+        connection = yield from connect(
+            request.port, route, timeout=timeout, make_room=idle.close_all
         )
         exchange = yield from connection.exchange(request, head, upload, route, early_hints)
         lease = Lease(connection, owner)

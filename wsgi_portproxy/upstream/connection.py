@@ -9,8 +9,10 @@ request uses and where it goes after the response.
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,7 +30,7 @@ from .channel import READ_SIZE, Channel, Route
 from .framing import MAX_INTERIM, Decoder, Head, Malformed, body_decoder, find_head_end, parse_head
 from .request import UpstreamRequest
 from .request_body import Upload
-from .steps import Steps
+from .steps import Steps, Wait
 
 # Literals, never names: `localhost` may resolve to an address where another user's program listens.
 IPV4, IPV6 = "127.0.0.1", "::1"
@@ -60,77 +62,86 @@ def listens_on_ipv6(port: int) -> bool:
         return False
 
 
-class UpstreamConnection:
-    """An open connection to one service; one exchange at a time.
+def connect(
+    port: int, route: Route, *, timeout: float, make_room: Callable[[], bool]
+) -> Steps[UpstreamConnection]:
+    """Open a connection to a service.
 
-    timeout: seconds for opening it.
-    ipv6: whether to try [::1] if nothing listens on 127.0.0.1.
+    timeout: seconds to wait for it.
     make_room: closes idle connections to free descriptors; returns whether there were any.
 
-    Raises `ServiceError`.
+    Raises `ServiceError`, and `VisitorGone` if the visitor leaves meanwhile.
     """
-
-    def __init__(
-        self, port: int, *, timeout: float, ipv6: bool, make_room: Callable[[], bool]
-    ) -> None:
-        self.port = port
-        self._timeout = timeout
-        self._make_room = make_room
-        self.sock = self._open(ipv6=ipv6)
-        try:
-            if self._is_connected_to_itself():
-                raise ServiceUnreachable(port, detail="connected to itself")
-            if descriptors.are_scarce(self.sock.fileno()):
-                make_room()
-            self.sock.setblocking(False)
-            self.incoming = select.poll()  # for bytes from the service
-            self.incoming.register(self.sock, select.POLLIN)
-        except BaseException:
-            self.close()
-            raise
-
-    def _open(self, *, ipv6: bool) -> socket.socket:
+    until = time.monotonic() + timeout
+    try:
+        sock = yield from _connected(IPV4, port, route, until, make_room)
+    except OSError as error:
         # Without the causes: the errno, which is logged, says everything.
+        if not (isinstance(error, ConnectionRefusedError) and listens_on_ipv6(port)):
+            raise from_connect_error(error, port) from None
+        if not route.ipv6:
+            raise IPv6Only(port) from None
         try:
-            return self._connected_to(IPV4)
-        except OSError as error:
-            if not (isinstance(error, ConnectionRefusedError) and listens_on_ipv6(self.port)):
-                raise from_connect_error(error, self.port) from None
-        if not ipv6:
-            raise IPv6Only(self.port)
-        try:
-            return self._connected_to(IPV6)
-        except OSError as error:
-            raise from_connect_error(error, self.port) from None
+            sock = yield from _connected(IPV6, port, route, until, make_room)
+        except OSError as error_of_ipv6:
+            raise from_connect_error(error_of_ipv6, port) from None
+    if _is_connected_to_itself(sock):
+        sock.close()
+        raise ServiceUnreachable(port, detail="connected to itself")
+    if descriptors.are_scarce(sock.fileno()):
+        make_room()
+    return UpstreamConnection(port, sock)
 
-    def _connected_to(self, host: str) -> socket.socket:
-        """A connected socket; if no descriptor is left for it, idle connections are closed."""
-        try:
-            return self._new_socket(host)
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._make_room():
-                raise
-            return self._new_socket(host)
 
-    def _new_socket(self, host: str) -> socket.socket:
-        # Not `socket.create_connection`: resolving names is a third of the cost of connecting.
-        family = socket.AF_INET if host == IPV4 else socket.AF_INET6
+def _connected(
+    host: str, port: int, route: Route, until: float, make_room: Callable[[], bool]
+) -> Steps[socket.socket]:
+    """A connected socket; if no descriptor is left for it, idle connections are closed."""
+    # Not `socket.create_connection`: resolving names is a third of the cost of connecting.
+    family = socket.AF_INET if host == IPV4 else socket.AF_INET6
+    try:
         sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(self._timeout)
-            sock.connect((host, self.port))
-        except BaseException:
-            sock.close()
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE) or not make_room():
             raise
-        return sock
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        failed = sock.connect_ex((host, port))
+        if failed == errno.EINPROGRESS:
+            writable = select.poll()
+            writable.register(sock, select.POLLOUT)
+            ready = yield Wait(sock, select.POLLOUT, until, route.visitor, writable)
+            if not any(ready):
+                raise TimeoutError("no connection in time")
+            if not ready.service:
+                raise VisitorGone("the visitor closed the connection")
+            failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failed:
+            raise OSError(failed, os.strerror(failed))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
-    def _is_connected_to_itself(self) -> bool:
-        """Whether TCP connected a free ephemeral port to itself: we would be our own service."""
-        try:
-            return bool(self.sock.getsockname() == self.sock.getpeername())
-        except OSError:  # reset meanwhile; reading reports it
-            return False
+
+def _is_connected_to_itself(sock: socket.socket) -> bool:
+    """Whether TCP connected a free ephemeral port to itself: we would be our own service."""
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:  # reset meanwhile; reading reports it
+        return False
+
+
+class UpstreamConnection:
+    """An open connection to one service, see `connect`; one exchange at a time."""
+
+    def __init__(self, port: int, sock: socket.socket) -> None:
+        self.port = port
+        self.sock = sock
+        self.incoming = select.poll()  # for bytes from the service
+        self.incoming.register(sock, select.POLLIN)
 
     def close(self) -> None:
         """Close the connection. May be repeated."""
