@@ -136,6 +136,10 @@ bench: bench-peers bench-tunnels bench-streams bench-shared ## Measure: what fol
 bench-peers: nginx $(PEERS_VENV)/installed ## Measure requests and large bodies, side by side with like proxies
 	NGINX="$$(scripts/nginx.sh)" $(PEERS_VENV)/bin/python -m benchmarks.peers $(PEERS_FLAGS)
 
+.PHONY: bench-compare
+bench-compare: $(VENV)/test-installed ## Measure what this checkout adds to a request, beside BEFORE=/another/checkout
+	$(VENV_PYTHON) -m benchmarks.compare "$(BEFORE)"
+
 .PHONY: bench-tunnels
 bench-tunnels: $(VENV)/test-installed ## Measure WebSockets: 9,000 idle ones, echoes, large messages
 	$(VENV_PYTHON) benchmarks/tunnels.py

@@ -160,7 +160,7 @@ def port(data: bytes) -> None:
     values, others = cut_port(query)
     assert "port" not in [unquote_plus(pair.partition("=")[0]) for pair in others.split("&")]
     with suppress(PortProxyError):
-        target = LOCATOR.locate(Visit(environ))
+        target = LOCATOR.by_url(Visit(environ))
         if target is None:
             return
         assert 0 <= target.port <= 99999

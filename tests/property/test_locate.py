@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.given import environ
+from tests.unit.given import environ, target_of
 from wsgi_portproxy.errors import InvalidPort, NotFound, PortProxyError
 from wsgi_portproxy.locate.host_template import HostTemplate
 from wsgi_portproxy.locate.locator import Locator
@@ -33,7 +33,7 @@ def at(script: str, target: str, server: str = "gunicorn") -> dict[str, object]:
 def located(made_environ: dict[str, object]) -> Target | None:
     """The target, or None for one that is refused: as `NotFound` or `BadRequest`, nothing else."""
     try:
-        return LOCATOR.locate(Visit(made_environ))
+        return target_of(LOCATOR, Visit(made_environ))
     except PortProxyError:
         return None
 
@@ -43,7 +43,7 @@ def test_the_query_arrives_as_sent_but_for_its_port_wherever_that_stands(
     before: list[str], after: list[str], port: int, rest: str, script: str, server: str
 ) -> None:
     query = "&".join([*before, f"port={port}", *after])
-    target = LOCATOR.locate(Visit(at(script, f"{PLAIN_PREFIX}{rest}?{query}", server)))
+    target = target_of(LOCATOR, Visit(at(script, f"{PLAIN_PREFIX}{rest}?{query}", server)))
     assert target is not None
     assert (target.port, target.form) == (port, "query")
     others = "&".join([*before, *after])
@@ -54,7 +54,9 @@ def test_the_query_arrives_as_sent_but_for_its_port_wherever_that_stands(
 def test_in_the_path_form_path_and_query_arrive_as_sent(
     query: str, port: int, rest: str, script: str, server: str
 ) -> None:
-    target = LOCATOR.locate(Visit(at(script, f"{PLAIN_PREFIX}/proxy/{port}{rest}?{query}", server)))
+    target = target_of(
+        LOCATOR, Visit(at(script, f"{PLAIN_PREFIX}/proxy/{port}{rest}?{query}", server))
+    )
     assert target is not None
     assert (target.port, target.form) == (port, "path")
     assert target.path_qs == f"{rest}?{query}"
@@ -65,10 +67,10 @@ def test_what_is_located_in_the_query_form_is_found_again_at_the_url_made_of_it(
     pairs: list[str], port: int, rest: str, script: str
 ) -> None:
     query = "&".join([*pairs, f"port={port}"])
-    target = LOCATOR.locate(Visit(at(script, f"{PLAIN_PREFIX}{rest}?{query}")))
+    target = target_of(LOCATOR, Visit(at(script, f"{PLAIN_PREFIX}{rest}?{query}")))
     assert target is not None
     again = with_port(target).removeprefix(quote(script, safe="/", encoding="latin-1"))
-    assert LOCATOR.locate(Visit(at(script, again))) == target
+    assert target_of(LOCATOR, Visit(at(script, again))) == target
 
 
 @pytest.mark.case("only the pair is cut out of the query; a bare ? stays")

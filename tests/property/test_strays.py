@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.given import environ
+from tests.unit.given import environ, target_of
 from wsgi_portproxy.errors import PortProxyError
 from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
@@ -55,9 +55,9 @@ def stays_below_the_mount(target: Target, script: str) -> None:
     assert target.prefix.startswith(url_script + "/")
     below = target.prefix.removeprefix(url_script)
     if below.endswith(f"/proxy/{target.port}"):
-        found = LOCATOR.locate(Visit(environ(below + "/")))
+        found = target_of(LOCATOR, Visit(environ(below + "/")))
     else:
-        found = LOCATOR.locate(Visit(environ(f"{below}/?port={target.port}")))
+        found = target_of(LOCATOR, Visit(environ(f"{below}/?port={target.port}")))
     assert found is not None
     assert (found.port, found.params) == (target.port, target.params)
 

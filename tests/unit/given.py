@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from wsgi_portproxy.locate.address import Address, address_of
+from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.target import Form, Target
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
@@ -54,6 +55,11 @@ def environ(
     if body:
         made["CONTENT_LENGTH"] = str(len(body))
     return {**made, **fields}
+
+
+def target_of(locator: Locator, visit: Visit) -> Target | None:
+    """The target of a request, in whatever form."""
+    return locator.by_host(visit) or locator.by_url(visit)
 
 
 def a_visit(target: str = "/alice/vision/?port=16006", **given: Any) -> Visit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -16,30 +15,12 @@ from wsgi_portproxy.policy import concurrency as module
 from wsgi_portproxy.policy.concurrency import LONGEST_WAIT, PATIENCE, STANDSTILL, ConcurrencyLimits
 from wsgi_portproxy.servers import server_threads
 
+from .clock import Clock as FakeClock
+
 PORT = 15000
 
 
-class Clock:
-    """Time that passes only while a request waits, and what others do `meanwhile`."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.meanwhile: list[Callable[[], object]] = []
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def condition(self, lock: threading.Lock) -> Any:
-        def wait(seconds: float) -> None:
-            lock.release()
-            if self.meanwhile:
-                self.meanwhile.pop(0)()
-            else:
-                self.now += seconds
-            lock.acquire()
-
-        return SimpleNamespace(wait=wait, notify=lambda: None)
-
+class Clock(FakeClock):
     def until_refused(self, caps: ConcurrencyLimits, port: int = PORT) -> float:
         begin = self.now
         with pytest.raises(TooManyRequests) as caught:

@@ -13,7 +13,7 @@ from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.target import Form, Target, cut_port, parse_port
 from wsgi_portproxy.locate.visit import Visit
 
-from .given import costs_little, environ, table, words
+from .given import costs_little, environ, table, target_of, words
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
 WHOLE_APP = Locator(Mount(""))
@@ -22,7 +22,7 @@ PARAMS = {"username": "alice", "project": "vision"}
 
 
 def locate(target: str, locator: Locator = LOCATOR, **fields: Any) -> Target | None:
-    return locator.locate(Visit(environ(target, **fields)))
+    return target_of(locator, Visit(environ(target, **fields)))
 
 
 @table(
@@ -95,7 +95,7 @@ def test_a_port_in_the_body_is_the_apps_own_and_the_body_not_touched() -> None:
     form = "application/x-www-form-urlencoded"
     for url in ("/alice/vision/", "/alice/vision/?port=16006"):
         made = environ(url, method="POST", body=b"port=1", CONTENT_TYPE=form)
-        found = LOCATOR.locate(Visit(made))
+        found = target_of(LOCATOR, Visit(made))
         assert (found and found.port) == (16006 if "port" in url else None)
         assert made["wsgi.input"].tell() == 0
 

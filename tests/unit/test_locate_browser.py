@@ -11,7 +11,7 @@ from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.visit import Visit
 
-from .given import costs_little, environ, table
+from .given import costs_little, environ, table, target_of
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
 IN_PLACE = Locator(Mount("/{username}/{project}"), redirect_browsers=False)
@@ -94,7 +94,7 @@ def test_with_sec_fetch_only_its_mode_counts(
 
 def moved(url: str, *, locator: Locator = LOCATOR, **fields: Any) -> tuple[int, str] | None:
     made = environ(url, **fields)
-    target = locator.locate(Visit(made))
+    target = target_of(locator, Visit(made))
     assert target is not None
     return locator.canonical_location(target, Visit(made))
 

@@ -12,7 +12,7 @@ from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.target import Form, Target
 from wsgi_portproxy.locate.visit import Visit
 
-from .given import environ, words
+from .given import environ, target_of, words
 
 BELOW = "ports.example.com"
 LOCATOR = Locator(Mount("/{username}/{project}"), host_template=f"{{port}}.{BELOW}")
@@ -24,7 +24,7 @@ CARRYING = Locator(
 def locate(
     url: str, label: str = "16006", locator: Locator = LOCATOR, **fields: Any
 ) -> Target | None:
-    return locator.locate(Visit(environ(url, **{"HTTP_HOST": f"{label}.{BELOW}", **fields})))
+    return target_of(locator, Visit(environ(url, **{"HTTP_HOST": f"{label}.{BELOW}", **fields})))
 
 
 # The second line is of what elsewhere is the query form, and the path form.

@@ -16,7 +16,7 @@ from wsgi_portproxy.locate.target import Target
 from wsgi_portproxy.locate.visit import Visit
 
 from .asking import App
-from .given import environ, table
+from .given import environ, table, target_of
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
 
@@ -124,7 +124,7 @@ def test_environs_without_the_optional_keys() -> None:
 
 
 def located(url: str, raw_uri: str, **fields: Any) -> Target:
-    found = LOCATOR.locate(Visit({**environ(url, **fields), "RAW_URI": raw_uri}))
+    found = target_of(LOCATOR, Visit({**environ(url, **fields), "RAW_URI": raw_uri}))
     assert found is not None
     return found
 
@@ -155,6 +155,6 @@ def test_the_prefix_that_a_front_end_removed_is_the_visitors() -> None:
     app = App()
     made = environ("/alice/vision/a%2Fb?port=16006", HTTP_X_FORWARDED_PREFIX="/apps/one")
     ProxyFix(app, x_prefix=1)(made, lambda *args: lambda data: None)
-    target = LOCATOR.locate(Visit(app.asked[-1]))
+    target = target_of(LOCATOR, Visit(app.asked[-1]))
     assert target is not None
     assert (target.prefix, target.path_qs) == ("/apps/one/alice/vision", "/a%2Fb")

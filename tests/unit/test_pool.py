@@ -14,6 +14,8 @@ from wsgi_portproxy.upstream import pool as module
 from wsgi_portproxy.upstream.connection import UpstreamConnection
 from wsgi_portproxy.upstream.pool import MOST, OLDEST, IdleConnections, Lease
 
+from .clock import Clock
+
 SCARCE = 900  # descriptors from here on are left to others
 PORT = 16006
 
@@ -32,17 +34,15 @@ class Connection:
             raise OSError("not connected")
 
 
-class World:
+class World(Clock):
     """Time that passes only when told to and while a thread waits, what others do `meanwhile`, and
     threads that are made but do not run."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        self.meanwhile: list[Callable[[], object]] = []
-        self.notified = 0
+        super().__init__()
         self.sweeps: list[Callable[[], None]] = []
         self.has_threads = True
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(module, "time", self)
         fake = {"Lock": threading.Lock, "Condition": self.condition, "Thread": self.thread}
         monkeypatch.setattr(module, "threading", SimpleNamespace(**fake))
         is_silent = SimpleNamespace(is_silent=lambda sock: sock.connection.silent)
@@ -50,20 +50,6 @@ class World:
         monkeypatch.setattr(descriptors, "are_scarce", lambda fd: fd >= SCARCE)
         self.idle = IdleConnections()
         self.owner = self.idle.owner()
-
-    def condition(self, lock: threading.Lock) -> Any:
-        def wait(seconds: float) -> None:
-            lock.release()
-            if self.meanwhile:
-                self.meanwhile.pop(0)()
-            else:
-                self.now += seconds
-            lock.acquire()
-
-        def notify() -> None:
-            self.notified += 1
-
-        return SimpleNamespace(wait=wait, notify=notify)
 
     def thread(self, *, target: Callable[[], None], **_: object) -> Any:
         def start() -> None:

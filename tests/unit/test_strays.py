@@ -13,7 +13,7 @@ from wsgi_portproxy.locate.strays import Strays, asks_app_first
 from wsgi_portproxy.locate.target import Form, Target
 from wsgi_portproxy.locate.visit import Visit
 
-from .given import a_visit, costs_little, environ, table, words
+from .given import a_visit, costs_little, environ, table, target_of, words
 
 LOCATOR = Locator(Mount("/{username}/{project}"))
 STRAYS = Strays(LOCATOR)
@@ -210,7 +210,7 @@ def test_what_a_page_in_the_query_form_asks_for_gets_its_port(url: str, moved: s
     assert target is not None
     assert (target.is_astray, target.prefix) == (True, "/alice/vision")
     assert location(target) == moved
-    again = LOCATOR.locate(Visit(environ(moved)))
+    again = target_of(LOCATOR, Visit(environ(moved)))
     assert again is not None
     assert (again.port, again.path_qs) == (16006, target.path_qs)
 

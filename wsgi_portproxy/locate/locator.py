@@ -55,23 +55,21 @@ class Locator:
         self.path_mark = f"/{path_segment}/"
         self._depth = 1 + mount.depth + 2  # segments up to the port, with the empty first one
 
-    def locate(self, visit: Visit) -> Target | None:
-        """The target of a request, or None if the request is the wrapped app's own.
-
-        Raises `InvalidPort` for a port that is not exactly one plain number, `NotFound` for a path
-        that another hop could resolve to a place outside the mount, and `BadRequest` for a request
-        target that is not a path.
-        """
-        return self.by_host(visit) or self.by_url(visit)
-
     def by_host(self, visit: Visit) -> Target | None:
-        """The target that the host name gives, or None. Raises like `locate`."""
+        """The target that the host name gives; None if the request has another form or is the
+        wrapped app's own. Raises like `by_url`."""
         if self.host_template is None or (named := self.host_template.match(visit.environ)) is None:
             return None
         return _at_root(visit, parse_port(named.port), named.params)
 
     def by_url(self, visit: Visit) -> Target | None:
-        """The target that the path or the query gives, or None. Raises like `locate`."""
+        """The target that the path or the query gives; None if the request is the wrapped app's
+        own.
+
+        Raises `InvalidPort` for a port that is not exactly one plain number, `NotFound` for a path
+        that another hop could resolve to a place outside the mount, and `BadRequest` for a request
+        target that is not a path.
+        """
         environ = visit.environ
         query = environ.get("QUERY_STRING", "")
         by_path = self.path_mark in environ.get("PATH_INFO", "")
@@ -80,7 +78,7 @@ class Locator:
         return self.within_mount(visit.raw, websocket=visit.is_websocket)
 
     def within_mount(self, raw: RawTarget, *, websocket: bool = False) -> Target | None:
-        """The target of this site's URL in the path or query form. Raises like `locate`."""
+        """The target of this site's URL in the path or query form. Raises like `by_url`."""
         target = self._by_path(raw, websocket)
         if target is None and raw.query:
             target = self._by_query(raw, websocket)
@@ -165,7 +163,7 @@ def _place(
 ) -> tuple[int, str, Mapping[str, str]] | None:
     """Port, prefix and parameters of a URL in the path form, from its segments up to the port; None
     for another form. Cached, since all URLs that a page loads share them. Raises like
-    `locate`."""
+    `Locator.by_url`."""
     _, *decoded = [unquote(segment, "latin-1") for segment in segments]
     if decoded[-2] != proxy:
         return None

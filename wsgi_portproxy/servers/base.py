@@ -6,6 +6,7 @@ even if fewer have come. If a server offers more, its adapter gives access to it
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class BodyReader:
         return data
 
 
-class Adapter:
+class Adapter(ABC):
     """What one server offers beyond PEP 3333, read from a request's environ.
 
     Adapters are also asked about requests through other servers, and return None then. They import
@@ -65,14 +66,13 @@ class Adapter:
     #: remove them when we call the wrapped app with our own request.
     key_prefixes: tuple[str, ...] = ()
 
+    @abstractmethod
     def socket(self, environ: WSGIEnvironment) -> Any:
-        """The server's socket to the visitor. Required."""
-        raise NotImplementedError
+        """The server's socket to the visitor."""
 
+    @abstractmethod
     def read_ahead(self, environ: WSGIEnvironment) -> bytes:
-        """Take the bytes that the server has read from `socket` beyond the request's head. Required
-        if `hands_over` may be true."""
-        raise NotImplementedError
+        """Take the bytes that the server has read from `socket` beyond the request's head."""
 
     def hands_over(self, environ: WSGIEnvironment) -> bool:
         """Whether a WebSocket may leave the server: the connection serves this request alone, and
