@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page, Response, expect
 
@@ -20,6 +21,8 @@ THE_TOKEN_GUARDS = (
     "It listens on 127.0.0.1, and asks for its token: leave that switched on, since all users of "
     "the machine can connect to 127.0.0.1."
 )
+#: Whether a response is the one that is awaited.
+Event = Callable[[Response], bool]
 TOKEN_IN_THE_LOG = re.compile(r"\?token=([0-9a-f]+)")
 
 
@@ -72,6 +75,29 @@ def is_a_listing(answer: Response) -> bool:
     return answer.request.method == "GET" and "/api/contents?content=1" in answer.url
 
 
+def is_a_look(answer: Response) -> bool:
+    """At whether the notebook exists."""
+    return ".ipynb?content=0&hash=0" in answer.url
+
+
+def is_stored(answer: Response) -> bool:
+    """What is open, which JupyterLab opens again the next time."""
+    return is_put(answer, "/lab/api/workspaces/")
+
+
+def last_of(*events: Event) -> Event:
+    """The last event of several that follow each other."""
+    awaited = list(events)
+
+    def is_last(answer: Response) -> bool:
+        if awaited and awaited[0](answer):
+            del awaited[0]
+            return not awaited
+        return False
+
+    return is_last
+
+
 # --- JupyterLab
 
 
@@ -106,10 +132,12 @@ def open_by_its_address(tour: Tour, page: Page, name: str) -> Locator:
 
 
 def reload(tour: Tour, page: Page) -> None:
-    """The page, which comes back at its address. Done once JupyterLab has stored what is open: from
-    then on the address follows."""
+    """The page, which comes back at its address, and then opens what the address names, though it
+    is open already: a notebook that is renamed meanwhile is not found, and the old address stays.
+    Once JupyterLab has stored what is open, the address follows."""
     path = page.url.removeprefix(tour.base)
-    with page.expect_response(lambda answer: is_put(answer, "/lab/api/workspaces/")):
+    opening = last_of(is_stored, is_a_look, is_a_look, is_a_listing, is_a_look)
+    with page.expect_response(opening):
         page.reload()
         build_nothing(page)
     tour.stays(page, path)
@@ -171,7 +199,7 @@ LAB = Service(
     package="jupyterlab",
     options_of_root=("--allow-root",),
     expected=(
-        # It asks once more for a notebook that it has just renamed.
+        # It opens what the visit before had open, and then renamed.
         r"\b404\b.*/api/contents/Untitled\d*\.ipynb\?content=0\b",
         # It lists the checkpoints of a notebook that it is renaming; the server finds the file, and
         # no longer has it when it asks for its time (jupyter_server, AsyncFileCheckpoints).
