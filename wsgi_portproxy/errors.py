@@ -147,6 +147,16 @@ class TooManyRequests(RequestError):
         )
 
 
+class Restarting(RequestError):
+    """The process ends, and cannot wait any longer for the service."""
+
+    status = 503
+    headers = (("Retry-After", "2"),)
+
+    def __init__(self) -> None:
+        super().__init__("The application is restarting.", "Please try again in a moment.")
+
+
 class NotImplementedHere(RequestError):
     status = 501
 

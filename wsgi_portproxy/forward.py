@@ -81,7 +81,7 @@ class Forwarder:
         sent = UpstreamRequest(
             target.port, visit.method, urls.request_target, headers, target.websocket
         )
-        hints = self._early_hints(visit.environ, urls) if self._early_hints else None
+        hints = self._early_hints(visit, urls) if self._early_hints else None
         route = self._upstream.route(visit.socket, ipv6=service.ipv6)
         response = yield from self._upstream.send(sent, route, upload, early_hints=hints)
         check_no_way_to_https(response, sent.method, urls)

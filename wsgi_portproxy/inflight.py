@@ -28,13 +28,17 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from .locate.target import Target
-    from .locate.visit import Visit
+    from .locate.visit import SendHints, Visit
     from .upstream.request_body import Upload
 
 
 #: Called at the end of a WebSocket or a detached stream. Arguments: whether it was complete, and
 #: how many bytes were received from the visitor and sent to the visitor.
 OnEnd = Callable[[bool, int, int], None]
+
+
+def _no_hints(headers: list[tuple[str, str]]) -> None:
+    """Where no 103 can come any more."""
 
 
 class InFlightRequests:
@@ -60,7 +64,6 @@ class InFlight:
     _holds_thread = False
     _is_detached = False
     _ended = False
-    _received = 0
     service = ""  # the service's name, once it is known
     upload: Upload | None = None  # counts the bytes read of the visitor's body
 
@@ -84,6 +87,11 @@ class InFlight:
     def port(self) -> int:
         return self.target.port
 
+    @property
+    def is_detached(self) -> bool:
+        """Whether it goes on without its server."""
+        return self._is_detached
+
     def hold_thread(self) -> None:
         """Take one of the port's slots, once. Raises `TooManyRequests`."""
         if not self._holds_thread:
@@ -102,13 +110,14 @@ class InFlight:
         self.end(status, ended)
         return application
 
-    def detach(self) -> None:
-        """Release the slot: the request goes on without a thread of the server."""
+    def detach(self, send_early_hints: SendHints = _no_hints) -> None:
+        """Release the slot: the request goes on without its server. The upload must have left.
+
+        send_early_hints: sends them to the visitor from now on.
+        """
         self._is_detached = True
         self._release()
-        del self.visit  # it holds the server's objects, and a tunnel may last for days
-        if self.upload is not None:  # it would keep the server's objects alive
-            self._received, self.upload = self.upload.taken, None
+        self.visit.forget_server(send_early_hints)
 
     def ending(self, status: int) -> OnEnd:
         """The function to call when the request has ended, for the code that carries its bytes."""
@@ -156,7 +165,7 @@ class InFlight:
 
     def _metrics(self, status: int, ended: Ending, received: int, sent: int) -> RequestMetrics:
         target = self.target
-        received += self._received + (self.upload.taken if self.upload is not None else 0)
+        received += self.upload.taken if self.upload is not None else 0
         return RequestMetrics(
             target.port,
             self.service,

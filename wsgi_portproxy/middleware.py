@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .app_or_service import AppOrService
-from .errors import NotFound, PortProxyError, VisitorGone
+from .errors import NotFound, PortProxyError
 from .forward import Forwarder
 from .inflight import InFlight, InFlightRequests
 from .locate.links import Links
@@ -25,22 +25,18 @@ from .policy.authorize import Authorizer, authorize, facts_of
 from .policy.hosts import Hosts
 from .policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy
 from .policy.same_origin import check_same_origin
-from .respond.body import moved, respond
+from .respond.body import moved
 from .respond.error_page import error_response, log_error
-from .respond.wire import reply_of, reply_to_error
 from .rewrite.cookies import CookiePolicy
-from .rewrite.header_tables import Headers
 from .rewrite.response_headers import ResponseHeaders
-from .rewrite.urls import UrlMapper
 from .rewrite.via import check_no_loop
 from .settings import Limits, Services, Timeouts, UrlForms, Withhold, check_callable
 from .stats import Stats, stats_of
+from .stream_back import StreamBack
 from .subrequest import CapturedResponse
 from .tunnel.detach import Detaching, detached
 from .tunnel.hijack import Hijacker
-from .tunnel.records import Reply
 from .tunnel.websocket import WebSockets
-from .upstream.response import UpstreamResponse
 from .upstream.steps import in_thread
 
 if TYPE_CHECKING:
@@ -115,7 +111,7 @@ class PortProxy:
         )
         self._hosts = Hosts(hosts, known.hosts)
         self._cookies = CookiePolicy([*withhold.cookies, *known.withhold_cookies])
-        self._response_headers = ResponseHeaders(self._cookies, withhold.response_headers)
+        headers_of = ResponseHeaders(self._cookies, withhold.response_headers)
         self._forwarder = Forwarder(
             services,
             timeouts,
@@ -126,10 +122,11 @@ class PortProxy:
             ports=self._ports,
             links=self._links,
             finds_strays=finds,
-            response_headers_of=self._response_headers,
+            response_headers_of=headers_of,
         )
         self._hijacker = Hijacker(limits)
         self._websockets = WebSockets(self._hijacker, timeouts, require_origin=require_origin)
+        self._stream_back = StreamBack(self._websockets, headers_of)
         self._detaching = Detaching(self._hijacker, timeouts, after=detach_after)
         self._requests = InFlightRequests(limits.requests_per_port, on_finished)
 
@@ -172,11 +169,11 @@ class PortProxy:
             if redirect is not None:
                 return request.end_with(moved(*redirect, cookies), redirect.status, "redirected")
             steps = self._forwarder.forward(request, visit)  # 4
-            reply = partial(self._reply, request, visit, cookies)
+            reply = partial(self._stream_back.reply, request, cookies)  # 5, in the relay
             result = self._detaching.drive(steps, request, reply)
             if result is None:
-                return detached  # the relay goes on
-            return self._stream_back(request, *result, cookies)  # 5
+                return detached
+            return self._stream_back.application(request, *result, cookies)  # 5
 
     def _check(self, visit: Visit, target: Target) -> None:
         """Step 2: raise `RequestError` unless the authorizer may be asked."""
@@ -222,45 +219,6 @@ class PortProxy:
         response.close()
         if response.status == 404:
             raise NotFound("There is no such page.", detail="the service responded with 404 too")
-
-    def _stream_back(
-        self, request: InFlight, response: UpstreamResponse, urls: UrlMapper, cookies: Headers
-    ) -> WSGIApplication:
-        """Step 5: the service's response as an application, which ends the request. Raises
-        `PortProxyError`."""
-        if response.status == 101:
-            return self._websockets.carry(response, urls, self._response_headers, request)
-        if request.target.is_astray:  # a handshake: all other requests were redirected
-            response.close()
-            raise NotFound(
-                "There is no such page.", detail="the service did not switch to a WebSocket"
-            )
-        return respond(response, urls, self._response_headers, cookies, request)
-
-    def _reply(
-        self,
-        request: InFlight,
-        visit: Visit,
-        cookies: Headers,
-        result: tuple[UpstreamResponse, UrlMapper] | BaseException,
-    ) -> Reply | None:
-        """Step 5 for a request that was detached: the response as bytes, None if there is nobody to
-        send it to."""
-        try:
-            if isinstance(result, BaseException):
-                raise result
-            response, urls = result
-            if response.status == 101:
-                return self._websockets.reply(response, urls, self._response_headers, visit.environ)
-            return reply_of(response, urls, self._response_headers, cookies, visit.environ)
-        except PortProxyError as error:
-            request.refuse(error)
-            log_error(error)
-            has_left = isinstance(error, VisitorGone)
-            return None if has_left else reply_to_error(error, visit.environ)
-        except BaseException:
-            request.end(500, "cut")
-            raise
 
     def stats(self) -> Stats:
         """The numbers of this process, see `Stats`. Cheap enough to be called every second."""

@@ -6,11 +6,12 @@ Each fact is established once, here; no other module reads it from the environ.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from ..servers import Adapter, VisitorSocket, connection_of
 from . import browser
 from .address import Address
+from .kept import environ_of, kept_of
 from .origin import own_address
 from .request_target import RawTarget, raw_target
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+#: Sends the headers of a 103, as `wsgi.early_hints` of gunicorn does.
+SendHints: TypeAlias = Callable[[list[tuple[str, str]]], object]
 
 
 class fact(Generic[T]):  # lower case, like `property`
@@ -96,6 +99,27 @@ class Visit:
         """The WSGI server's adapter and the visitor's connection; None if the connection is closed
         or the server does not show it."""
         return connection_of(self.environ)
+
+    @fact
+    def send_early_hints(self) -> SendHints | None:
+        """Sends the visitor a 103 with these headers; None if the server cannot."""
+        return self.environ.get("wsgi.early_hints") or None
+
+    def forget_server(self, send_early_hints: SendHints) -> None:
+        """Drop what belongs to the server, which no longer has the connection.
+
+        The request may last for days, so that of the environ only what `kept_of` keeps stays.
+        """
+        self._kept = kept_of(self.environ)
+        self.answer = None
+        self.__dict__.update(connection=None, send_early_hints=send_early_hints)
+        del self.environ
+
+    def __getattr__(self, name: str) -> WSGIEnvironment:
+        """The environ of a request that forgot its server, made anew for each use."""
+        if name != "environ":
+            raise AttributeError(name)
+        return environ_of(self._kept)
 
     @property
     def server(self) -> Adapter | None:

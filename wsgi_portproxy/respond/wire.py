@@ -50,13 +50,14 @@ def reply_of(
         headers = [*headers, ("Transfer-Encoding", "chunked")]
     needs_reset = has_body and not chunked and not has_length
     stream = Reframer(response.framing, chunked=chunked, needs_reset=needs_reset)
+    to_service, upload = response.unsent()
     if response.holds_connection:
         service, ready = response.detach()
     else:
         service, ready = None, response.take()
     head = _head(status, response.reason or "", headers)
     body = b"".join(stream.encode([ready] if ready else []))
-    return Reply(status, head, body, stream, service)
+    return Reply(status, head, body, stream, service, to_service, upload)
 
 
 def reply_to_error(error: PortProxyError, environ: WSGIEnvironment) -> Reply:

@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ..locate.target import Target
+from ..locate.visit import Visit
 from ..servers import server_processes
 from .cookie_copies import set_copies
 from .cookie_limits import MAX_SET_COOKIES
@@ -62,11 +63,9 @@ class ResponseHeaders:
             dropped=self._dropped,
         )
 
-    def early_hints(
-        self, environ: WSGIEnvironment, urls: UrlMapper
-    ) -> Callable[[Headers], None] | None:
+    def early_hints(self, visit: Visit, urls: UrlMapper) -> Callable[[Headers], None] | None:
         """A callable that passes a 103 on to the visitor; None if that is not possible."""
-        return early_hints(environ, urls, self._dropped)
+        return early_hints(visit, urls, self._dropped)
 
 
 def _is_above(target: Target, environ: WSGIEnvironment) -> bool:
@@ -222,19 +221,19 @@ def visitor_of(environ: WSGIEnvironment) -> str:
 
 
 def early_hints(
-    environ: WSGIEnvironment, urls: UrlMapper, dropped: HeaderNames | None = None
+    visit: Visit, urls: UrlMapper, dropped: HeaderNames | None = None
 ) -> Callable[[Headers], None] | None:
     """A callable that passes on the Link headers of a 103 (RFC 8297), which browsers act on.
 
     None if the server cannot send a 103, or the deployment drops Link.
     """
-    if not environ.get("wsgi.early_hints") or (dropped is not None and dropped.match("link")):
+    if visit.send_early_hints is None or (dropped is not None and dropped.match("link")):
         return None
-    send: Callable[[Headers], None] = environ["wsgi.early_hints"]
 
     def pass_on(received: Headers) -> None:
         links = [header for header in received if header[0].lower() == "link"]
-        if links:
+        send = visit.send_early_hints  # another one once the request has left its server
+        if links and send is not None:
             send([(name, link_to_visitor(urls, value)) for name, value in links])
 
     return pass_on

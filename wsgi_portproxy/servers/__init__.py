@@ -13,7 +13,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter, Block, BodyReader, Headers, VisitorSocket, is_tls
+from .base import Adapter, Block, BodyReader, Headers, RawBody, VisitorSocket, is_tls
 from .file_object import FileObject, Werkzeug
 from .gunicorn import Gunicorn
 from .processes import server_processes
@@ -29,11 +29,13 @@ __all__ = [
     "Adapter",
     "Block",
     "BodyReader",
+    "RawBody",
     "VisitorSocket",
     "bodiless_headers",
     "body_reader",
     "connection_of",
     "is_tls",
+    "raw_body",
     "server_processes",
     "server_threads",
 ]
@@ -69,6 +71,15 @@ def body_reader(environ: WSGIEnvironment) -> BodyReader:
         if reader is not None:
             return reader
     return BodyReader(environ)
+
+
+def raw_body(environ: WSGIEnvironment) -> RawBody | None:
+    """The connection under this request's chunked body, if its server lets it be had."""
+    for adapter in ADAPTERS:
+        raw = adapter.raw_body(environ)
+        if raw is not None:
+            return raw
+    return None
 
 
 def bodiless_headers(environ: WSGIEnvironment, status: int, headers: Headers) -> Headers:

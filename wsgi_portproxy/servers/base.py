@@ -7,6 +7,7 @@ even if fewer have come. If a server offers more, its adapter gives access to it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class BodyReader:
 
     #: Becomes readable when `read` has new bytes; None if only a read can tell.
     socket: VisitorSocket | None = None
+    #: Whether the rest of the body is what follows on the connection: the bytes that the server has
+    #: read ahead (`Adapter.read_ahead`), then those of the socket.
+    follows = False
+    #: Whether the server has all of the body, so that a read never waits.
+    is_stored = False
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         source = environ["wsgi.input"]
@@ -49,6 +55,33 @@ class BodyReader:
         """
         data: bytes = self._read(limit)
         return data
+
+
+class StoredReader(BodyReader):
+    """Reads the body for servers that call the application once they have all of it."""
+
+    is_stored = True
+
+
+class RawBody(Protocol):
+    """The connection while a chunked body comes, so that we can decode the chunks ourselves."""
+
+    @property
+    def socket(self) -> VisitorSocket: ...
+
+    def buffered(self) -> bool:
+        """Whether a read returns without waiting for the socket."""
+
+    def read(self, limit: int) -> bytes:
+        """At least one byte, as it came; empty if the visitor closed. `limit`: of the bytes that
+        are not read ahead."""
+
+    def give_back(self, data: bytes) -> None:
+        """Give back bytes that came after the body."""
+
+    def stand_in(self, read: Callable[[int], bytes]) -> None:
+        """From now on the server too reads the body by `read`: after the response it drops what
+        nobody has read, and must go on where we are."""
 
 
 class Adapter(ABC):
@@ -86,6 +119,11 @@ class Adapter(ABC):
 
     def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
         """A better reader of the request's body than `BodyReader`."""
+        return None
+
+    def raw_body(self, environ: WSGIEnvironment) -> RawBody | None:
+        """The connection under a chunked body that nobody has begun to read, if the server lets it
+        be had."""
         return None
 
     def threads(self, environ: WSGIEnvironment) -> int | None:

@@ -9,28 +9,50 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter, Headers, made_in
+from .base import Adapter, Block, BodyReader, Headers, is_tls, made_in
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_MOST_READ_AHEAD = 65536  # bytes; the file objects hold less
+
+class LengthReader(BodyReader):
+    """Reads a body of known length as it arrives. `source`: what the server gave the application,
+    which may count what is left."""
+
+    follows = True
+
+    def __init__(self, reader: Any, sock: Any, source: Any) -> None:
+        self._reader = reader
+        self.socket = sock
+        self._source = source
+
+    def buffered(self) -> bool:
+        return bool(_held(self._reader, self.socket))
+
+    def read(self, limit: int) -> Block:
+        data: bytes = self._reader.read1(limit)
+        if hasattr(self._source, "remaining"):  # cheroot expects the next request after the body
+            self._source.remaining -= len(data)
+        return data
 
 
 class _Buffered(Adapter):
-    """Takes bytes read ahead from the BufferedReader; the subclasses find the socket."""
+    """Reads through the BufferedReader; the subclasses find the socket."""
 
     def read_ahead(self, environ: WSGIEnvironment) -> bytes:
         reader = _reader(environ)
-        sock = self.socket(environ)
-        timeout = sock.gettimeout()
-        sock.settimeout(0)  # read what the reader holds, without waiting for the socket
-        try:
-            return reader.read1(_MOST_READ_AHEAD) or b"" if reader is not None else b""
-        except BlockingIOError:
+        if reader is None:
             return b""
-        finally:
-            sock.settimeout(timeout)
+        held: bytes = reader.read(len(_held(reader, self.socket(environ))))
+        return held
+
+    def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
+        reader, sock = _reader(environ), self.socket(environ)
+        if reader is None or sock is None or is_tls(sock):
+            return None
+        source = environ["wsgi.input"]
+        is_counted = source is reader or hasattr(source, "remaining")
+        return LengthReader(reader, sock, source) if is_counted else None
 
 
 class Werkzeug(_Buffered):
@@ -76,6 +98,23 @@ def _reader(environ: WSGIEnvironment) -> Any:
     """The io.BufferedReader over the visitor's socket, bare or inside a server's reader."""
     source = environ.get("wsgi.input")
     for reader in (source, getattr(source, "rfile", None)):
-        if hasattr(reader, "read1") and hasattr(getattr(reader, "raw", None), "_sock"):
+        if _is_reader(reader):
             return reader
     return None
+
+
+def _is_reader(reader: Any) -> bool:
+    return hasattr(reader, "read1") and hasattr(getattr(reader, "raw", None), "_sock")
+
+
+def _held(reader: Any, sock: Any) -> bytes:
+    """What a BufferedReader holds; reads what has come if that is nothing. Takes nothing."""
+    timeout = sock.gettimeout()
+    sock.settimeout(0)  # without waiting
+    try:
+        held: bytes = reader.peek(1)
+        return held
+    except BlockingIOError:
+        return b""
+    finally:
+        sock.settimeout(timeout)

@@ -3,11 +3,12 @@ leave the server in mid-body."""
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter, Block, BodyReader, is_tls
+from .base import Adapter, Block, BodyReader, RawBody, is_tls
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -20,6 +21,8 @@ class LengthReader(BodyReader):
     This takes the bytes that gunicorn has read ahead from its reader, and the rest straight from
     the socket, into memory that is reused for the next block.
     """
+
+    follows = True
 
     def __init__(self, reader: Any, sock: Any) -> None:
         self._reader = reader
@@ -59,6 +62,36 @@ class ChunkedReader(BodyReader):
         return data
 
 
+class RawChunks:
+    """The connection under a chunked body that gunicorn has not begun to read."""
+
+    def __init__(self, body: Any, unreader: Any, sock: Any) -> None:
+        self._body = body
+        self._unreader = unreader
+        self.socket = sock
+
+    def buffered(self) -> bool:
+        return bool(self._unreader.buf.tell())
+
+    def read(self, limit: int) -> bytes:
+        data: bytes = _take(self._unreader) or self.socket.recv(limit)
+        return data
+
+    def give_back(self, data: bytes) -> None:
+        self._unreader.unread(data)
+
+    def stand_in(self, read: Callable[[int], bytes]) -> None:
+        self._body.reader = StandIn(read, self._unreader)
+
+
+class StandIn:
+    """Takes the place of gunicorn's reader of a body."""
+
+    def __init__(self, read: Callable[[int], bytes], unreader: Any) -> None:
+        self.read = read
+        self.unreader = unreader
+
+
 class Gunicorn(Adapter):
     """All of gunicorn's workers. gthread's threads are counted like those of any pool."""
 
@@ -70,14 +103,8 @@ class Gunicorn(Adapter):
         return environ.get("gunicorn.socket")
 
     def read_ahead(self, environ: WSGIEnvironment) -> bytes:
-        unreader = environ["wsgi.input"].reader.unreader
-        take = getattr(unreader, "take_buffered", None)  # since gunicorn 27
-        if take is not None:
-            data: bytes = take()
-        else:
-            data = unreader.buf.getvalue()
-            unreader.buf = io.BytesIO()
-        return data
+        reader = environ["wsgi.input"].reader
+        return _take(reader.unreader if hasattr(reader, "unreader") else reader.req.unreader)
 
     def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
         reader = getattr(environ["wsgi.input"], "reader", None)
@@ -93,3 +120,27 @@ class Gunicorn(Adapter):
         if kind == "LengthReader" and is_known and hasattr(reader, "length") and not is_tls(sock):
             return LengthReader(reader, sock)
         return None
+
+    def raw_body(self, environ: WSGIEnvironment) -> RawBody | None:
+        body = environ["wsgi.input"]
+        sock = self.socket(environ)
+        reader = getattr(body, "reader", None)
+        parser = getattr(reader, "parser", None)
+        unreader = getattr(getattr(reader, "req", None), "unreader", None)
+        if sock is None or is_tls(sock) or getattr(unreader, "sock", None) is not sock:
+            return None
+        if not inspect.isgenerator(parser) or not hasattr(unreader, "unread"):
+            return None
+        is_untouched = inspect.getgeneratorstate(parser) == inspect.GEN_CREATED
+        return RawChunks(body, unreader, sock) if is_untouched else None
+
+
+def _take(unreader: Any) -> bytes:
+    """Take the bytes that gunicorn has read ahead."""
+    take = getattr(unreader, "take_buffered", None)  # since gunicorn 27
+    if take is not None:
+        data: bytes = take()
+    else:
+        data = unreader.buf.getvalue()
+        unreader.buf = io.BytesIO()
+    return data

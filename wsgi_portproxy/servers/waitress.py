@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter
+from .base import Adapter, BodyReader, StoredReader
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -22,6 +22,9 @@ class Waitress(Adapter):
         # waitress takes bytes after the request for the start of the next one.
         request = getattr(_channel(environ), "request", None)
         return bytes(getattr(request, "header_plus", b""))
+
+    def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
+        return StoredReader(environ) if _channel(environ) is not None else None
 
     def hands_over(self, environ: WSGIEnvironment) -> bool:
         # With lookahead, waitress's main thread reads from a connection even during its request.

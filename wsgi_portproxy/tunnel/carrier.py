@@ -18,8 +18,10 @@ import time
 from collections import deque
 from typing import Any
 
+from ..errors import PortProxyError
 from ..upstream.framing import Malformed, Truncated
-from .frames import CLOSE_GOING_AWAY, FrameTracker
+from ..upstream.request_body import Upload
+from .frames import CLOSE_GOING_AWAY, CLOSE_POLICY_VIOLATION, FrameTracker
 from .places import Places
 from .records import End, NewTunnel, Tunnel
 from .reframe import Reframer
@@ -28,6 +30,7 @@ MAX_PENDING = 262144  # bytes kept in each direction if the reader is slower tha
 # Seconds that one side may stay open after the other has ended: the closing handshake (RFC 6455
 # section 7.1.1) needs one reply, and a visitor who vanished sends none.
 LINGER = 10.0
+_STOPPED = 2.0  # seconds in which a WebSocket that is to be stopped may reach the end of a frame
 _IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
 _RESET = struct.pack("ii", 1, 0)  # struct linger: closing resets the connection (socket(7))
 _NOTHING = memoryview(b"")
@@ -48,6 +51,7 @@ class Carrier:
         self.behind: deque[End] = deque()  # the queue of ends with bytes still to process
         self._ends: dict[int, End] = {}
         self._dummies: dict[int, _socket.socket] = {}
+        self.stopping: dict[Tunnel, float] = {}  # and until when, monotonic
         self._buffer = memoryview(bytearray(MAX_PENDING))
 
     def abandon(self) -> None:
@@ -112,7 +116,8 @@ class Carrier:
     def _on_event(self, end: End, event: int, now: float) -> None:
         tunnel = end.tunnel
         # On a stream, bytes from the visitor do not count as activity.
-        if tunnel.stream is None or end is tunnel.service or end.pending:
+        is_heard = not tunnel.is_muted and tunnel.stream is None
+        if is_heard or end is tunnel.service or end.pending:
             tunnel.last = now
         if event & (_OUT | _ERR | _HUP) and end.pending:
             self._flush(end)
@@ -121,7 +126,10 @@ class Carrier:
 
     def _pull(self, end: End, now: float) -> None:
         """Read once from an end; pass the bytes on to its peer, or keep them for later."""
-        peer = end.peer
+        tunnel, peer = end.tunnel, end.peer
+        if tunnel.upload is not None and end is tunnel.visitor:
+            self._pull_upload(tunnel, tunnel.upload, now)
+            return
         room = MAX_PENDING - len(peer.pending) if peer.pending else MAX_PENDING
         try:
             size = end.sock.recv_into(self._buffer, room)
@@ -131,16 +139,34 @@ class Carrier:
             self._lose(end, now)
             return
         data = self._buffer[:size]
-        tunnel = end.tunnel
+        if tunnel.is_muted and size:
+            return
         tunnel.count(end, size)
         if size or tunnel.stream is not None:
             self._pass_on(end, data, now)
         else:
             self._end(end, now)
 
+    def _pull_upload(self, tunnel: Tunnel, upload: Upload, now: float) -> None:
+        """Pass on more of the visitor's body, beside the response that comes already."""
+        try:
+            block = upload.next_block()
+        except (PortProxyError, OSError):
+            self.close(tunnel)  # cut short or malformed: too late for an error page
+            return
+        if upload.complete:
+            tunnel.upload = None
+        tunnel.last = now
+        if block:
+            self._write(tunnel.service, block, now)
+        self._watch(tunnel.visitor)
+
     def _pass_on(self, end: End, data: memoryview, now: float) -> None:
         """Pass on bytes that came from an end, or as many of them as one turn allows."""
         tunnel = end.tunnel
+        if tunnel.upload is not None and end is tunnel.visitor:
+            self._pull_upload(tunnel, tunnel.upload, now)
+            return
         framing: FrameTracker | Reframer | None = tunnel.stream
         if framing is not None:
             self._pass_stream(end, data, now)
@@ -239,6 +265,7 @@ class Carrier:
         """An end has sent its last byte: shut its peer, once the peer has no pending bytes."""
         end.ended = True
         if end.tunnel.stream is not None:
+            end.tunnel.upload = end.pending = None
             # The visitor may read slowly; the service need not wait for it.
             with contextlib.suppress(OSError):
                 end.sock.shutdown(_socket.SHUT_RDWR)
@@ -265,7 +292,13 @@ class Carrier:
         """An end accepts nothing more. Bytes that it sent before, such as a close frame, may still
         arrive."""
         if end.tunnel.stream is not None:
-            self.close(end.tunnel)
+            if end is end.tunnel.visitor or end.ended:
+                self.close(end.tunnel)
+                return
+            # It reads no more of the visitor's body, but goes on with its response.
+            end.tunnel.upload = end.pending = None
+            self._watch(end)
+            self._watch(end.peer)
             return
         end.pending = None
         end.tunnel.broken = end.peer.ended = True
@@ -341,15 +374,39 @@ class Carrier:
             return True
         return False
 
-    def say_goodbye(self, now: float) -> None:
+    def say_goodbye_to_all(self, now: float) -> None:
         """End each WebSocket that is between two frames, with a close frame."""
         for tunnel in list(self.tunnels.values()):
-            visitor, service = tunnel.visitor, tunnel.service
-            if service.ended or tunnel.frames is None or not tunnel.frames.at_boundary:
-                continue  # it may still end by itself, or reach the end of a frame
-            visitor.pending = (visitor.pending or bytearray()) + CLOSE_GOING_AWAY
-            service.ended = tunnel.broken = True
-            tunnel.half_closed = tunnel.last = now
-            self._watch(service)
-            self._watch(visitor)
-            self._flush(visitor)
+            self._say_goodbye(tunnel, CLOSE_GOING_AWAY, now)
+
+    def _say_goodbye(self, tunnel: Tunnel, close_frame: bytes, now: float) -> None:
+        visitor, service = tunnel.visitor, tunnel.service
+        if service.ended or tunnel.frames is None or not tunnel.frames.at_boundary:
+            return  # it may still end by itself, or reach the end of a frame
+        visitor.pending = (visitor.pending or bytearray()) + close_frame
+        service.ended = tunnel.broken = True
+        tunnel.half_closed = tunnel.last = now
+        self._watch(service)
+        self._watch(visitor)
+        self._flush(visitor)
+
+    def stop(self, key: object, now: float) -> None:
+        """End the tunnel with this key, whose visitor may no longer use the port: cut a response,
+        close a WebSocket by status 1008. What the visitor still sends is dropped."""
+        for tunnel in list(self.tunnels.values()):
+            if tunnel.key is key:
+                tunnel.is_muted = True
+                tunnel.service.pending = None
+                self.stopping[tunnel] = now + _STOPPED
+        self.stop_more(now)
+
+    def stop_more(self, now: float) -> None:
+        """Go on with those that are to be stopped."""
+        for tunnel, until in list(self.stopping.items()):
+            is_open = self.tunnels.get(tunnel.visitor.fd) is tunnel
+            if is_open and (tunnel.frames is None or now > until):
+                self.close(tunnel)
+            elif is_open:
+                self._say_goodbye(tunnel, CLOSE_POLICY_VIOLATION, now)
+            if not is_open or tunnel.service.ended:
+                del self.stopping[tunnel]

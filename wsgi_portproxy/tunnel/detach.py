@@ -8,12 +8,15 @@ whose connections can be hijacked will do, and the relay sends the whole respons
 from __future__ import annotations
 
 import _socket
+import errno
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import TooManyTunnels
 from ..inflight import InFlight
+from ..rewrite.header_tables import Headers
 from ..servers import is_tls
 from ..settings import Timeouts
 from ..upstream.response import UpstreamResponse
@@ -29,6 +32,39 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _GATHERED = 65536  # bytes of a body that is read in the thread, if all of it comes in time
+_SHORTEST = 0.001  # seconds; poll(2) counts in milliseconds
+_PORTS = 256  # whose patience is remembered
+
+#: Makes the reply of an exchange, in the relay's thread, of its result or the exception that it
+#: raised; None if there is nobody to send it to.
+MakeReply = Callable[["tuple[UpstreamResponse, T] | BaseException"], "Reply | None"]
+
+
+class Patience:
+    """How long a request waits in its thread before it leaves, for each port.
+
+    Where the last request had to leave, the next will probably too: it gets half the time. So a
+    slow service takes little time of the threads, and quick responses keep the visitor's
+    connection. The first quick response restores it.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._shorter: dict[int, float] = {}
+
+    def of(self, port: int) -> float:
+        """In seconds."""
+        return self._shorter.get(port, self._longest)
+
+    def was_enough(self, port: int) -> None:
+        if self._shorter:
+            self._shorter.pop(port, None)
+
+    def was_not_enough(self, port: int) -> None:
+        if len(self._shorter) >= _PORTS:
+            self._shorter.clear()
+        shorter = max(self.of(port) / 2, _SHORTEST)
+        self._shorter[port] = min(shorter, self._longest)
 
 
 class Detaching:
@@ -40,39 +76,46 @@ class Detaching:
         self._hijacker = hijacker
         self._stream_idle = timeouts.stream_idle or float("inf")
         self._tunnel_idle = timeouts.tunnel_idle
-        self._after = after
+        self._is_off = after is None
+        self._patience = Patience(after or 0.0)
 
     def drive(
         self,
         steps: Steps[tuple[UpstreamResponse, T]],
         request: InFlight,
-        reply: Callable[[tuple[UpstreamResponse, T] | BaseException], Reply | None],
+        make_reply: MakeReply[T],
     ) -> tuple[UpstreamResponse, T] | None:
         """Drive an exchange in this thread, as long as it takes no longer than `detach_after`.
 
-        Returns its result, or None if the request was detached: then `reply` gives the response,
-        in the relay's thread, for the result or the exception of the exchange, or None if there is
-        nothing to send. Raises as the exchange does.
+        Returns its result, or None if the request was detached: then `make_reply` is called in the
+        relay's thread. Raises as the exchange does.
         """
-        if self._after is None or not self._may_leave(request):
+        if self._is_off or not self._may_leave(request):
             request.hold_thread()
             return in_thread(steps)
         # Where threads are scarce, nothing waits in one.
-        until = time.monotonic() + (self._after if request.try_hold_thread() else 0.0)
+        patience = self._patience.of(request.port) if request.try_hold_thread() else 0.0
+        until = time.monotonic() + patience
         steps = _leaving_at_head(steps, until)
         try:
             wait = next(steps)
             while True:
                 ready = _ready_in_time(wait, until)
-                if ready is None and self._leaves(steps, wait, request, reply):
+                if ready is None and self._leaves(steps, wait, request, make_reply):
+                    if patience:
+                        self._patience.was_not_enough(request.port)
                     return None
                 if ready is None:
                     request.hold_thread()
                     ready = ready_for(wait)
                 wait = steps.send(ready)
         except StopIteration as done:
+            self._patience.was_enough(request.port)
             result: tuple[UpstreamResponse, T] = done.value
             return result
+        finally:
+            if not request.is_detached:
+                steps.close()  # if there was no slot to go on in the thread
 
     def _may_leave(self, request: InFlight) -> bool:
         visit = request.visit
@@ -90,25 +133,43 @@ class Detaching:
         steps: Steps[tuple[UpstreamResponse, T]],
         wait: Wait | Leave,
         request: InFlight,
-        reply: Callable[[tuple[UpstreamResponse, T] | BaseException], Reply | None],
+        make_reply: MakeReply[T],
     ) -> bool:
-        """Hand an exchange to the relay; False if there is no room, or the upload is not over."""
-        if request.upload is not None and not request.upload.complete:
+        """Hand an exchange to the relay; False if there is no room, or if only the server can read
+        the rest of the upload."""
+        upload = request.upload
+        if upload is not None and not upload.may_leave:
             return False
         try:
             hijacked = self._hijacker.hijack(request.visit, request.port)
         except (OSError, TooManyTunnels):
             return False
-        request.detach()
+        read_ahead = hijacked.read_ahead
+        if upload is not None:
+            read_ahead = upload.leave(hijacked.sock, read_ahead)
+        request.detach(partial(send_early_hints, hijacked.sock))
 
         def finish(result: object, error: BaseException | None) -> NewTunnel | None:
-            made = reply(error or result)  # type: ignore[arg-type]
-            return None if made is None else self._tunnel(made, request, hijacked)
+            reply = make_reply(error or result)  # type: ignore[arg-type]
+            return None if reply is None else self._tunnel(reply, request, hijacked, read_ahead)
 
-        relay().add(Waiting(request.port, steps, wait, finish, hijacked.sock, hijacked.dummy))
+        relay().add(
+            Waiting(
+                request.port,
+                steps,
+                wait,
+                finish,
+                hijacked.sock,
+                hijacked.dummy,
+                key=request,
+                has_upload=upload is not None and not upload.complete and upload.reader.buffered(),
+            )
+        )
         return True
 
-    def _tunnel(self, reply: Reply, request: InFlight, hijacked: Hijacked) -> NewTunnel:
+    def _tunnel(
+        self, reply: Reply, request: InFlight, hijacked: Hijacked, read_ahead: bytes
+    ) -> NewTunnel:
         ended, stream = request.ending(reply.status), reply.stream
 
         def on_end(complete: bool, received: int, sent: int) -> None:
@@ -120,11 +181,13 @@ class Detaching:
             service=reply.service or _at_its_end(),
             to_visitor=reply.body,
             # What follows a request is another one, which this connection does not serve.
-            to_service=b"" if stream else hijacked.read_ahead,
+            to_service=reply.to_service if stream else read_ahead,
             dummy=None,
             idle_timeout=self._stream_idle if stream else self._tunnel_idle,
             head=reply.head,
             stream=stream,
+            upload=reply.upload,
+            key=request,
             on_end=on_end,
         )
 
@@ -145,7 +208,7 @@ def _leaving_at_head(
 
 def _ready_in_time(wait: Wait | Leave, until: float) -> Ready | None:
     """What has happened; None if it is time to leave."""
-    if isinstance(wait, Leave):
+    if isinstance(wait, Leave) or time.monotonic() >= until:
         return None
     is_later = wait.until is None or wait.until > until
     ready = ready_for(wait._replace(until=until) if is_later else wait)
@@ -157,6 +220,15 @@ def _at_its_end() -> _socket.socket:
     ours, theirs = _socket.socketpair()
     theirs.close()
     return ours
+
+
+def send_early_hints(sock: _socket.socket, headers: Headers) -> None:
+    """Send a 103 to a visitor whose connection has left its server. Raises OSError."""
+    lines = ["HTTP/1.1 103 Early Hints", *map(": ".join, headers), "", ""]
+    head = "\r\n".join(lines).encode("latin-1")
+    # Nothing was sent before, so that there is room for it, or the connection is of no use.
+    if sock.send(head, _socket.MSG_DONTWAIT) < len(head):
+        raise OSError(errno.EAGAIN, "no room for a 103")
 
 
 def detached(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: A complete unmasked close frame, status 1001: the endpoint is going away (section 7.4.1).
 CLOSE_GOING_AWAY = b"\x88\x02\x03\xe9"
+#: The same with status 1008: the visitor may no longer use the port.
+CLOSE_POLICY_VIOLATION = b"\x88\x02\x03\xf0"
 
 _EXTENDED = {126: 2, 127: 8}  # 7-bit length: number of bytes that hold the real length
 

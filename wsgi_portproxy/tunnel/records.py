@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import _socket
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .frames import FrameTracker
 from .reframe import Reframer
+
+if TYPE_CHECKING:
+    from ..upstream.request_body import Upload
 
 #: Called once, in the relay's thread or in the thread that ends the process. Arguments: whether the
 #: tunnel ended properly (the visitor was sent the whole stream, or both sides closed the
@@ -26,7 +29,8 @@ class NewTunnel(NamedTuple):
     idle_timeout: seconds of silence in both directions after which the tunnel is cut.
     port: the service's port. head: the response's head, if it has not been sent; goes out before
     everything else. stream: re-frames the rest of a response; None for a WebSocket.
-    on_end: see `OnEnd`.
+    upload: the rest of the request, of which `to_service` is the next part; None: it was sent.
+    key: by which the tunnel can be ended. on_end: see `OnEnd`.
     """
 
     port: int
@@ -38,6 +42,8 @@ class NewTunnel(NamedTuple):
     idle_timeout: float
     head: bytes = b""
     stream: Reframer | None = None
+    upload: Upload | None = None
+    key: object = None
     on_end: OnEnd | None = None
 
     def abandon(self) -> None:
@@ -52,7 +58,7 @@ class Reply(NamedTuple):
 
     status: its status. head: its head. body: the part of its body that has come, as it is sent.
     stream: re-frames the rest; None: it became a WebSocket. service: where the rest comes from;
-    None: there is no rest.
+    None: there is no rest. to_service, upload: the rest of the request, see `NewTunnel`.
     """
 
     status: int
@@ -60,6 +66,8 @@ class Reply(NamedTuple):
     body: bytes
     stream: Reframer | None
     service: _socket.socket | None = None
+    to_service: bytes = b""
+    upload: Upload | None = None
 
 
 class End:
@@ -87,6 +95,8 @@ class Tunnel:
         "frames",
         "half_closed",
         "idle_timeout",
+        "is_muted",
+        "key",
         "last",
         "on_end",
         "port",
@@ -94,12 +104,16 @@ class Tunnel:
         "sent",
         "service",
         "stream",
+        "upload",
         "visitor",
     )
 
     def __init__(self, new: NewTunnel, now: float) -> None:
         self.port = new.port
+        self.key = new.key
         self.stream = new.stream
+        self.upload = new.upload
+        self.is_muted = False  # what the visitor still sends is dropped
         self.frames = FrameTracker() if new.stream is None else None
         to_visitor: bytes | memoryview = new.to_visitor
         if self.frames is not None:
@@ -116,9 +130,9 @@ class Tunnel:
         self.half_closed = 0.0  # when the first side ended, monotonic; 0: neither has
 
     def is_behind(self, end: End) -> bool:
-        """Whether bytes from `end` still wait to be followed or decoded; only the service's can."""
+        """Whether bytes from `end` still wait to be followed, decoded or read."""
         if end is not self.service:
-            return False
+            return self.upload is not None and self.upload.reader.buffered()
         framing = self.stream or self.frames
         return framing is not None and framing.is_behind
 

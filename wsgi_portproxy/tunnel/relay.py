@@ -13,8 +13,10 @@ import os
 import threading
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from ..errors import Restarting
 from .carrier import LINGER, Carrier
 from .hub import run_pending
 from .places import Places
@@ -23,12 +25,21 @@ from .turns import Turns
 from .unpatched import unpatched
 from .waiting import Waiters, Waiting
 
-DRAIN = 2.0  # seconds that open tunnels get when the process ends
+# Seconds that requests get when the process ends: to be answered, and then to end their tunnels.
+DRAIN_WAITING, DRAIN = 10.0, 2.0
+_SOON = 0.05  # seconds between two looks at a WebSocket that is to be stopped between two frames
 _SWEEP = 1.0  # seconds between two checks for silent or lingering tunnels
 # At most per turn: ready sockets, new tunnels, tunnels checked for silence. Linux reports ready
 # sockets round robin: sockets that were left out come first the next time (epoll(7)).
 _SOCKETS, _BEGINNING, _SWEPT = 8, 4, 256
 _IN = 0x001  # linux/eventpoll.h; absent from gevent's select
+
+
+class Stop(NamedTuple):
+    """An order to end what has this key."""
+
+    key: object
+    error: BaseException
 
 
 class Relay:
@@ -38,14 +49,14 @@ class Relay:
         self._lock = threading.Lock()  # never taken by the relay thread
         self.places = Places()
         self.turns = Turns()
-        self._new: deque[NewTunnel | Waiting] = deque()
+        self._new: deque[NewTunnel | Waiting | Stop] = deque()
         self._unswept: list[Tunnel] = []
         self._next_sweep = 0.0
         self._carrier = Carrier(self.places)
         self._waiters = Waiters(self._carrier, self.places)
         self._epoll: Any = None  # until the thread is started
         self._wake_fd = -1
-        self._draining = False
+        self._draining = self._stopping = False
 
     @property
     def streams(self) -> int:
@@ -64,28 +75,42 @@ class Relay:
         self._new.append(new)
         os.eventfd_write(self._wake_fd, 1)
 
+    def stop(self, key: object, error: BaseException) -> None:
+        """End the tunnel or the exchange with this key; a visitor who waits gets the error."""
+        self._new.append(Stop(key, error))
+        os.eventfd_write(self._wake_fd, 1)
+
     def drain(self) -> None:
-        """Say goodbye on all tunnels, and wait up to `DRAIN` seconds for them to end."""
+        """Say goodbye on all tunnels, and wait up to `DRAIN` seconds for them to end.
+
+        Requests that wait for a service get `DRAIN_WAITING` seconds before, and then a 503.
+        """
         if self._epoll is None:
             return
         self._draining = True
-        os.eventfd_write(self._wake_fd, 1)
-        sleep = unpatched("time", "sleep")
-        deadline = time.monotonic() + DRAIN
-        carrier = self._carrier
-        while (self._new or self._waiters or carrier.tunnels) and time.monotonic() < deadline:
-            sleep(0.005)
-        self._waiters.close()
+        carrier, waiters = self._carrier, self._waiters
+        self._sleep_while(lambda: bool(self._new or waiters), DRAIN_WAITING)
+        self._stopping = True
+        self._sleep_while(lambda: bool(self._new or waiters or carrier.tunnels), DRAIN)
         for tunnel in list(carrier.tunnels.values()):
             carrier.spoil(tunnel.visitor)
             tunnel.conclude()
         run_pending()
 
+    def _sleep_while(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Sleep in the thread that ends the process."""
+        os.eventfd_write(self._wake_fd, 1)
+        sleep = unpatched("time", "sleep")
+        deadline = time.monotonic() + seconds
+        while condition() and time.monotonic() < deadline:
+            sleep(0.005)
+
     def abandon(self) -> None:
         """In a forked child: close the copies of the parent's sockets, unnoticed by their peers."""
         atexit.unregister(self.drain)
         for new in self._new:
-            new.abandon()
+            if not isinstance(new, Stop):
+                new.abandon()
         self._carrier.abandon()
         self._waiters.abandon()
         if self._epoll is not None:
@@ -116,6 +141,8 @@ class Relay:
         waits = _SWEEP if carrier.tunnels else -1.0
         if (until := self._waiters.deadline) is not None:
             waits = max(0.0, min(_SWEEP, until - time.monotonic()))
+        if carrier.stopping:
+            waits = _SOON
         if carrier.behind or self._new or self._unswept:
             waits = 0
         events = self._epoll.poll(waits, _SOCKETS)
@@ -131,16 +158,24 @@ class Relay:
         # After the events: a new tunnel may reuse the descriptor number of one that just ended.
         if self._new:
             for _ in range(min(_BEGINNING, len(self._new))):
-                new = self._new.popleft()
-                if isinstance(new, Waiting):
-                    self._waiters.begin(new)
-                else:
-                    carrier.begin(new)
+                self._begin(self._new.popleft(), now)
+        if self._stopping and self._waiters:
+            self._waiters.stop_all(Restarting)
         if self._draining:
-            carrier.say_goodbye(now)
+            carrier.say_goodbye_to_all(now)
+        elif carrier.stopping:
+            carrier.stop_more(now)
         if self._unswept or now >= self._next_sweep:
             self._sweep(now)
         self.turns.ended(now)
+
+    def _begin(self, new: NewTunnel | Waiting | Stop, now: float) -> None:
+        if isinstance(new, Waiting):
+            self._waiters.begin(new)
+        elif isinstance(new, NewTunnel):
+            self._carrier.begin(new)
+        elif not self._waiters.stop(new.key, new.error):
+            self._carrier.stop(new.key, now)
 
     def _sweep(self, now: float) -> None:
         """Check some of the tunnels for silence, each about once a second."""

@@ -12,10 +12,11 @@ import contextlib
 import heapq
 import itertools
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from ..upstream.steps import Leave, Ready, Steps, Wait
+from ..upstream.steps import LOOK_AT_VISITOR_AFTER, Leave, Ready, Steps, Wait
 from .carrier import Carrier
 from .places import Places
 from .records import NewTunnel
@@ -31,11 +32,16 @@ Finish = Callable[[Any, BaseException | None], NewTunnel | None]
 class Waiting:
     """An exchange that waits.
 
-    visitor: its connection, taken out of the server. dummy: see `NewTunnel`. wait: what the
-    exchange waits for now; None: nothing any more.
+    visitor: its connection, taken out of the server. dummy, key: see `NewTunnel`. has_upload:
+    whether bytes of the visitor's body are at hand that the exchange does not know of. wait: what
+    it waits for now; None: nothing any more. has_left: the visitor closed its sending side, maybe
+    only that.
     """
 
-    __slots__ = ("dummy", "finish", "port", "steps", "visitor", "wait", "watched")
+    __slots__ = (
+        "dummy", "finish", "has_left", "has_upload", "key", "port", "since", "steps", "visitor",
+        "wait", "watched",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -45,6 +51,9 @@ class Waiting:
         finish: Finish,
         visitor: _socket.socket,
         dummy: _socket.socket,
+        *,
+        key: object,
+        has_upload: bool = False,
     ) -> None:
         self.port = port
         self.steps = steps
@@ -52,6 +61,10 @@ class Waiting:
         self.finish = finish
         self.visitor = visitor
         self.dummy = dummy
+        self.key = key
+        self.has_upload = has_upload
+        self.has_left = False
+        self.since = 0.0  # when it began to wait, monotonic
         self.watched: dict[int, int] = {}  # events by descriptor, as epoll has them
 
     def abandon(self) -> None:
@@ -67,7 +80,7 @@ class Waiters:
         self._carrier = carrier
         self._places = places
         self._by_fd: dict[int, Waiting] = {}
-        self._all: set[Waiting] = set()
+        self._all: dict[object, Waiting] = {}  # by their keys
         self._deadlines: list[tuple[float, int, Waiting, Wait]] = []
         self._numbers = itertools.count()
 
@@ -83,21 +96,40 @@ class Waiters:
 
     def begin(self, new: Waiting) -> None:
         """Start driving an exchange."""
-        self._all.add(new)
+        self._all[new.key] = new
+        new.visitor.setblocking(False)
         self._carrier.keep(new.dummy)
-        if isinstance(new.wait, Wait):
+        if isinstance(new.wait, Leave):
+            self._go_on(new, Ready())
+        elif new.has_upload:
+            self._go_on(new, Ready(visitor=True))
+        elif new.wait is not None:
             self._watch(new, new.wait)
-        else:
-            self._go_on(new, Ready(service=True))
 
     def on_event(self, fd: int, event: int) -> bool:
         """Handle an event from epoll; False if the descriptor is not one of these."""
         one = self._by_fd.get(fd)
         if one is None:
             return False
-        is_visitors = fd == one.visitor.fileno()
-        self._go_on(one, Ready(service=not is_visitors, visitor=is_visitors))
+        if fd != one.visitor.fileno():
+            self._go_on(one, Ready(service=True))
+        elif isinstance(one.wait, Wait) and not one.wait.for_more and self._may_still_read(one):
+            self._wait_for_response(one, one.wait)
+        else:
+            self._go_on(one, Ready(visitor=True))
         return True
+
+    def _may_still_read(self, one: Waiting) -> bool:
+        """Whether it is too early to say that a visitor who sends no more has left."""
+        return time.monotonic() < one.since + LOOK_AT_VISITOR_AFTER
+
+    def _wait_for_response(self, one: Waiting, wait: Wait) -> None:
+        """Wait a little longer for a response to a visitor who sends no more."""
+        fd = one.visitor.fileno()
+        self._carrier.epoll.unregister(fd)
+        del self._by_fd[fd], one.watched[fd]
+        one.has_left = True
+        self._give_up_at(one.since + LOOK_AT_VISITOR_AFTER, one, wait)
 
     def expire(self, now: float) -> None:
         """Let those go on whose time is over."""
@@ -105,17 +137,27 @@ class Waiters:
             until = self.deadline
             if until is None or until > now:
                 return
-            self._go_on(heapq.heappop(self._deadlines)[2], Ready())
+            one = heapq.heappop(self._deadlines)[2]
+            self._go_on(one, Ready(visitor=one.has_left))
 
-    def close(self) -> None:
-        """At the end of the process: cut them all."""
-        for one in list(self._all):
-            self._unwatch(one)
-            one.steps.close()
-            self._over(one, None, ConnectionAbortedError("the server ends"))
+    def stop_all(self, error: Callable[[], BaseException]) -> None:
+        """Stop them, each with an error."""
+        for key in list(self._all):
+            self.stop(key, error())
+
+    def stop(self, key: object, error: BaseException) -> bool:
+        """Stop the one with this key with an error; False if there is none."""
+        one = self._all.get(key)
+        if one is None:
+            return False
+        self._unwatch(one)
+        one.wait = None
+        one.steps.close()
+        self._over(one, None, error)
+        return True
 
     def abandon(self) -> None:
-        for one in self._all:
+        for one in self._all.values():
             one.abandon()
 
     def _go_on(self, one: Waiting, ready: Ready) -> None:
@@ -124,7 +166,7 @@ class Waiters:
         try:
             wait = one.steps.send(ready)
             while isinstance(wait, Leave):  # it has
-                wait = one.steps.send(Ready(service=True))
+                wait = one.steps.send(Ready())
         except StopIteration as done:
             self._over(one, done.value, None)
         except BaseException as error:
@@ -134,6 +176,7 @@ class Waiters:
             self._watch(one, wait)
 
     def _watch(self, one: Waiting, wait: Wait) -> None:
+        one.since, one.has_left = time.monotonic(), False
         one.watched = {wait.sock.fileno(): wait.events}
         one.watched[one.visitor.fileno()] = _IN if wait.for_more else _RDHUP
         try:
@@ -146,7 +189,10 @@ class Waiters:
             self._over(one, None, error)
             return
         if wait.until is not None:
-            heapq.heappush(self._deadlines, (wait.until, next(self._numbers), one, wait))
+            self._give_up_at(wait.until, one, wait)
+
+    def _give_up_at(self, moment: float, one: Waiting, wait: Wait) -> None:
+        heapq.heappush(self._deadlines, (moment, next(self._numbers), one, wait))
 
     def _unwatch(self, one: Waiting) -> None:
         for fd in one.watched:
@@ -156,7 +202,7 @@ class Waiters:
         one.watched = {}
 
     def _over(self, one: Waiting, result: Any, error: BaseException | None) -> None:
-        self._all.discard(one)
+        del self._all[one.key]
         tunnel = None
         try:
             tunnel = one.finish(result, error)

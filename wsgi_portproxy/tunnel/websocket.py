@@ -100,6 +100,7 @@ class WebSockets:
                 dummy=hijacked.dummy,
                 idle_timeout=self._idle_timeout,
                 head=head,
+                key=request,
                 on_end=call_in_hub(on_end),
             )
         )

@@ -77,6 +77,14 @@ class Channel:
         upload = self._upload
         self._is_sending = bool(self._pending) or (upload is not None and not upload.complete)
 
+    def unsent(self) -> tuple[bytes, Upload | None]:
+        """What is still to be sent of the request: bytes, and the upload that goes on after them.
+        Whoever asks sends it."""
+        if not self._is_sending:
+            return b"", None
+        self._is_sending = False
+        return bytes(self._pending), self._upload
+
     def check_deadline(self) -> None:
         """Raises TimeoutError past the deadline, which `receive` ignores while bytes are there."""
         if self.deadline is not None and time.monotonic() > self.deadline:

@@ -118,7 +118,8 @@ class Decoder(Protocol):
     """Extracts the body from the bytes that follow a head on a connection.
 
     complete: the body has ended.
-    surplus: bytes came after its end. They belong to no message; do not reuse the connection.
+    surplus: how many bytes came after its end. They belong to no message; do not reuse the
+        connection.
     is_behind: the decoder keeps bytes that it has not decoded yet; to continue, feed nothing.
 
     `feed` returns the body bytes in its argument; `split` returns them as pieces of its argument,
@@ -127,7 +128,7 @@ class Decoder(Protocol):
     """
 
     complete: bool
-    surplus: bool
+    surplus: int
 
     @property
     def is_behind(self) -> bool: ...
@@ -141,7 +142,7 @@ class _Decoder(ABC):
     """The base of the decoders."""
 
     complete = False
-    surplus = False
+    surplus = 0
     is_behind = False
 
     @abstractmethod
@@ -173,7 +174,7 @@ class LengthDecoder(_Decoder):
     def _taken(self, size: int) -> int:
         """How many of the next `size` bytes belong to the body."""
         taken = min(size, self.remaining)
-        self.surplus = self.surplus or taken < size
+        self.surplus += size - taken
         self.remaining -= taken
         self.complete = not self.remaining
         return taken
@@ -219,7 +220,8 @@ class ChunkedDecoder(_Decoder):
             else:
                 position = self._feed_line(data, position)
         is_left = position < len(data)
-        self.surplus = self.surplus or (is_left and self.complete)
+        if self.complete:
+            self.surplus += len(data) - position
         self.is_behind = is_left and not self.complete
         if self.is_behind:  # copied only if the caller may overwrite it
             rest = data[position:]

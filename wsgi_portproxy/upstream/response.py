@@ -22,6 +22,7 @@ from .steps import Steps
 if TYPE_CHECKING:
     from .connection import Exchange
     from .request import UpstreamRequest
+    from .request_body import Upload
 
 _DRAINED = 4  # reads; a redirect with a longer body costs a connection
 
@@ -162,6 +163,10 @@ class UpstreamResponse:
         lease, self._lease = self._lease, None
         assert lease is not None, "the connection was given back"
         return lease.detach(), self.take()
+
+    def unsent(self) -> tuple[bytes, Upload | None]:
+        """What the caller must still send of the request: see `Channel.unsent`."""
+        return self._channel.unsent()
 
     def unread(self, data: bytes, broke: ProtocolError | None = None) -> None:
         """Put `data` back before the unread body. `broke`: the error that reading on raised."""

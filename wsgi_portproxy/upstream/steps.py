@@ -22,7 +22,7 @@ T = TypeVar("T")
 # Seconds of silence after which the visitor's socket is checked too. Long enough that a quick
 # response still reaches a visitor that closed its sending side at once (nc, some scripts); short
 # enough that a service learns within a second that the visitor has left.
-_LOOK_AT_VISITOR_AFTER = 0.25
+LOOK_AT_VISITOR_AFTER = 0.25
 # The visitor has closed its sending side, or both sides. After the request either counts as
 # leaving, as in nginx. On systems without POLLRDHUP only a reset is noticed.
 LEFT = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
@@ -81,7 +81,7 @@ def ready_for(wait: Wait | Leave) -> Ready:
     remaining = None if wait.until is None else max(0.0, wait.until - time.monotonic())
     if wait.for_more:
         return _ready(wait, remaining, select.POLLIN)
-    first = _LOOK_AT_VISITOR_AFTER
+    first = LOOK_AT_VISITOR_AFTER
     if remaining is not None and remaining < first:
         first = remaining
     if wait.events == select.POLLIN:  # nearly always
