@@ -11,7 +11,7 @@ from .locate.target import Target
 from .metrics import OnFinished, RequestMetrics
 from .middleware import PortProxy
 from .policy.ask_app import AskApp
-from .policy.authorize import Authorizer
+from .policy.authorize import Allowed, Authorizer
 from .policy.ports import AllowedPorts
 from .rewrite.pages import Page, PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
@@ -20,6 +20,7 @@ from .stats import Stats
 
 __all__ = [
     "DEFAULT_PAGE_ADAPTERS",
+    "Allowed",
     "AllowedPorts",
     "AskApp",
     "Authorizer",

@@ -17,6 +17,7 @@
     │   ├── NotImplementedHere   501  something this release or server cannot do
     │   ├── TooManyTunnels       503  no more WebSockets at the moment
     │   ├── TooManyRequests      503  too many requests are waiting for this port already
+    │   ├── Restarting           503  this process ends, and the service has not responded
     │   ├── Loop                 508  the request came back to us
     │   └── VisitorGone          400  the visitor left before the end
     ├── AuthorizerFailed         503  the authorizer raised, which counts as no

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from .errors import NotFound
 from .inflight import InFlight
 from .locate.address import address
 from .locate.links import Links
+from .locate.strays import as_question
 from .locate.target import Target
 from .locate.visit import Visit
 from .policy.hosts import Hosts
@@ -26,7 +28,7 @@ from .upstream.redirects import check_no_way_to_https, follow_redirects
 from .upstream.request import RequestHeaders, UpstreamRequest
 from .upstream.request_body import upload_of
 from .upstream.response import UpstreamResponse
-from .upstream.steps import Steps
+from .upstream.steps import Steps, in_thread
 
 
 class Forwarder:
@@ -91,6 +93,15 @@ class Forwarder:
             return response, urls
         send = partial(self._upstream.send, route=route)
         return (yield from follow_redirects(response, sent, urls, self._cookies, send))
+
+    def check_exists(self, request: InFlight) -> None:
+        """Check that the service, which only a hint names, has the page. Raises
+        `PortProxyError`."""
+        request.hold_thread()
+        response, _ = in_thread(self.forward(request, Visit(as_question(request.visit))))
+        response.close()
+        if response.status == 404:
+            raise NotFound("There is no such page.", detail="the service responded with 404 too")
 
     def _urls(self, visit: Visit, target: Target, service: Service) -> UrlMapper:
         preserves_host = service.preserve_host

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from .errors import PortProxyError
+from .lasting import LastingRequests, Stop
 from .metrics import (
     Ending,
     OnFinished,
@@ -44,13 +45,21 @@ def _no_hints(headers: list[tuple[str, str]]) -> None:
 class InFlightRequests:
     """The requests of one `PortProxy`. Settings as in `PortProxy`."""
 
-    def __init__(self, requests_per_port: int | None, on_finished: OnFinished | None) -> None:
+    def __init__(
+        self,
+        requests_per_port: int | None,
+        on_finished: OnFinished | None,
+        lasting: LastingRequests,
+    ) -> None:
         self.limits = ConcurrencyLimits(requests_per_port)
         self.on_finished = on_finished
+        self.lasting = lasting
 
     def begin(self, visit: Visit, target: Target) -> InFlight:
         """Start tracking a request for a port."""
-        return InFlight(self, visit, target)
+        request = InFlight(self, visit, target)
+        self.lasting.begin(request)
+        return request
 
 
 class InFlight:
@@ -66,6 +75,8 @@ class InFlight:
     _ended = False
     service = ""  # the service's name, once it is known
     upload: Upload | None = None  # counts the bytes read of the visitor's body
+    visitor = ""  # the authorizer's name for the visitor, see `Allowed`
+    revoked: PortProxyError | None = None  # why the visitor may no longer use the port
 
     def __init__(self, requests: InFlightRequests, visit: Visit, target: Target) -> None:
         self._requests = requests
@@ -128,6 +139,18 @@ class InFlight:
 
         return on_end
 
+    @property
+    def kind(self) -> str:
+        """What it is called in the log."""
+        if self.target.websocket:
+            return "WebSocket"
+        return "stream" if self._is_detached else "response"
+
+    def last(self, stop: Stop) -> None:
+        """The request will last: its visitor may lose the access to it meanwhile, and then `stop`
+        is called, in any thread."""
+        self._requests.lasting.last(self, stop)
+
     def _release(self) -> None:
         if self._holds_thread:
             self._holds_thread = False
@@ -160,6 +183,7 @@ class InFlight:
 
     def _close(self) -> None:
         self._ended = True
+        self._requests.lasting.end(self)
         self._seconds = time.monotonic() - self._started
         self._release()
 

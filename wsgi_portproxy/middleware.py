@@ -11,17 +11,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .app_or_service import AppOrService
-from .errors import NotFound, PortProxyError
+from .errors import PortProxyError
 from .forward import Forwarder
 from .inflight import InFlight, InFlightRequests
+from .lasting import LastingRequests
 from .locate.links import Links
 from .locate.locator import Location, Locator
 from .locate.mount import Mount
-from .locate.strays import Strays, as_question, at_location, keep_from_straying
+from .locate.strays import Strays, at_location, keep_from_straying
 from .locate.target import Target
 from .locate.visit import Visit
 from .metrics import OnFinished
-from .policy.authorize import Authorizer, authorize, facts_of
+from .policy.authorize import Authorizer, Verdict, authorize, facts_of
 from .policy.hosts import Hosts
 from .policy.ports import DEFAULT_PORTS, AllowedPorts, PortPolicy
 from .policy.same_origin import check_same_origin
@@ -33,11 +34,9 @@ from .rewrite.via import check_no_loop
 from .settings import Limits, Services, Timeouts, UrlForms, Withhold, check_callable
 from .stats import Stats, stats_of
 from .stream_back import StreamBack
-from .subrequest import CapturedResponse
 from .tunnel.detach import Detaching, detached
 from .tunnel.hijack import Hijacker
 from .tunnel.websocket import WebSockets
-from .upstream.steps import in_thread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -60,8 +59,10 @@ class PortProxy:
     urls: how URLs name a port, see `UrlForms`.
     timeouts, limits: see `Timeouts` and `Limits`.
     withhold: cookies, headers and 103 responses that are not passed on, see `Withhold`.
-    detach_after: seconds after which a response that still streams leaves its thread (an event
-        stream after its first block), if the server allows it. None: never.
+    detach_after: seconds that a request may take before it leaves its thread, which then serves
+        others; see docs/servers.md for the servers where it can. None: never.
+    recheck_after: seconds after which the authorizer is asked again about a WebSocket, a stream or
+        a request that still waits, which ends if the visitor no longer has access. None: never.
     require_origin: whether a WebSocket handshake must name its Origin, as all browsers do.
     on_finished: called when a request for a port has ended, for metrics; see `OnFinished`.
 
@@ -82,6 +83,7 @@ class PortProxy:
         limits: Limits = Limits(),  # noqa: B008
         withhold: Withhold = Withhold(),  # noqa: B008
         detach_after: float | None = 0.03,
+        recheck_after: float | None = 60.0,
         require_origin: bool = False,
         on_finished: OnFinished | None = None,
     ) -> None:
@@ -128,7 +130,8 @@ class PortProxy:
         self._websockets = WebSockets(self._hijacker, timeouts, require_origin=require_origin)
         self._stream_back = StreamBack(self._websockets, headers_of)
         self._detaching = Detaching(self._hijacker, timeouts, after=detach_after)
-        self._requests = InFlightRequests(limits.requests_per_port, on_finished)
+        lasting = LastingRequests(self._may_go_on, recheck_after)
+        self._requests = InFlightRequests(limits.requests_per_port, on_finished, lasting)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         visit = Visit(self._links.added_to(environ), start_response)
@@ -160,7 +163,7 @@ class PortProxy:
         """Serve a request for a port. Its end is reported exactly once. Raises `PortProxyError`."""
         with self._requests.begin(visit, target) as request:
             self._check(visit, target)  # 2
-            refusal = self._authorize(visit, target)  # 3
+            refusal, request.visitor = self._authorize(visit, target)  # 3
             if refusal is not None:
                 return request.end_with(refusal, refusal.status, "refused")
             self._check_authorized(visit, target)
@@ -184,14 +187,22 @@ class PortProxy:
         if target.websocket:
             self._websockets.check(visit)
 
-    def _authorize(self, visit: Visit, target: Target) -> CapturedResponse | None:
-        """Step 3: None if the visitor may use the port, else the response that refuses it. Raises
-        `PortProxyError`."""
+    def _authorize(self, visit: Visit, target: Target) -> Verdict:
+        """Step 3: the authorizer's verdict. Raises `PortProxyError`."""
         environ = visit.environ
         if target.is_astray and (home := self._locator.canonical_location(target, visit)):
             environ = at_location(home.url, visit)  # the URL to which a login returns
-        refusal = authorize(self._authorizer, environ, target, self._cookies)
-        return keep_from_straying(refusal) if refusal and self._strays else refusal
+        verdict = authorize(self._authorizer, environ, target, self._cookies)
+        if verdict.refusal is None or self._strays is None:
+            return verdict
+        return Verdict(keep_from_straying(verdict.refusal))
+
+    def _may_go_on(self, request: InFlight) -> bool:
+        """Step 3 once more, for a request that lasts. Raises `PortProxyError`."""
+        verdict = self._authorize(request.visit, request.target)
+        if verdict.refusal is not None:
+            verdict.refusal.close()
+        return verdict.refusal is None
 
     def _check_authorized(self, visit: Visit, target: Target) -> None:
         """Raise `RequestError` unless the request may be forwarded. Only visitors who may use the
@@ -207,18 +218,23 @@ class PortProxy:
             return self._links.at_host(target, visit)
         location = self._locator.canonical_location(target, visit)
         if location is not None and target.is_guess:
-            self._check_exists(request)
+            self._forwarder.check_exists(request)
         return location
 
-    def _check_exists(self, request: InFlight) -> None:
-        """Check that the service, which only a hint names, has the page. Raises
-        `PortProxyError`."""
-        question = Visit(as_question(request.visit))
-        request.hold_thread()
-        response, _ = in_thread(self._forwarder.forward(request, question))
-        response.close()
-        if response.status == 404:
-            raise NotFound("There is no such page.", detail="the service responded with 404 too")
+    def revoke(self, *, port: int | None = None, visitor: str | None = None, **params: str) -> int:
+        """End requests of visitors who lose their access, in this process; return how many.
+
+        port: those for this port. visitor: those that the authorizer let through with this name,
+        see `Allowed`. params: those with these parameters of the mount. Together they narrow the
+        choice; at least one must be given. A WebSocket is closed with status 1008, a response that
+        streams is cut, and a visitor who still waits for a response gets a 403. Whether later
+        requests are let through is the authorizer's decision alone.
+
+        Raises `TypeError` without any of them, and `ValueError` for a parameter that `mount` lacks.
+        """
+        if unknown := sorted(params.keys() - self._locator.mount.names):
+            raise ValueError(f"revoke takes parameters of the mount, which does not have {unknown}")
+        return self._requests.lasting.revoke(port, visitor, params)
 
     def stats(self) -> Stats:
         """The numbers of this process, see `Stats`. Cheap enough to be called every second."""

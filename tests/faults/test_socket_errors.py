@@ -1,8 +1,8 @@
 """Errors of the operating system, at each call on the socket to a service.
 
-The connection class has sockets that fail at a given call; all else is real, the service too. The
-visitor gets a proper status or a broken transfer, no descriptor is left, and the next request,
-on a connection without faults, is answered.
+The sockets to it fail at a given call; all else is real, the service too. The visitor gets a proper
+status or a broken transfer, no descriptor is left, and the next request, on a socket without
+faults, is answered.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,9 +24,7 @@ from tests.support.urls import path_form
 from tests.support.waiting import until
 from tests.unit.given import environ
 from wsgi_portproxy import PortProxy, Timeouts
-from wsgi_portproxy.upstream import client as upstream
-from wsgi_portproxy.upstream import recv
-from wsgi_portproxy.upstream.connection import UpstreamConnection
+from wsgi_portproxy.upstream import connection, recv
 
 BODY = b"hello, world " * 20000  # in several reads
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
@@ -53,9 +52,17 @@ class Fault:
 
 
 class FaultySocket(socket.socket):
-    """A connected socket of ours whose calls may fail."""
+    """A socket to a service whose calls may fail."""
 
-    fault: Fault
+    fault: Fault | None = None
+
+    def at(self, name: str) -> None:
+        if self.fault is not None:
+            self.fault.at(name)
+
+    def connect_ex(self, address: Any) -> int:
+        self.at("connect")
+        return super().connect_ex(address)
 
     def send(self, *args: Any) -> int:
         self.fail_at("send")
@@ -63,37 +70,18 @@ class FaultySocket(socket.socket):
 
     def fail_at(self, name: str) -> None:
         try:
-            self.fault.at(name)
+            self.at(name)
         except ConnectionError:  # then it is over for the kernel too
             self.shutdown(socket.SHUT_RDWR)
             raise
 
     def getsockname(self) -> Any:
-        self.fault.at("getsockname")
+        self.at("getsockname")
         return super().getsockname()
 
     def getpeername(self) -> Any:
-        self.fault.at("getpeername")
+        self.at("getpeername")
         return super().getpeername()
-
-
-class FaultyConnection(UpstreamConnection):
-    """The connection class with such sockets."""
-
-    fault: Fault | None = None
-
-    def _new_socket(self, host: str) -> socket.socket:
-        plain = super()._new_socket(host)
-        if self.fault is None:
-            return plain
-        try:
-            self.fault.at("connect")
-        except OSError:
-            plain.close()
-            raise
-        faulty = FaultySocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
-        faulty.fault = self.fault
-        return faulty
 
 
 receive_really = recv.receive
@@ -108,8 +96,9 @@ def receive(sock: socket.socket, size: int) -> bytes:
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[PortProxy]:
-    """In this process, with the faulty connections in place of the plain ones."""
-    monkeypatch.setattr(upstream, "UpstreamConnection", FaultyConnection)
+    """In this process, with the faulty sockets in place of the plain ones."""
+    faulty = SimpleNamespace(**{**vars(socket), "socket": FaultySocket})
+    monkeypatch.setattr(connection, "socket", faulty)
     monkeypatch.setattr(recv, "receive", receive)
     one = PortProxy(app, authorizer=may_view, mount=MOUNT, timeouts=Timeouts(head=10))
     yield one
@@ -168,7 +157,7 @@ def test_an_error_of_the_system_is_a_status_or_a_broken_transfer_and_over_with_t
     before = open_descriptors()
     for at in range(20):
         fault = Fault(call, at, number)
-        monkeypatch.setattr(FaultyConnection, "fault", fault)
+        monkeypatch.setattr(FaultySocket, "fault", fault)
         status, body, whole = ask(proxy, upstream.port, upload)
         if fault.calls.get(call, 0) <= at:
             break  # there are not so many of these calls
@@ -182,7 +171,7 @@ def test_an_error_of_the_system_is_a_status_or_a_broken_transfer_and_over_with_t
             assert whole
             assert status in ((502, 503, 504) if call == "connect" else (502,))
         proxy.close()
-        monkeypatch.setattr(FaultyConnection, "fault", None)
+        monkeypatch.setattr(FaultySocket, "fault", None)
         assert ask(proxy, upstream.port, upload) == (200, BODY, True)
         proxy.close()
     else:

@@ -37,7 +37,7 @@ def bound(app: Any, **settings: Any) -> AskApp:
 
 
 def judge(ask: AskApp, target: Target | None = None, **fields: Any) -> CapturedResponse | None:
-    return authorize(ask, environ(**fields), target or a_target(), COOKIES)
+    return authorize(ask, environ(**fields), target or a_target(), COOKIES).refusal
 
 
 # Fields of the environ that speak of one request and not of the visitor. The last two lines would

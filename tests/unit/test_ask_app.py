@@ -41,7 +41,7 @@ def test_the_question_is_a_get_of_the_mounts_page_with_what_identifies_the_visit
     }
     url = "/alice/vision/a?port=16006"
     asking = environ(url, method="POST", body=b"x=1", **{**fields, **OF_THE_REQUEST, **OFFERED})
-    assert authorize(bound(app), asking, a_target("/a"), COOKIES) is None
+    assert authorize(bound(app), asking, a_target("/a"), COOKIES).refusal is None
     [asked] = app.asked
     assert {key: asked[key] for key in fields} == fields
     assert asked["REQUEST_METHOD"] == "GET"

@@ -119,7 +119,7 @@ def test_a_visitor_is_known_again_whatever_is_asked() -> None:
             url = f"/alice/vision/{method}?port=16006"
             made = environ(url, method=method, HTTP_COOKIE="user=alice", HTTP_ACCEPT=url)
             target = a_target("/x", websocket=bool(fields))
-            assert authorize(ask, {**made, **fields}, target, COOKIES) is None
+            assert authorize(ask, {**made, **fields}, target, COOKIES).refusal is None
     assert len(app.asked) == 1
 
 

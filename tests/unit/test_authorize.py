@@ -34,7 +34,7 @@ def test_an_authorizer_may_name_cookies_but_not_by_chance(names: object) -> None
 
 def judged(verdict: Any, *, websocket: bool = False, **fields: Any) -> CapturedResponse | None:
     target = a_target(websocket=websocket)
-    return authorize(lambda request, target: verdict, environ(**fields), target, COOKIES)
+    return authorize(lambda request, target: verdict, environ(**fields), target, COOKIES).refusal
 
 
 def sent(refusal: CapturedResponse | None, **fields: Any) -> tuple[str, dict[str, str], bytes]:
@@ -143,7 +143,7 @@ def test_anything_else_is_500(misuse: Any, websocket: bool) -> None:
     with pytest.raises(AuthorizerMisused) as caught:
         judged(misuse, websocket=websocket)
     assert caught.value.status == 500
-    assert "not True, False or a WSGI app" in caught.value.detail
+    assert "not True, False, Allowed or a WSGI app" in caught.value.detail
     assert caught.value.message == "Access to this port could not be checked."
 
 
@@ -193,7 +193,7 @@ REFUSALS: dict[str, Any] = {
 def test_an_application_is_the_refusal_to_send(refusal: Any) -> None:
     given = environ()
     before = dict(given)
-    answer = authorize(lambda request, target: refusal, given, a_target(), COOKIES)
+    answer = authorize(lambda request, target: refusal, given, a_target(), COOKIES).refusal
     assert given == before
     status, fields, body = sent(answer)
     assert status.lower() == "403 forbidden"
@@ -264,7 +264,7 @@ def test_the_body_is_not_to_be_seen_and_stays_for_the_service(
         return True
 
     before = dict(given)
-    assert authorize(authorizer, given, a_target(), COOKIES) is None
+    assert authorize(authorizer, given, a_target(), COOKIES).refusal is None
     assert given == before
     assert given["wsgi.input"].read() == body
 

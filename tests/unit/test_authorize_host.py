@@ -51,7 +51,7 @@ def judged(
 ) -> CapturedResponse | None:
     target = a_target(prefix="", form=form, websocket=websocket)
     made = environ("/", **{"HTTP_HOST": HOST, "HTTP_COOKIE": cookie, **fields})
-    return authorize(lambda request, target: verdict, made, target, policy)
+    return authorize(lambda request, target: verdict, made, target, policy).refusal
 
 
 def hint(verdict: Any, cookie: str = "", **fields: Any) -> str:

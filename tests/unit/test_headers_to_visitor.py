@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from wsgi_portproxy.locate.address import address_of
+from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.rewrite.cookie_limits import MAX_SET_COOKIES
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
 from wsgi_portproxy.rewrite.header_tables import (
@@ -155,14 +156,25 @@ def test_addresses_are_mapped(name: str, value: str, mapped: str) -> None:
 def test_early_hints_have_their_links_mapped_and_nothing_else() -> None:
     fields = [("LINK", "</a.css>; rel=preload"), ("Set-Cookie", "sessionid=evil"), ("X", "1")]
     sent: list[list[tuple[str, str]]] = []
-    given = {"wsgi.early_hints": sent.append}
+    given = Visit({**environ("/x"), "wsgi.early_hints": sent.append})
     pass_on = early_hints(given, URLS, HeaderNames("response_headers", ["X"]))
     assert pass_on is not None
     pass_on(fields)
     pass_on(fields[1:])  # which leaves nothing to send
     assert sent == [[("LINK", f"<{P}/a.css>; rel=preload")]]
     assert early_hints(given, URLS, HeaderNames("response_headers", ["Link"])) is None
-    assert early_hints({}, URLS) is None
+    assert early_hints(Visit(environ("/x")), URLS) is None
+
+
+def test_early_hints_go_another_way_once_the_request_has_left_its_server() -> None:
+    by_server: list[list[tuple[str, str]]] = []
+    by_us: list[list[tuple[str, str]]] = []
+    visit = Visit({**environ("/x"), "wsgi.early_hints": by_server.append})
+    pass_on = early_hints(visit, URLS)
+    assert pass_on is not None
+    visit.forget_server(by_us.append)
+    pass_on([("Link", "</a.css>; rel=preload")])
+    assert (by_server, by_us) == ([], [[("Link", f"<{P}/a.css>; rel=preload")]])
 
 
 # --- Cookies -------------------------------------------------------------------------------------

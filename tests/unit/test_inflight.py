@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 
 from wsgi_portproxy.inflight import InFlightRequests
+from wsgi_portproxy.lasting import LastingRequests
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.metrics import RequestMetrics
 
@@ -20,7 +21,9 @@ def test_a_detached_request_keeps_nothing_of_the_server() -> None:
     body = Input()
     is_kept = weakref.ref(body)
     visit = Visit({**environ("/x"), "wsgi.input": body})
-    request = InFlightRequests(None, told.append).begin(visit, a_target(websocket=True))
+    lasting = LastingRequests(lambda request: True, None)
+    requests = InFlightRequests(None, told.append, lasting)
+    request = requests.begin(visit, a_target(websocket=True))
     request.hold_thread()
     request.detach()
     on_end = request.ending(101)

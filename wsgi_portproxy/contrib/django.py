@@ -26,13 +26,16 @@ from django.utils.module_loading import import_string
 from webob import Request
 
 from ..locate.target import Target
+from ..policy.authorize import Allowed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 #: `check(request, target)` gives the same verdicts as an `Authorizer`, or Django's own: an
 #: HttpResponse is sent as the refusal; `PermissionDenied` and `Http404` count as 403 and 404.
-Check: TypeAlias = Callable[[HttpRequest, Target], "bool | HttpResponseBase | WSGIApplication"]
+Check: TypeAlias = Callable[
+    [HttpRequest, Target], "bool | Allowed | HttpResponseBase | WSGIApplication"
+]
 
 
 def authorizer(check: Check) -> DjangoAuthorizer:
@@ -59,7 +62,7 @@ class DjangoAuthorizer:
             {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, "messages"}
         )
 
-    def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
+    def __call__(self, request: Request, target: Target) -> bool | Allowed | WSGIApplication:
         # Django's request signals do the same: a connection that the database closed must not be
         # used, and no connection may be kept longer than CONN_MAX_AGE.
         close_old_connections()
@@ -77,7 +80,7 @@ class DjangoAuthorizer:
 
     def _verdict(
         self, request: HttpRequest, target: Target
-    ) -> bool | HttpResponseBase | WSGIApplication:
+    ) -> bool | Allowed | HttpResponseBase | WSGIApplication:
         try:
             for middleware in self._middlewares:
                 response = middleware.process_request(request)

@@ -18,6 +18,7 @@ from webob import Request
 from werkzeug.exceptions import HTTPException
 
 from ..locate.target import Target
+from ..policy.authorize import Allowed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 #: `check(target)` gives the same verdicts as an `Authorizer`; an exception of `flask.abort` is sent
 #: as the refusal. `flask.request`, `flask.session` and extensions such as Flask-Login's
 #: `current_user` are available.
-Check: TypeAlias = Callable[[Target], "bool | WSGIApplication"]
+Check: TypeAlias = Callable[[Target], "bool | Allowed | WSGIApplication"]
 
 
 def authorizer(app: Flask, check: Check) -> FlaskAuthorizer:
@@ -49,7 +50,7 @@ class FlaskAuthorizer:
             {app.session_interface.get_cookie_name(app), str(remember)}
         )
 
-    def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
+    def __call__(self, request: Request, target: Target) -> bool | Allowed | WSGIApplication:
         with self._app.request_context(request.environ):
             try:
                 return self._check(target)

@@ -9,7 +9,7 @@ import inspect
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, Union
 from urllib.parse import urljoin, urlsplit
 
 from webob import Request
@@ -24,12 +24,34 @@ from ..subrequest import CapturedResponse
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-#: `authorizer(request, target)`: True lets the request through, False sends a 403, a WSGI
-#: application is the refusal to send. Called exactly once per request, for every method and for
-#: WebSocket handshakes, before any connection is made. If it raises, the response is 503 and the
-#: exception is logged; any other return value is logged and gives 500. `request` is a
-#: `webob.Request` over a copy of the environ, without the body (which belongs to the service).
-Authorizer: TypeAlias = Callable[[Request, Target], Union[bool, "WSGIApplication"]]
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """A verdict that lets the request through and says whose it is.
+
+    visitor: a name of yours for the visitor, such as a user's id, by which `PortProxy.revoke` finds
+        the request if it lasts.
+    """
+
+    visitor: str
+
+
+#: `authorizer(request, target)`: True or `Allowed` lets the request through, False sends a 403, a
+#: WSGI application is the refusal to send. Called once when a request has come, for every method
+#: and for WebSocket handshakes, before any connection is made; of requests that last, it is asked
+#: again (`recheck_after`), in a thread of its own, with the cookies and headers that they came
+#: with. If it raises, the response is 503 and the exception is logged; any other return value is
+#: logged and gives 500. `request` is a `webob.Request` over a copy of the environ, without the body
+#: (which belongs to the service).
+Authorizer: TypeAlias = Callable[[Request, Target], Union[bool, Allowed, "WSGIApplication"]]
+
+
+class Verdict(NamedTuple):
+    """What an authorizer said. refusal: the response to send; None: the visitor may use the port.
+    visitor: see `Allowed`."""
+
+    refusal: CapturedResponse | None = None
+    visitor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +92,7 @@ def facts_of(authorizer: Authorizer) -> AuthorizerFacts:
     )
 
 
+_YES = Verdict()
 _REFUSED = "You do not have access to port {port} here."
 #: Advice in refusals at a port's own host name: the app's page would not explain the reason.
 NO_SESSION = (
@@ -82,8 +105,8 @@ SIGN_IN_AGAIN = "Sign in to the application, then open this address again."
 
 def authorize(
     authorizer: Authorizer, environ: WSGIEnvironment, target: Target, cookies: CookiePolicy
-) -> CapturedResponse | None:
-    """None if the visitor may use the target, else the response to send (a WSGI application).
+) -> Verdict:
+    """Whether the visitor may use the target.
 
     Raises `Refused` (for False, or if the authorizer's response could only mislead),
     `AuthorizerFailed` (it raised) and `AuthorizerMisused` (it returned neither a bool nor a working
@@ -94,7 +117,9 @@ def authorize(
     except Exception as error:
         raise AuthorizerFailed("the authorizer raised") from error
     if verdict is True:
-        return None
+        return _YES
+    if isinstance(verdict, Allowed):
+        return Verdict(visitor=verdict.visitor)
     refusal = None if verdict is False else _as_response(verdict, environ)
     hint = _host_hint(refusal, environ, cookies) if target.form.has_own_origin else ""
     # A WebSocket client cannot follow a login redirect or show a page: it only understands a 403.
@@ -102,7 +127,7 @@ def authorize(
         if refusal is not None:
             refusal.close()
         raise Refused(_REFUSED.format(port=target.port), hint)
-    return refusal
+    return Verdict(refusal)
 
 
 def _host_hint(
@@ -136,7 +161,9 @@ def _as_response(verdict: object, environ: WSGIEnvironment) -> CapturedResponse:
     """An authorizer's refusal, called at once: a mock or a class must not pass for an app."""
     if isinstance(verdict, CapturedResponse):
         return verdict
-    problem = f"the authorizer returned {type(verdict).__name__}, not True, False or a WSGI app"
+    problem = (
+        f"the authorizer returned {type(verdict).__name__}, not True, False, Allowed or a WSGI app"
+    )
     if inspect.iscoroutine(verdict):
         verdict.close()  # our message is clearer than the "never awaited" warning
     if not callable(verdict) or isinstance(verdict, type):

@@ -173,6 +173,7 @@ class StreamedBody(ServiceBody):
         self._size = _FIRST_BLOCK
 
     def begin(self, write: Callable[[bytes], object]) -> None:
+        self._request.last(self._response.interrupt)
         self._write = write
         if self._response.body_is_due():
             self._send_head()  # now: an event stream may stay silent for long
@@ -197,6 +198,9 @@ class StreamedBody(ServiceBody):
             log.debug("port %d: the visitor left: %s", self._request.port, text)
             self.close()
             raise ConnectionResetError(errno.ECONNRESET, "the visitor left") from error
+        if not block and self._request.revoked is not None:
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, "the visitor may not have the rest")
         if not block:
             self.close()
             raise StopIteration

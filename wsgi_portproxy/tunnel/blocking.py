@@ -15,8 +15,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import PortProxyError
 from ..servers import is_tls
 from .carrier import LINGER, MAX_PENDING
+from .frames import CLOSE_POLICY_VIOLATION
 
 _READ_SIZE = 65536
 
@@ -28,6 +30,24 @@ class Transferred:
     to_service: int = 0
     to_visitor: int = 0
     complete: bool = False
+    _service: _socket.socket | None = None
+    _is_stopped: bool = False
+
+    def stop(self, error: PortProxyError) -> None:
+        """End it: the visitor may no longer use the port. May be called in any thread."""
+        self._is_stopped = True
+        if self._service is not None:
+            _shut_down(self._service)
+
+    def begin(self, service: _socket.socket) -> None:
+        """The connection that `stop` ends."""
+        self._service = service
+        if self._is_stopped:
+            _shut_down(service)
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._is_stopped
 
 
 class _Side:
@@ -93,12 +113,17 @@ def relay_in_thread(
     timeout = visitor.gettimeout()
     visitor.settimeout(0)
     service.setblocking(False)
+    transferred.begin(service)
     try:
         while not (near.ended and far.ended and not near.pending and not far.pending):
+            if transferred.is_stopped and not near.ended:
+                near.ended = far.ended = True
+                near.pending += CLOSE_POLICY_VIOLATION
+                far.pending.clear()
             moved = [near.pull(far), far.pull(near), far.push(near), near.push(far)]
             if not any(moved) and not _wait(near, far, idle_timeout):
                 return
-        transferred.complete = True
+        transferred.complete = not transferred.is_stopped
     except OSError:
         return  # one side broke, so the tunnel is over
     finally:
@@ -120,6 +145,6 @@ def _wait(near: _Side, far: _Side, idle_timeout: float) -> bool:
     return bool(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
 
-def _shut_down(sock: socket.socket) -> None:
+def _shut_down(sock: _socket.socket) -> None:
     with contextlib.suppress(OSError):  # the visitor may have closed it first
         sock.shutdown(_socket.SHUT_RDWR)

@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import PortProxyError
 from ..upstream.framing import Malformed, Truncated
 from ..upstream.request_body import Upload
-from .frames import CLOSE_GOING_AWAY, CLOSE_POLICY_VIOLATION, FrameTracker
+from .frames import FrameTracker
 from .places import Places
 from .records import End, NewTunnel, Tunnel
 from .reframe import Reframer
@@ -30,7 +30,6 @@ MAX_PENDING = 262144  # bytes kept in each direction if the reader is slower tha
 # Seconds that one side may stay open after the other has ended: the closing handshake (RFC 6455
 # section 7.1.1) needs one reply, and a visitor who vanished sends none.
 LINGER = 10.0
-_STOPPED = 2.0  # seconds in which a WebSocket that is to be stopped may reach the end of a frame
 _IN, _OUT, _ERR, _HUP = 0x001, 0x004, 0x008, 0x010  # linux/eventpoll.h; absent from gevent's select
 _RESET = struct.pack("ii", 1, 0)  # struct linger: closing resets the connection (socket(7))
 _NOTHING = memoryview(b"")
@@ -51,7 +50,6 @@ class Carrier:
         self.behind: deque[End] = deque()  # the queue of ends with bytes still to process
         self._ends: dict[int, End] = {}
         self._dummies: dict[int, _socket.socket] = {}
-        self.stopping: dict[Tunnel, float] = {}  # and until when, monotonic
         self._buffer = memoryview(bytearray(MAX_PENDING))
 
     def abandon(self) -> None:
@@ -374,12 +372,8 @@ class Carrier:
             return True
         return False
 
-    def say_goodbye_to_all(self, now: float) -> None:
-        """End each WebSocket that is between two frames, with a close frame."""
-        for tunnel in list(self.tunnels.values()):
-            self._say_goodbye(tunnel, CLOSE_GOING_AWAY, now)
-
-    def _say_goodbye(self, tunnel: Tunnel, close_frame: bytes, now: float) -> None:
+    def say_goodbye(self, tunnel: Tunnel, close_frame: bytes, now: float) -> None:
+        """Send a WebSocket's visitor a close frame, if it is between two frames of the service."""
         visitor, service = tunnel.visitor, tunnel.service
         if service.ended or tunnel.frames is None or not tunnel.frames.at_boundary:
             return  # it may still end by itself, or reach the end of a frame
@@ -389,24 +383,3 @@ class Carrier:
         self._watch(service)
         self._watch(visitor)
         self._flush(visitor)
-
-    def stop(self, key: object, now: float) -> None:
-        """End the tunnel with this key, whose visitor may no longer use the port: cut a response,
-        close a WebSocket by status 1008. What the visitor still sends is dropped."""
-        for tunnel in list(self.tunnels.values()):
-            if tunnel.key is key:
-                tunnel.is_muted = True
-                tunnel.service.pending = None
-                self.stopping[tunnel] = now + _STOPPED
-        self.stop_more(now)
-
-    def stop_more(self, now: float) -> None:
-        """Go on with those that are to be stopped."""
-        for tunnel, until in list(self.stopping.items()):
-            is_open = self.tunnels.get(tunnel.visitor.fd) is tunnel
-            if is_open and (tunnel.frames is None or now > until):
-                self.close(tunnel)
-            elif is_open:
-                self._say_goodbye(tunnel, CLOSE_POLICY_VIOLATION, now)
-            if not is_open or tunnel.service.ended:
-                del self.stopping[tunnel]

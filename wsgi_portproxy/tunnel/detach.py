@@ -153,18 +153,14 @@ class Detaching:
             reply = make_reply(error or result)  # type: ignore[arg-type]
             return None if reply is None else self._tunnel(reply, request, hijacked, read_ahead)
 
+        has_upload = upload is not None and not upload.complete and upload.reader.buffered()
+        sock, dummy = hijacked.sock, hijacked.dummy
         relay().add(
             Waiting(
-                request.port,
-                steps,
-                wait,
-                finish,
-                hijacked.sock,
-                hijacked.dummy,
-                key=request,
-                has_upload=upload is not None and not upload.complete and upload.reader.buffered(),
+                request.port, steps, wait, finish, sock, dummy, key=request, has_upload=has_upload
             )
         )
+        request.last(partial(relay().stop, request))
         return True
 
     def _tunnel(

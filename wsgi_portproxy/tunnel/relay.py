@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ..errors import Restarting
 from .carrier import LINGER, Carrier
+from .goodbye import Goodbyes
 from .hub import run_pending
 from .places import Places
 from .records import NewTunnel, Tunnel
@@ -53,6 +54,7 @@ class Relay:
         self._unswept: list[Tunnel] = []
         self._next_sweep = 0.0
         self._carrier = Carrier(self.places)
+        self._goodbyes = Goodbyes(self._carrier)
         self._waiters = Waiters(self._carrier, self.places)
         self._epoll: Any = None  # until the thread is started
         self._wake_fd = -1
@@ -141,7 +143,7 @@ class Relay:
         waits = _SWEEP if carrier.tunnels else -1.0
         if (until := self._waiters.deadline) is not None:
             waits = max(0.0, min(_SWEEP, until - time.monotonic()))
-        if carrier.stopping:
+        if self._goodbyes:
             waits = _SOON
         if carrier.behind or self._new or self._unswept:
             waits = 0
@@ -162,9 +164,9 @@ class Relay:
         if self._stopping and self._waiters:
             self._waiters.stop_all(Restarting)
         if self._draining:
-            carrier.say_goodbye_to_all(now)
-        elif carrier.stopping:
-            carrier.stop_more(now)
+            self._goodbyes.to_all(now)
+        elif self._goodbyes:
+            self._goodbyes.go_on(now)
         if self._unswept or now >= self._next_sweep:
             self._sweep(now)
         self.turns.ended(now)
@@ -175,7 +177,7 @@ class Relay:
         elif isinstance(new, NewTunnel):
             self._carrier.begin(new)
         elif not self._waiters.stop(new.key, new.error):
-            self._carrier.stop(new.key, now)
+            self._goodbyes.stop(new.key, now)
 
     def _sweep(self, now: float) -> None:
         """Check some of the tunnels for silence, each about once a second."""

@@ -7,6 +7,7 @@ on the wire. `hijack` takes the connection out of its server, and `relay` carrie
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import NotImplementedHere, Overloaded
@@ -104,6 +105,7 @@ class WebSockets:
                 on_end=call_in_hub(on_end),
             )
         )
+        request.last(partial(relay().stop, request))
         return _switched
 
     def reply(
@@ -129,6 +131,7 @@ class WebSockets:
         def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             transferred = Transferred()
             on_end = request.ending(101)
+            request.last(transferred.stop)
             try:
                 write = start_response("101 Switching Protocols", headers)
                 write(b"")  # the head, through the server's TLS

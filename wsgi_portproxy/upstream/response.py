@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib3 import HTTPHeaderDict
 from urllib3.exceptions import ProtocolError
 
+from ..errors import PortProxyError
 from .channel import READ_SIZE
 from .framing import CloseDecoder, Malformed, Truncated
 from .reuse import may_be_shared
@@ -237,6 +238,12 @@ class UpstreamResponse:
                 is_sent=self._channel.sent_whole,
             )
         )
+
+    def interrupt(self, error: PortProxyError) -> None:
+        """Break a body off that another thread reads."""
+        if self._lease is not None:
+            with contextlib.suppress(OSError):  # it has ended
+                self._channel.sock.shutdown(_socket.SHUT_RDWR)
 
     def drain(self) -> Steps[None]:
         """Read and drop the rest of a short body that has come, to reuse the connection; otherwise

@@ -1,0 +1,127 @@
+"""Ends what its visitor may no longer use: streams, WebSockets and requests that wait for long.
+
+A request is authorized when it comes, and an open WebSocket would go on for days after the account
+was switched off. So the authorizer is asked again from time to time, with what the request came
+with. `PortProxy.revoke` ends requests at once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from .errors import PortProxyError, Refused
+from .names import log
+
+if TYPE_CHECKING:
+    from .inflight import InFlight
+
+#: Ends a request; a visitor who still waits for the response gets the error.
+Stop = Callable[[PortProxyError], None]
+
+
+class LastingRequests:
+    """The requests of one `PortProxy`, and of them those that last.
+
+    may_go_on: asks the authorizer again about a request. Raises `PortProxyError`: `Refused` is a
+        no, anything else is no answer, and the request goes on until there is one.
+    every: seconds between two such questions about a request; None: never asked again.
+    """
+
+    def __init__(self, may_go_on: Callable[[InFlight], bool], every: float | None) -> None:
+        if every is not None and not (type(every) in (int, float) and every > 0):
+            raise ValueError(f"recheck_after takes more than 0 seconds, or None, not {every!r}")
+        self._may_go_on = may_go_on
+        self._every = every
+        self._forget()
+
+    def _forget(self) -> None:
+        # Changed without the lock: also by the relay's thread, which must not wait for one.
+        self._all: set[InFlight] = set()
+        self._stops: dict[InFlight, Stop] = {}
+        self._due: dict[InFlight, float] = {}  # when each is asked about, monotonic
+        self._lock = threading.Lock()
+        self._has_thread = False
+        self._process = os.getpid()
+
+    def begin(self, request: InFlight) -> None:
+        """Keep a request in mind until `end`."""
+        self._all.add(request)
+
+    def end(self, request: InFlight) -> None:
+        self._all.discard(request)
+        self._stops.pop(request, None)
+        self._due.pop(request, None)
+
+    def last(self, request: InFlight, stop: Stop) -> None:
+        """Watch a request that will last. `stop` ends it, and may be called in any thread."""
+        if self._process != os.getpid():  # a fork: those of the parent are not ours
+            self._forget()
+        self._stops[request] = stop
+        if request.revoked is not None:  # between its verdict and now
+            stop(request.revoked)
+        elif self._every is not None:
+            self._due[request] = time.monotonic() + self._every
+            self._ask_in_thread()
+
+    def revoke(self, port: int | None, visitor: str | None, params: Mapping[str, str]) -> int:
+        """See `PortProxy.revoke`."""
+        if port is None and visitor is None and not params:
+            raise TypeError("revoke takes a port, a visitor, or parameters of the mount")
+        meant = [
+            request
+            for request in list(self._all)
+            if port in (None, request.port)
+            and visitor in (None, request.visitor)
+            and params.items() <= dict(request.target.params).items()
+        ]
+        for request in meant:
+            self._stop(request, Refused("Your access to this service has been withdrawn."))
+        return len(meant)
+
+    def _stop(self, request: InFlight, error: Refused) -> None:
+        request.revoked = error
+        stop = self._stops.get(request)
+        if stop is not None:
+            log.info("port %d: a %s loses its access", request.port, request.kind)
+            stop(error)
+
+    def _ask_in_thread(self) -> None:
+        """Make sure that a thread asks: not the relay's, since an authorizer may take long."""
+        with self._lock:
+            if not self._has_thread:
+                threading.Thread(target=self._ask, name="portproxy-recheck", daemon=True).start()
+                self._has_thread = True
+
+    def _ask(self) -> None:
+        while True:
+            now = time.monotonic()
+            for request, due in list(self._due.items()):
+                if due <= now:
+                    self._ask_about(request)
+            with self._lock:
+                if not self._due:
+                    self._has_thread = False
+                    return
+            # None can become due earlier: a new one has its whole time before it.
+            due = min(list(self._due.values()), default=0.0)
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    def _ask_about(self, request: InFlight) -> None:
+        try:
+            may_go_on = self._may_go_on(request)
+        except Refused:
+            may_go_on = False
+        except Exception as error:
+            log.warning("port %d: no verdict on an open request", request.port, exc_info=error)
+            may_go_on = True
+        if request not in self._due:
+            return  # it has ended meanwhile
+        if may_go_on:
+            self._due[request] = time.monotonic() + (self._every or 0.0)
+            return
+        self._due.pop(request, None)
+        self._stop(request, Refused("You no longer have access to this service."))
