@@ -1,6 +1,7 @@
 """Limits how many requests for one port hold threads of the server at a time.
 
-A service that hangs keeps every thread that waits for it. Without a limit it would soon have all of
+Most requests leave their thread while they wait for a service (`tunnel.detach`). Where they cannot,
+a service that hangs keeps every thread that waits for it; without a limit it would soon have all of
 them, and the wrapped app and the other services none. Counts requests per port and process, and
 decides how long a request waits for a slot.
 """
@@ -17,16 +18,8 @@ from ..servers import server_threads
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# Seconds. A browser opens up to six connections for one page, so a small limit is often reached by
-# requests that finish soon, and refusing those would break the page. So up to limit/2 requests
-# queue for this long, though each holds a thread too. With 8 threads: 4 run, 2 queue (a browser's
-# six connections), and 2 threads stay free even if the port hangs.
-PATIENCE = 5.0
-# Seconds. Further requests queue only while slots keep being freed; they give up this long after
-# the last one. At a port that hangs, none of them waits longer.
-STANDSTILL = 0.25
+PATIENCE = 5.0  # seconds that a request waits for a slot, before it is refused
 _KEPT = 64  # ports whose count is kept without a request, since the next one comes soon
-LONGEST_WAIT = 1.0  # seconds that a further request waits at most, even if slots are freed quickly
 
 
 class _Port:
@@ -34,16 +27,13 @@ class _Port:
 
     held: slots that are taken.
     waiting: requests that wait for a slot.
-    patient: how many of these may wait for PATIENCE.
-    moved: when a slot was last taken or freed, in monotonic seconds.
     turn: notified when a slot is freed; None until a request has to wait.
     """
 
-    __slots__ = ("held", "moved", "patient", "turn", "waiting")
+    __slots__ = ("held", "turn", "waiting")
 
     def __init__(self) -> None:
-        self.held = self.waiting = self.patient = 0
-        self.moved = 0.0
+        self.held = self.waiting = 0
         self.turn: threading.Condition | None = None
 
 
@@ -56,55 +46,66 @@ class ConcurrencyLimits:
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
-        self._of_thread = threading.local()  # its `limit`, once known: a thread stays in its pool
+        self._of_thread = threading.local()  # its `threads`, once known: it stays in its pool
         self._lock = threading.Lock()
+        self._held = 0  # slots of all ports
         # Ports with requests, and a few that had requests.
         self._ports: dict[int, _Port] = {}
 
     def enter(self, number: int, environ: WSGIEnvironment) -> None:
-        """Take a slot of a port, to be freed by `leave`. Raises `TooManyRequests`."""
+        """Take a slot of a port, to be freed by `leave`; wait for one. Raises `TooManyRequests`."""
         with self._lock:
-            port = self._ports.get(number)
-            if port is None:
-                port = self._ports[number] = _Port()
+            port = self._port(number)
             # The first request needs no limit: there is always one slot.
-            limit = self._limit_for(environ) if port.held else None
-            if limit is not None and port.held >= limit:
-                port.waiting += 1
-                try:
-                    self._wait(port, limit, number)
-                finally:
-                    port.waiting -= 1
-            port.held += 1
-            port.moved = time.monotonic()
+            if port.held:
+                threads = self._threads(environ)
+                limit = self._limit_among(threads)
+                if limit is not None and port.held >= limit:
+                    self._wait(port, limit, threads, number)
+            self._take(port)
 
     def try_enter(self, number: int, environ: WSGIEnvironment) -> bool:
-        """Take a slot of a port, if one is free; whether it was taken."""
+        """Take a slot of a port, if one is free and threads are not scarce: fewer than half are
+        held, for whatever ports. Returns whether it was taken."""
         with self._lock:
-            port = self._ports.get(number)
-            if port is None:
-                port = self._ports[number] = _Port()
-            limit = self._limit_for(environ) if port.held else None
-            if limit is not None and port.held >= limit:
-                return False
-            port.held += 1
-            port.moved = time.monotonic()
+            port = self._port(number)
+            if self._held:
+                threads = self._threads(environ)
+                limit = self._limit_among(threads)
+                if limit is not None and port.held >= limit:
+                    return False
+                if threads is not None and self._held >= max(1, threads // 2):
+                    return False
+            self._take(port)
             return True
 
-    def _limit_for(self, environ: WSGIEnvironment) -> int | None:
-        if self._limit is not None:
+    def _port(self, number: int) -> _Port:
+        port = self._ports.get(number)
+        if port is None:
+            port = self._ports[number] = _Port()
+        return port
+
+    def _take(self, port: _Port) -> None:
+        port.held += 1
+        self._held += 1
+
+    def _threads(self, environ: WSGIEnvironment) -> int | None:
+        threads: int | None = getattr(self._of_thread, "threads", None)
+        if threads is None and (threads := server_threads(environ)) is not None:
+            self._of_thread.threads = threads
+        return threads
+
+    def _limit_among(self, threads: int | None) -> int | None:
+        if self._limit is not None or threads is None:
             return self._limit
-        limit: int | None = getattr(self._of_thread, "limit", None)
-        if limit is None and (threads := server_threads(environ)) is not None:
-            limit = self._of_thread.limit = max(1, threads // 2)
-        return limit
+        return max(1, threads // 2)
 
     def leave(self, number: int) -> None:
         """Free a slot. Call this once for each slot taken."""
         with self._lock:
             port = self._ports[number]
             port.held -= 1
-            port.moved = time.monotonic()
+            self._held -= 1
             if port.waiting and port.turn is not None:
                 port.turn.notify()
             elif not port.held and len(self._ports) > _KEPT:
@@ -116,18 +117,19 @@ class ConcurrencyLimits:
             ports = list(self._ports.values())
             return sum(port.held for port in ports), sum(port.waiting for port in ports)
 
-    def _wait(self, port: _Port, limit: int, number: int) -> None:
+    def _wait(self, port: _Port, limit: int, threads: int | None, number: int) -> None:
+        """Wait for a slot, which takes a thread too: one is left to the wrapped app."""
         if port.turn is None:
             port.turn = threading.Condition(self._lock)
-        is_patient = port.patient < max(1, limit // 2)
-        port.patient += is_patient
-        longest = time.monotonic() + (PATIENCE if is_patient else LONGEST_WAIT)
+        longest = time.monotonic() + PATIENCE
+        if threads is not None and port.waiting >= max(1, threads - limit - 1):
+            longest = 0.0
+        port.waiting += 1
         try:
             while port.held >= limit:
-                end = longest if is_patient else min(port.moved + STANDSTILL, longest)
-                remaining = end - time.monotonic()
+                remaining = longest - time.monotonic()
                 if remaining <= 0:
                     raise TooManyRequests(number, detail=f"{limit} requests are in progress")
                 port.turn.wait(remaining)
         finally:
-            port.patient -= is_patient
+            port.waiting -= 1

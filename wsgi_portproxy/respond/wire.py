@@ -55,9 +55,11 @@ def reply_of(
         service, ready = response.detach()
     else:
         service, ready = None, response.take()
-    head = _head(status, response.reason or "", headers)
+    head = _head(environ, status, response.reason or "", headers)
     body = b"".join(stream.encode([ready] if ready else []))
-    return Reply(status, head, body, stream, service, to_service, upload)
+    return Reply(
+        status, head, body, stream, service, to_service, upload, is_broken=response.is_broken
+    )
 
 
 def reply_to_error(error: PortProxyError, environ: WSGIEnvironment) -> Reply:
@@ -67,13 +69,16 @@ def reply_to_error(error: PortProxyError, environ: WSGIEnvironment) -> Reply:
     page.close()
     if environ["REQUEST_METHOD"] == "HEAD":
         body = b""
-    head = _head(error.status, HTTPStatus(error.status).phrase, page.headers)
+    head = _head(environ, error.status, HTTPStatus(error.status).phrase, page.headers)
     nothing = Reframer(LengthDecoder(0), chunked=False, needs_reset=False)
     return Reply(error.status, head, body, nothing)
 
 
-def _head(status: int, reason: str, headers: Headers) -> bytes:
-    """A head as bytes. `Connection: close`: the server that would read the next request is gone."""
-    lines = [f"HTTP/1.1 {status} {reason}", *map(": ".join, headers)]
+def _head(environ: WSGIEnvironment, status: int, reason: str, headers: Headers) -> bytes:
+    """A head as bytes. `Connection: close`: the server that would read the next request is gone.
+
+    In the visitor's version, as WSGI servers do.
+    """
+    lines = [f"{environ['SERVER_PROTOCOL']} {status} {reason}", *map(": ".join, headers)]
     lines += [f"Date: {formatdate(usegmt=True)}", "Connection: close", "", ""]
     return "\r\n".join(lines).encode("latin-1")

@@ -153,7 +153,8 @@ class Detaching:
             reply = make_reply(error or result)  # type: ignore[arg-type]
             return None if reply is None else self._tunnel(reply, request, hijacked, read_ahead)
 
-        has_upload = upload is not None and not upload.complete and upload.reader.buffered()
+        awaits_upload = isinstance(wait, Wait) and wait.for_more
+        has_upload = awaits_upload and upload is not None and upload.reader.buffered()
         sock, dummy = hijacked.sock, hijacked.dummy
         relay().add(
             Waiting(
@@ -174,7 +175,7 @@ class Detaching:
         return NewTunnel(
             port=request.port,
             visitor=hijacked.sock,
-            service=reply.service or _at_its_end(),
+            service=reply.service or _ended_socket(broken=reply.is_broken),
             to_visitor=reply.body,
             # What follows a request is another one, which this connection does not serve.
             to_service=reply.to_service if stream else read_ahead,
@@ -197,7 +198,7 @@ def _leaving_at_head(
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if content_type != "text/event-stream":
             yield from response.gather(until, _GATHERED)
-        if not response.is_whole:
+        if not (response.is_whole or response.is_broken):
             yield Leave()
     return response, other
 
@@ -211,9 +212,11 @@ def _ready_in_time(wait: Wait | Leave, until: float) -> Ready | None:
     return ready if any(ready) or not is_later else None
 
 
-def _at_its_end() -> _socket.socket:
-    """A socket that has no more to say."""
+def _ended_socket(*, broken: bool) -> _socket.socket:
+    """A socket whose peer has closed it, or has broken off."""
     ours, theirs = _socket.socketpair()
+    if broken:
+        ours.send(b"x")  # closed with bytes unread: a reset (unix(7))
     theirs.close()
     return ours
 

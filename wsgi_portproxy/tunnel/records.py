@@ -59,6 +59,7 @@ class Reply(NamedTuple):
     status: its status. head: its head. body: the part of its body that has come, as it is sent.
     stream: re-frames the rest; None: it became a WebSocket. service: where the rest comes from;
     None: there is no rest. to_service, upload: the rest of the request, see `NewTunnel`.
+    is_broken: the rest will not come, and the visitor must see that.
     """
 
     status: int
@@ -68,6 +69,7 @@ class Reply(NamedTuple):
     service: _socket.socket | None = None
     to_service: bytes = b""
     upload: Upload | None = None
+    is_broken: bool = False
 
 
 class End:

@@ -83,7 +83,8 @@ class Channel:
         if not self._is_sending:
             return b"", None
         self._is_sending = False
-        return bytes(self._pending), self._upload
+        upload = self._upload
+        return bytes(self._pending), None if upload is None or upload.complete else upload
 
     def check_deadline(self) -> None:
         """Raises TimeoutError past the deadline, which `receive` ignores while bytes are there."""

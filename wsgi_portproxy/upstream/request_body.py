@@ -134,13 +134,15 @@ class Dechunked(BodyReader):
         self._decoder = ChunkedDecoder()
         self._came = b""  # the last bytes that came, decoded or not
         self._ready = b""  # decoded
+        self._has_left = False
         self._broke: BadRequest | None = None
         self.socket: VisitorSocket = raw.socket
         raw.stand_in(self._read_for_server)
 
     def go_on(self, raw: RawBody) -> None:
-        """Read the rest of the bytes from there."""
+        """Read the rest of the bytes from there, where the server cannot."""
         self._raw, self.socket = raw, raw.socket
+        self._has_left = True
 
     def buffered(self) -> bool:
         is_at_hand = bool(self._ready) or self._decoder.complete or self._decoder.is_behind
@@ -176,9 +178,10 @@ class Dechunked(BodyReader):
     def _read_for_server(self, limit: int) -> bytes:
         """What the server reads to drop it. If that fails, its connection cannot go on."""
         try:
-            while True:
+            while not self._has_left:
                 with contextlib.suppress(BlockingIOError):
                     return bytes(self.read(limit))
+            return b""
         except PortProxyError as error:
             raise ConnectionResetError(errno.ECONNRESET, "the rest of the body is lost") from error
 

@@ -108,6 +108,11 @@ class UpstreamResponse:
         return self.framing.complete
 
     @property
+    def is_broken(self) -> bool:
+        """Whether the rest of the body will not come. Reading what has come does not fail yet."""
+        return self._broke is not None
+
+    @property
     def is_read(self) -> bool:
         """Whether all of the body has been read."""
         return self.framing.complete and not self._ready
