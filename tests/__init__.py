@@ -6,11 +6,14 @@ import os
 
 from wsgi_portproxy import PortProxy
 
-LEAVING = "LEAVING"
+LEAVING = os.environ.get("LEAVING", "")
 _AFTER = {"all": 0.0, "none": None}
 
-if os.environ.get(LEAVING):
+#: Whether a quick response keeps the visitor's connection, on servers where requests leave.
+KEPT = LEAVING != "all"
+
+if LEAVING:
     # The default, which no test app changes: there are dozens of them, in many processes.
-    defaults = PortProxy.__init__.__kwdefaults__
+    defaults = PortProxy.__init__.__kwdefaults__ or {}
     assert "detach_after" in defaults
-    defaults["detach_after"] = _AFTER[os.environ[LEAVING]]
+    defaults["detach_after"] = _AFTER[LEAVING]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from .errors import NotFound, PortProxyError, VisitorGone
+from .errors import NotFound, PortProxyError
 from .inflight import InFlight
 from .respond.body import respond
 from .respond.error_page import log_error
@@ -46,11 +46,9 @@ class StreamBack:
             )
         return respond(response, urls, self._headers_of, cookies, request)
 
-    def reply(
-        self, request: InFlight, cookies: Headers, result: Result | BaseException
-    ) -> Reply | None:
+    def reply(self, request: InFlight, cookies: Headers, result: Result | BaseException) -> Reply:
         """The response as bytes, for a request that was detached: of the result of its exchange or
-        the exception that it raised. None if there is nobody to send it to."""
+        the exception that it raised. Raises any other exception."""
         environ = request.visit.environ
         try:
             if isinstance(result, BaseException):
@@ -62,7 +60,7 @@ class StreamBack:
         except PortProxyError as error:
             request.refuse(error)
             log_error(error)
-            return None if isinstance(error, VisitorGone) else reply_to_error(error, environ)
+            return reply_to_error(error, environ)  # also if it left: it may only send no more
         except BaseException:
             request.end(500, "cut")
             raise

@@ -100,5 +100,4 @@ one_each = PortProxy(
     mount=MOUNT,
     hosts=HOSTS,
     limits=Limits(requests_per_port=1, request_body=1000),
-    detach_after=0.05,
 )

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests import KEPT
 from tests.conftest import ServiceFactory
 from tests.support.chunks import chunk, plain
 from tests.support.client import Client, ask, request_bytes
@@ -178,4 +179,4 @@ def test_a_visitors_own_connection_goes_on(host: Server, service: ServiceFactory
             client.send(request_bytes("POST", target, body=PLANTED))
             reply = client.reply()
             assert (reply.status, reply.text) == (200, f"/{number}")
-            assert reply.value("Connection") != "close"
+            assert (reply.value("Connection") != "close") == KEPT

@@ -28,7 +28,7 @@ DESCRIPTORS = 500
 @pytest.fixture(scope="module")
 def host() -> Iterator[Server]:
     """Two requests per port at a time; others wait. Idle connections are kept."""
-    env = {"DESCRIPTORS": str(DESCRIPTORS), "PER_PORT": "2", "OLDEST": "3600"}
+    env = {"DESCRIPTORS": str(DESCRIPTORS), "PER_PORT": "2", "OLDEST": "3600", "LEAVING": "none"}
     with gunicorn("tests.support.sharedapp", threads=8, env=env) as server:
         yield server
         assert "Traceback" not in server.output()

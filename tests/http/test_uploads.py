@@ -104,7 +104,11 @@ def test_a_body_of_any_size_arrives_whole_and_the_next_request_is_understood(
         for _ in range(2):
             pipelined = request_bytes("GET", target)
             client.send(upload_head(target, framing, size) + wire + pipelined)
-            assert client.reply().status == 200
+            reply = client.reply()
+            assert reply.status == 200
+            if reply.value("Connection") == "close":  # it took long enough to leave its thread
+                client.reconnect()
+                client.send(pipelined)
             assert client.reply().status == 200
     assert [request.body == body for request in seen] == [True, False, True, False]
     assert all(request.complete for request in seen)

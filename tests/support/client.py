@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tests import LEAVING
+
 from . import marks
 
+_REQUEST = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r\n")
 Self = TypeVar("Self", bound="Client")
 
 
@@ -51,6 +54,7 @@ class Client:
     def __init__(self, port: int, *, timeout: float = 10.0) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.buffer = b""
+        self._port = port
 
     def __enter__(self: Self) -> Self:
         return self
@@ -61,8 +65,20 @@ class Client:
     def close(self) -> None:
         self.sock.close()
 
+    _is_over = False  # the connection, after the last reply
+
     def send(self, data: bytes) -> None:
+        """Over a new connection, if the last reply ended the old one because its request left its
+        thread: only where all requests leave, so that other tests see whether it is kept."""
+        if self._is_over and _REQUEST.match(data):
+            self.reconnect()
         self.sock.sendall(data)
+
+    def reconnect(self) -> None:
+        """Go on with a new connection."""
+        self._is_over, self.buffer = False, b""
+        self.sock.close()
+        self.sock = socket.create_connection(("127.0.0.1", self._port), self.sock.gettimeout())
 
     def fill(self) -> bool:
         """Receive more; False at the end of the stream."""
@@ -88,6 +104,7 @@ class Client:
             interim.append(head)
             head = self.read_head()
         reply = Reply(head, b"", True, interim)
+        self._is_over = LEAVING == "all" and reply.value("Connection") == "close"
         if method == "HEAD" or reply.status in (204, 304):
             return reply
         if "chunked" in (reply.value("Transfer-Encoding") or ""):

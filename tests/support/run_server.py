@@ -19,7 +19,8 @@ THREADS = 4  # where a server has a pool of them
 
 
 def application() -> WSGIApplication:
-    loaded: WSGIApplication = import_module("tests.support.hostapp").application
+    module, _, name = APPLICATION.partition(":")
+    loaded: WSGIApplication = getattr(import_module(module), name)
     return loaded
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.waiting import until
 from wsgi_portproxy.errors import TooManyRequests
 from wsgi_portproxy.policy import concurrency as module
-from wsgi_portproxy.policy.concurrency import LONGEST_WAIT, PATIENCE, STANDSTILL, ConcurrencyLimits
+from wsgi_portproxy.policy.concurrency import PATIENCE, ConcurrencyLimits
 from wsgi_portproxy.servers import server_threads
 
 from .clock import Clock as FakeClock
@@ -41,38 +41,41 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-@pytest.mark.parametrize(("limit", "patient"), [(1, 1), (2, 1), (3, 1), (7, 3)])
-def test_as_many_as_the_limit_enter_and_of_the_others_a_few_wait_for_long(
-    clock: Clock, limit: int, patient: int
-) -> None:
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+def test_as_many_as_the_limit_enter_and_the_others_wait(clock: Clock, limit: int) -> None:
     caps, waited = ConcurrencyLimits(limit), []
     for _ in range(limit):
         caps.enter(PORT, {})
     for _ in range(2):  # who was refused has given back its place among those that wait
-        clock.meanwhile = [lambda: waited.append(clock.until_refused(caps))] * patient
+        clock.meanwhile = [lambda: waited.append(clock.until_refused(caps))] * 9
         waited.append(clock.until_refused(caps))
-    # Of the second time: at a port that stands still no other waits.
-    expected = [STANDSTILL, *[PATIENCE] * patient, 0.0, *[PATIENCE] * patient]
-    assert waited == pytest.approx(expected)
+    assert waited == pytest.approx([PATIENCE] * 20)
     caps.enter(PORT + 1, {})  # another port
     caps.leave(PORT)
     caps.enter(PORT, {})
 
 
-def test_where_turns_come_a_request_waits_longer_but_not_for_ever(clock: Clock) -> None:
-    caps, waited = ConcurrencyLimits(2), []
-    caps.enter(PORT, {})
-    caps.enter(PORT, {})
-
-    def turn() -> None:
-        """Others come and go, and are always quicker."""
-        clock.now += STANDSTILL / 2
-        caps.leave(PORT)
+@pytest.mark.parametrize(("threads", "waiting"), [(4, 1), (8, 3), (32, 15), (2, 1), (1, 1)])
+def test_of_a_known_number_of_threads_one_is_left(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, threads: int, waiting: int
+) -> None:
+    monkeypatch.setattr(module, "server_threads", lambda environ: threads)
+    caps, waited = ConcurrencyLimits(None), []
+    for _ in range(max(1, threads // 2)):
         caps.enter(PORT, {})
-
-    clock.meanwhile = [lambda: waited.append(clock.until_refused(caps)), *[turn] * 8]
+    clock.meanwhile = [lambda: waited.append(clock.until_refused(caps))] * waiting
     waited.append(clock.until_refused(caps))
-    assert waited == pytest.approx([LONGEST_WAIT, PATIENCE])
+    assert waited == pytest.approx([0.0, *[PATIENCE] * waiting])
+
+
+def test_where_threads_are_scarce_none_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "server_threads", lambda environ: 8)
+    caps = ConcurrencyLimits(None)
+    assert [caps.try_enter(PORT + number, {}) for number in range(6)] == [True] * 4 + [False] * 2
+    caps.leave(PORT)
+    assert caps.try_enter(PORT, {})
+    one = ConcurrencyLimits(1)
+    assert [one.try_enter(PORT, {}), one.try_enter(PORT, {})] == [True, False]
 
 
 def test_a_place_that_is_given_back_is_for_whoever_waits(clock: Clock) -> None:
@@ -86,8 +89,7 @@ def test_a_place_that_is_given_back_is_for_whoever_waits(clock: Clock) -> None:
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """More of it than a test waits: who waits has to be woken."""
-    for name in ("PATIENCE", "STANDSTILL", "LONGEST_WAIT"):
-        monkeypatch.setattr(module, name, 40.0)
+    monkeypatch.setattr(module, "PATIENCE", 40.0)
 
 
 @pytest.mark.usefixtures("patience")
@@ -96,7 +98,7 @@ def test_whoever_waits_is_woken() -> None:
     caps.enter(PORT, {})
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(caps.enter, PORT, {})
-        until(lambda: caps._ports[PORT].patient == 1, "it waits")
+        until(lambda: caps._ports[PORT].waiting == 1, "it waits")
         caps.leave(PORT)
         waiting.result(30)
 
@@ -114,7 +116,10 @@ def test_who_is_under_way_and_who_waits_is_counted(clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("patience")
-def test_many_threads_never_exceed_the_limit_and_leave_nothing_behind() -> None:
+def test_many_threads_never_exceed_the_limit_and_leave_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "server_threads", lambda environ: None)  # not those of our pool
     caps, held, most = ConcurrencyLimits(3), 0, 0
     lock, all_places = threading.Lock(), threading.Barrier(3)
 
@@ -133,7 +138,7 @@ def test_many_threads_never_exceed_the_limit_and_leave_nothing_behind() -> None:
         list(pool.map(visit, range(3 * 60)))
     assert most == 3
     [port] = caps._ports.values()
-    assert (port.held, port.waiting, port.patient) == (0, 0, 0)
+    assert (port.held, port.waiting) == (0, 0)
 
 
 def test_ports_that_had_requests_do_not_pile_up() -> None:

@@ -42,10 +42,6 @@ def reply_of(
     has_body = environ["REQUEST_METHOD"] != "HEAD" and status not in (204, 304)
     has_length = any(name.lower() == "content-length" for name, _ in headers)
     chunked = has_body and not has_length and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
-    if has_body and response.is_whole and not has_length:
-        chunked = False
-        headers = [*headers, ("Content-Length", str(response.ready_size))]
-        has_length = True
     if chunked:
         headers = [*headers, ("Transfer-Encoding", "chunked")]
     needs_reset = has_body and not chunked and not has_length

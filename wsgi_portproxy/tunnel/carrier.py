@@ -108,6 +108,8 @@ class Carrier:
                 if end.pending:
                     self._flush(end)
                 self._watch(end)
+            if tunnel.stream is not None and tunnel.stream.complete:
+                self._end(tunnel.service, tunnel.last)  # the visitor may leave at once
         except OSError:
             self.close(tunnel)
 

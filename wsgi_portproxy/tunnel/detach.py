@@ -31,13 +31,15 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 T = TypeVar("T")
-_GATHERED = 65536  # bytes of a body that is read in the thread, if all of it comes in time
+# A body that comes whole with its head, or soon after, keeps the connection to the service; so as
+# many bytes of it are awaited, for as many seconds at least.
+_GATHERED, _BODY_FOLLOWS = 65536, 0.005
 _SHORTEST = 0.001  # seconds; poll(2) counts in milliseconds
 _PORTS = 256  # whose patience is remembered
 
 #: Makes the reply of an exchange, in the relay's thread, of its result or the exception that it
-#: raised; None if there is nobody to send it to.
-MakeReply = Callable[["tuple[UpstreamResponse, T] | BaseException"], "Reply | None"]
+#: raised.
+MakeReply = Callable[["tuple[UpstreamResponse, T] | BaseException"], Reply]
 
 
 class Patience:
@@ -147,11 +149,14 @@ class Detaching:
         read_ahead = hijacked.read_ahead
         if upload is not None:
             read_ahead = upload.leave(hijacked.sock, read_ahead)
-        request.detach(partial(send_early_hints, hijacked.sock))
+        if request.visit.environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+            request.detach(partial(send_early_hints, hijacked.sock))
+        else:
+            request.detach()  # HTTP/1.0 has no 1xx
 
-        def finish(result: object, error: BaseException | None) -> NewTunnel | None:
+        def finish(result: object, error: BaseException | None) -> NewTunnel:
             reply = make_reply(error or result)  # type: ignore[arg-type]
-            return None if reply is None else self._tunnel(reply, request, hijacked, read_ahead)
+            return self._tunnel(reply, request, hijacked, read_ahead)
 
         awaits_upload = isinstance(wait, Wait) and wait.for_more
         has_upload = awaits_upload and upload is not None and upload.reader.buffered()
@@ -194,13 +199,18 @@ def _leaving_at_head(
 ) -> Steps[tuple[UpstreamResponse, T]]:
     """The same exchange, which asks to leave if the body does not come with the head."""
     response, other = yield from steps
-    if response.status != 101 and not response.is_whole:
-        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if content_type != "text/event-stream":
-            yield from response.gather(until, _GATHERED)
-        if not (response.is_whole or response.is_broken):
-            yield Leave()
+    if response.is_whole or response.status == 101:
+        return response, other
+    if not _is_event_stream(response) and response.request_is_sent:
+        yield from response.gather(max(until, time.monotonic() + _BODY_FOLLOWS), _GATHERED)
+    if not response.framing.complete and not response.is_broken:
+        yield Leave()
     return response, other
+
+
+def _is_event_stream(response: UpstreamResponse) -> bool:
+    content_type = response.headers.get("Content-Type", "")
+    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def _ready_in_time(wait: Wait | Leave, until: float) -> Ready | None:

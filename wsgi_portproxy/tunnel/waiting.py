@@ -25,8 +25,8 @@ _IN, _OUT, _RDHUP = 0x001, 0x004, 0x2000  # linux/eventpoll.h; absent from geven
 _EXPIRED = 16  # deadlines that pass in one turn of the relay
 
 #: Called in the relay's thread when an exchange is over, with its result or the exception that it
-#: raised; returns the tunnel that carries the reply, or None if there is nothing to send.
-Finish = Callable[[Any, BaseException | None], NewTunnel | None]
+#: raised; returns the tunnel that carries the reply.
+Finish = Callable[[Any, BaseException | None], NewTunnel]
 
 
 class Waiting:
@@ -203,16 +203,14 @@ class Waiters:
 
     def _over(self, one: Waiting, result: Any, error: BaseException | None) -> None:
         del self._all[one.key]
-        tunnel = None
         try:
             tunnel = one.finish(result, error)
         except BaseException:
             # Not logged: under gevent this thread must not take the locks of `logging`.
             sys.excepthook(*sys.exc_info())
-        if tunnel is not None:
+            with contextlib.suppress(OSError):
+                one.visitor.shutdown(_socket.SHUT_RDWR)
+            one.visitor.close()
+            self._places.give_back(one.port)
+        else:
             self._carrier.begin(tunnel)
-            return
-        with contextlib.suppress(OSError):
-            one.visitor.shutdown(_socket.SHUT_RDWR)
-        one.visitor.close()
-        self._places.give_back(one.port)

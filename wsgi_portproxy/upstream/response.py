@@ -86,11 +86,6 @@ class UpstreamResponse:
         ready, self._ready = self._ready, b""
         return ready
 
-    @property
-    def ready_size(self) -> int:
-        """How many bytes of the body have come and were not read yet."""
-        return len(self._ready)
-
     def body_is_due(self) -> bool:
         """Whether body bytes are due but none has come: the head is worth sending alone."""
         if self.is_ready or self.framing.is_behind or self._lease is None:
