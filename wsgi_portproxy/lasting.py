@@ -74,7 +74,8 @@ class LastingRequests:
         meant = [
             request
             for request in list(self._all)
-            if port in (None, request.port)
+            if request.revoked is None
+            and port in (None, request.port)
             and visitor in (None, request.visitor)
             and params.items() <= dict(request.target.params).items()
         ]

@@ -117,7 +117,7 @@ def relay_in_thread(
     try:
         while not (near.ended and far.ended and not near.pending and not far.pending):
             if transferred.is_stopped and not near.ended:
-                near.ended = far.ended = True
+                near.ended = far.ended = far.shut = True
                 near.pending += CLOSE_POLICY_VIOLATION
                 far.pending.clear()
             moved = [near.pull(far), far.pull(near), far.push(near), near.push(far)]

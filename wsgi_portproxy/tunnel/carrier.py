@@ -139,7 +139,7 @@ class Carrier:
             self._lose(end, now)
             return
         data = self._buffer[:size]
-        if tunnel.is_muted and size:
+        if size and tunnel.is_muted and end is tunnel.visitor:
             return
         tunnel.count(end, size)
         if size or tunnel.stream is not None:
