@@ -149,7 +149,8 @@ def test_a_sound_chunked_body_passes(host: Server, service: ServiceFactory, piec
         reply = get(host, upstream)
         assert (reply.status, reply.body, reply.complete) == (200, b"hello, friends!", True)
         assert (reply.values("X"), reply.values("Content-Length")) == ([], [])
-    assert (upstream.connections == 1) == (KEPT or pieces == "one-packet")
+    if KEPT or pieces == "one-packet":  # else the body may come too late to be waited for
+        assert upstream.connections == 1
 
 
 # --- No body where none may be -------------------------------------------------------------------

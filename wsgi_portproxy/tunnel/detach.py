@@ -199,11 +199,11 @@ def _leaving_at_head(
 ) -> Steps[tuple[UpstreamResponse, T]]:
     """The same exchange, which asks to leave if the body does not come with the head."""
     response, other = yield from steps
-    if response.is_whole or response.status == 101:
+    if response.is_whole or response.is_broken or response.status == 101:
         return response, other
     if not _is_event_stream(response) and response.request_is_sent:
         yield from response.gather(max(until, time.monotonic() + _BODY_FOLLOWS), _GATHERED)
-    if not response.framing.complete and not response.is_broken:
+    if response.may_go_on:
         yield Leave()
     return response, other
 

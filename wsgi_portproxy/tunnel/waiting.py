@@ -104,7 +104,10 @@ class Waiters:
         elif new.has_upload:
             self._go_on(new, Ready(visitor=True))
         elif new.wait is not None:
-            self._watch(new, new.wait)
+            try:
+                self._watch(new, new.wait)
+            except OSError as error:
+                self._fail(new, error)
 
     def on_event(self, fd: int, event: int) -> bool:
         """Handle an event from epoll; False if the descriptor is not one of these."""
@@ -150,10 +153,7 @@ class Waiters:
         one = self._all.get(key)
         if one is None:
             return False
-        self._unwatch(one)
-        one.wait = None
-        one.steps.close()
-        self._over(one, None, error)
+        self._fail(one, error)
         return True
 
     def abandon(self) -> None:
@@ -167,27 +167,29 @@ class Waiters:
             wait = one.steps.send(ready)
             while isinstance(wait, Leave):  # it has
                 wait = one.steps.send(Ready())
+            self._watch(one, wait)
         except StopIteration as done:
             self._over(one, done.value, None)
         except BaseException as error:
-            self._over(one, None, error)
-        else:
-            one.wait = wait
-            self._watch(one, wait)
+            self._fail(one, error)
+
+    def _fail(self, one: Waiting, error: BaseException) -> None:
+        self._unwatch(one)
+        one.wait = None
+        one.steps.close()
+        self._over(one, None, error)
 
     def _watch(self, one: Waiting, wait: Wait) -> None:
+        """Raises OSError if the system is out of memory, or beyond the user's limit of epoll
+        watches (epoll(7))."""
+        one.wait = wait
         one.since, one.has_left = time.monotonic(), False
-        one.watched = {wait.sock.fileno(): wait.events}
-        one.watched[one.visitor.fileno()] = _IN if wait.for_more else _RDHUP
-        try:
-            for fd, events in one.watched.items():
-                self._carrier.epoll.register(fd, events)
-                self._by_fd[fd] = one
-        except OSError as error:  # out of memory, or over the user's limit of epoll watches
-            self._unwatch(one)
-            one.steps.close()
-            self._over(one, None, error)
-            return
+        watched = {wait.sock.fileno(): wait.events}
+        watched[one.visitor.fileno()] = _IN if wait.for_more else _RDHUP
+        for fd, events in watched.items():
+            self._carrier.epoll.register(fd, events)
+            one.watched[fd] = events
+            self._by_fd[fd] = one
         if wait.until is not None:
             self._give_up_at(wait.until, one, wait)
 

@@ -108,6 +108,11 @@ class UpstreamResponse:
         return self._broke is not None
 
     @property
+    def may_go_on(self) -> bool:
+        """Whether more of the body may come."""
+        return not (self.framing.complete or self.is_broken)
+
+    @property
     def is_read(self) -> bool:
         """Whether all of the body has been read."""
         return self.framing.complete and not self._ready
