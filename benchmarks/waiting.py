@@ -42,7 +42,8 @@ PROMPT = 3.0  # seconds from the last that comes to the last answer
 POLLS = 500
 UPLOADS, SIZE, RATE = 200, 100 * 1024, 50_000  # bytes of each, and a second
 STREAMING = ("waitress", "cheroot")  # benchmarks/streams.py has gunicorn's
-PATIENCE = 300.0  # seconds for a page: where threads are held, it comes late, but it comes
+PATIENCE = 60.0  # seconds for a page: where threads are held, it comes late, if it comes
+HELD = 55  # seconds that requests wait while memory is measured: less than `Timeouts.head`
 WARM = 200  # requests that wait before anything is measured, and that do while memory is
 
 
@@ -59,7 +60,7 @@ class Plan:
     streams: streams.Plan
 
 
-FULL = Plan(6, 2, 20, 120, 2, 300, streams.Plan(REQUESTS, 0, 4, 24, 25, 10, 0))
+FULL = Plan(4, 2, 20, 120, 1, 300, streams.Plan(REQUESTS, 0, 4, 24, 25, 10, 0))
 QUICK = Plan(2, 2, 5, 15, 1, 40, streams.Plan(REQUESTS, 0, 2, 12, 20, 5, 0))
 
 
@@ -74,20 +75,28 @@ class Pages:
     beside: list[float] = field(default_factory=list)
     without: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)  # of the p99, by round
+    is_stuck = False  # one did not come at all
 
     def ask(self, crowded: Server, empty: Server, visitors: Program, pause: float) -> None:
         """Ask for it again and again, as one visitor would, until no other visitor waits."""
         beside: list[float] = []
         without: list[float] = []
         left = True
-        while left:
+        while left and not self.is_stuck:
             for number in range(20):
                 turns = [(crowded, beside), (empty, without)]
                 for server, times in turns[:: -1 if number % 2 else 1]:
-                    times += plain_requests(server.port, "/", 1, timeout=PATIENCE)
+                    try:
+                        times += plain_requests(server.port, "/", 1, timeout=PATIENCE)
+                    except OSError:
+                        times.append(PATIENCE)
+                        self.is_stuck = True
+                if self.is_stuck:
+                    break
                 time.sleep(pause)
             left = visitors.ask("left")["left"] > 0
-        self.ratios.append(percentile(beside, 99) / percentile(without, 99))
+        if beside and without:
+            self.ratios.append(percentile(beside, 99) / percentile(without, 99))
         self.beside += beside
         self.without += without
 
@@ -172,6 +181,8 @@ def bursts(
     last came to the service, and pages meanwhile."""
     found, last, pages = [], [], Pages()
     for number in range(rounds):
+        if pages.is_stuck:
+            break  # the next round would find the same
         crowded, empty = bench.both[:: -1 if number % 2 else 1]
         to = f"{crowded.port} {bench.prefix}"
         if uploads:
@@ -225,7 +236,7 @@ def memory_rows(name: str, plan: Plan) -> Iterator[Row]:
     found = [memory_of_each(name) for _ in range(plan.memory_rounds)]
     samples = tuple(pss for pss, _, _ in found)
     pss, rss, left = (max(one[which] for one in found) for which in range(3))
-    measured = f"Pss; Rss {rss:.2f}; {left:.2f} are left when all are answered"
+    measured = f"Pss; Rss {rss:.2f}; {left:.2f} are left when all have left"
     title = f"{REQUESTS:,} that wait, {name}: memory of each"
     yield Row(title, measured, pss, ("at most", 8.0), " KiB", samples)
 
@@ -238,16 +249,14 @@ def memory_of_each(name: str) -> tuple[float, float, float]:
         server = bench.both[0]
         to = f"{server.port} {bench.prefix}"
         # What those who come first need stays taken: nothing that was freed is used again.
-        bench.visitors.ask(f"ask first {to} {WARM} 30 2 0")
+        bench.visitors.ask(f"ask first {to} {WARM} {HELD} 2 0")
         wait_for(WARM, bench.service)
         before = memory_kib(server.pid)
-        bench.visitors.ask(f"ask more {to} {REQUESTS} 20 6 0")
+        bench.visitors.ask(f"ask more {to} {REQUESTS} {HELD} 6 0")
         wait_for(WARM + REQUESTS, bench.service)
         crowded = memory_kib(server.pid)
-        found = bench.visitors.ask("result")
-        if any(one["wrong"] for one in found.values()):
-            raise RuntimeError(f"{name}: {found}")
-        time.sleep(1)
+        bench.visitors.ask("leave")
+        wait_for(0, bench.service)
         after = memory_kib(server.pid)
     grown = [(crowded[key] - before[key]) / REQUESTS for key in ("Pss", "Rss")]
     return grown[0], grown[1], (after["Pss"] - before["Pss"]) / REQUESTS
@@ -255,10 +264,10 @@ def memory_of_each(name: str) -> tuple[float, float, float]:
 
 def wait_for(count: int, service: Program) -> None:
     """Wait until so many requests wait at the service, and all that went with it is over."""
-    deadline = time.monotonic() + 20
-    while (waiting := service.ask("news")["waiting"]) < count:
+    deadline = time.monotonic() + HELD - 8  # those that began first still wait then
+    while (waiting := service.ask("news")["waiting"]) != count:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"only {waiting} of {count} came to the service")
+            raise RuntimeError(f"{waiting} instead of {count} wait at the service")
         time.sleep(0.1)
     time.sleep(1)
 
@@ -312,7 +321,10 @@ def measure(parts: list[str], servers: list[str], plan: Plan) -> Iterator[Row]:
             if name in able:
                 try:
                     yield from rows_of(name, plan)
-                except RuntimeError as error:  # one that fails is a row, and the others go on
+                except (
+                    RuntimeError,
+                    OSError,
+                ) as error:  # one that fails is a row, and the others go on
                     yield Row(f"{part}, {name}", f"failed: {error}"[:200], 1, ("at most", 0))
     for complaint in complaints:
         print(complaint, file=sys.stderr)

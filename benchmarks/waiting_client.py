@@ -10,6 +10,7 @@ ask NAME PORT PREFIX COUNT SECONDS SPREAD FOR: COUNT requests for what takes SEC
     so many seconds. Whoever is answered asks again, until FOR seconds have passed. - is no PREFIX.
 upload NAME PORT PREFIX COUNT SIZE RATE: COUNT bodies of SIZE bytes, at RATE bytes a second each.
 left: how many are not answered.
+leave: close all of those.
 result: wait for all, and tell of those of each NAME, see `Group.result`.
 """
 
@@ -29,7 +30,7 @@ from collections import Counter
 from typing import Any
 
 _PATIENCE = 60.0  # seconds without anything at all, after which the others count as not answered
-_LONGEST = 300.0  # seconds for all, whatever happens
+_LONGEST = 120.0  # seconds that `result` takes, whatever happens
 _TURN = 0.1  # seconds between two pieces of an upload
 _LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n", re.IGNORECASE)
 
@@ -217,15 +218,16 @@ class Load:
             self.turn()
             now = time.monotonic()
             if now > end or now - self._quiet_since > _PATIENCE:
-                self._give_up()
+                self.give_up("no answer")
         found, self._groups = {name: one.result() for name, one in self._groups.items()}, {}
         return found
 
-    def _give_up(self) -> None:
+    def give_up(self, why: str) -> None:
+        """Close all that are left."""
         self._due.clear()
         for one in list(self._by_fd.values()):
             one.group.until = 0.0
-            self._over(one, "no answer")
+            self._over(one, why)
 
     def _later(self, when: float, one: Request) -> None:
         heapq.heappush(self._due, (when, next(self._numbers), one))
@@ -287,6 +289,10 @@ def main() -> None:
         answer: dict[str, Any] = {}
         if command == "result":
             answer = load.result()
+        elif command == "left":
+            answer["left"] = load.left
+        elif command == "leave":
+            load.give_up("left")
         elif command == "ask":
             name, port, prefix, count, seconds, spread, lasting = words
             times = float(seconds), float(spread), float(lasting)
@@ -294,7 +300,7 @@ def main() -> None:
         elif command == "upload":
             name, port, prefix, count, size, rate = words
             load.upload(name, int(port), prefix, int(count), int(size), int(rate))
-        print(json.dumps({**answer, "left": load.left}), flush=True)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
