@@ -12,6 +12,7 @@ visitors, which share the cores, hit both; the two change places each round.
 from __future__ import annotations
 
 import argparse
+import statistics
 import subprocess
 import sys
 import time
@@ -75,30 +76,32 @@ class Pages:
     beside: list[float] = field(default_factory=list)
     without: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)  # of the p99, by round
+    first: list[float] = field(default_factory=list)  # of each round, of the crowded server
     is_stuck = False  # one did not come at all
 
     def ask(self, crowded: Server, empty: Server, visitors: Program, pause: float) -> None:
         """Ask for it again and again, as one visitor would, until no other visitor waits."""
         beside: list[float] = []
         without: list[float] = []
-        left = True
-        while left and not self.is_stuck:
-            for number in range(20):
-                turns = [(crowded, beside), (empty, without)]
-                for server, times in turns[:: -1 if number % 2 else 1]:
-                    try:
-                        times += plain_requests(server.port, "/", 1, timeout=PATIENCE)
-                    except OSError:
-                        times.append(PATIENCE)
-                        self.is_stuck = True
-                if self.is_stuck:
-                    break
-                time.sleep(pause)
-            left = visitors.ask("left")["left"] > 0
+        number = 0
+        while not self.is_stuck and (number % 20 or visitors.ask("left")["left"]):
+            turns = [(crowded, beside), (empty, without)]
+            for server, times in turns[:: -1 if number % 2 else 1]:
+                times.append(self._seconds(server))
+            number += 1
+            time.sleep(pause)
         if beside and without:
             self.ratios.append(percentile(beside, 99) / percentile(without, 99))
+            self.first.append(beside[0])
         self.beside += beside
         self.without += without
+
+    def _seconds(self, server: Server) -> float:
+        try:
+            return plain_requests(server.port, "/", 1, timeout=PATIENCE)[0]
+        except OSError:
+            self.is_stuck = True
+            return PATIENCE
 
     def row(self, name: str, target: tuple[str, float] | None) -> Row:
         beside, without = (percentile(times, 99) for times in (self.beside, self.without))
@@ -122,6 +125,17 @@ class Bench:
             self.visitors.ask(f"ask warm {server.port} {self.prefix} {WARM} 0.3 0 0")
             self.visitors.ask("result")
         self.service.ask("news")
+
+    def queue(self) -> float:
+        """Seconds of a page that comes together with as many quick requests: what the server's
+        queue alone costs it."""
+        found = []
+        for server in self.both * 2:
+            self.visitors.ask(f"ask quick {server.port} {self.prefix} {REQUESTS} 0 0 0")
+            found += plain_requests(server.port, "/", 1, timeout=PATIENCE)
+            self.visitors.ask("result")
+        self.service.ask("news")
+        return statistics.median(found)
 
     def direct(self) -> float:
         """Seconds from the last of as many requests, sent to the service itself, to the last
@@ -149,13 +163,17 @@ def answers_row(name: str, found: list[dict[str, Any]], more: str = "") -> Row:
 def burst_rows(name: str, plan: Plan) -> Iterator[Row]:
     with ExitStack() as stack:
         bench = Bench(name, stack)
-        direct = bench.direct()
+        direct, queue = bench.direct(), bench.queue()
         found, last, pages = bursts(bench, plan.rounds, uploads=False)
     title = f"{REQUESTS:,} of {SECONDS:g} s, {name}"
     waits = [one["waits"] for one in found]
     yield answers_row(f"{title}: answers", waits)
     yield from last_rows(title, waits, last, direct)
     yield pages.row(title, ("at most", 1.5))
+    first = statistics.median(pages.first)
+    measured = f"{first * 1000:,.0f} ms, beside as many quick requests {queue * 1000:,.0f}"
+    name_of = f"{title}: a page that comes with them"
+    yield Row(name_of, measured, first / queue, None, "", tuple(pages.first))
 
 
 def upload_rows(name: str, plan: Plan) -> Iterator[Row]:
@@ -279,14 +297,15 @@ with which the service answers included; from when the last of the requests came
 from when it was sent, all at once: then the time in which the server takes them all is in it. The
 app's own page is asked for by one visitor, one after the other, from when the requests are sent to
 the last answer, of the server that has them and of a like one without, in turns; the ratio is that
-of the p99s. The longest is that of a page which comes together with a thousand requests, and stands
-in the server's queue behind them. Polls begin evenly spread over the time of one. An upload sends a
-piece each 0.1 s, and the service answers by length and SHA-256.
+of the p99s. A page that comes together with the requests stands in the server's queue behind them,
+and p99 does not show it, since it is one of a round: it is compared with one that comes together
+with as many requests which the service answers at once. Polls begin evenly spread over the time of
+one. An upload sends a piece each 0.1 s, and the service answers by length and SHA-256.
 
 Memory is what the server's process grows by while {REQUESTS:,} more requests come to wait, within 6
-seconds, beside {WARM} that wait already, and after {2 * WARM + WARM} others: so neither imports,
-threads and buffers count, nor is memory used that an earlier request gave back. What the kernel
-holds for sockets is in none of these numbers.
+seconds, beside {WARM} that wait already, and after {WARM} that are over: so imports, threads and
+buffers do not count, and what those that are over gave back is taken already. What the kernel holds
+for sockets is in none of these numbers.
 
 Quick requests go to one server in turns by two `PortProxy`, one with the default `detach_after` and
 one with None; CPU is that of the server's process, for the whole request. The median over turns."""
@@ -342,7 +361,8 @@ def main() -> int:
     if limit < 5 * REQUESTS:
         print(f"The hard limit is {limit:,} descriptors a process, which is too few.")
         return 2
-    print(f"Measures {Path(wsgi_portproxy.__file__).parent} at {revision()}", flush=True)
+    measured = revision()  # now: it may be another when all is measured
+    print(f"Measures {Path(wsgi_portproxy.__file__).parent} at {measured}", flush=True)
     rows: list[Row] = []
     parts = [options.only] if options.only else list(PARTS)
     servers = [options.server] if options.server else list(THREADS)
@@ -352,7 +372,7 @@ def main() -> int:
     print(f"\n{table(rows)}\n")
     if options.only is None and options.server is None:
         settings: dict[str, Any] = {name: version(name) for name in STREAMING}
-        settings |= {"package": f"this checkout's, {revision()}", "descriptors": limit}
+        settings |= {"package": f"this checkout's, {measured}", "descriptors": limit}
         path = save("waiting", "Waiting", rows, {**settings, "quick": options.quick}, NOTES)
         print(f"Saved to {path.parent}")
     return 0 if all(row.reached is not False for row in rows) else 1
