@@ -130,7 +130,7 @@ nginx:
 	@scripts/nginx.sh >/dev/null
 
 .PHONY: bench
-bench: bench-peers bench-tunnels bench-streams bench-shared ## Measure: what follows, as ratios in one run each
+bench: bench-peers bench-tunnels bench-streams bench-shared bench-waiting ## Measure: what follows, as ratios in one run each
 
 .PHONY: bench-peers
 bench-peers: nginx $(PEERS_VENV)/installed ## Measure requests and large bodies, side by side with like proxies
@@ -151,6 +151,10 @@ bench-shared: $(VENV)/test-installed ## Measure what visitors share: hostile str
 .PHONY: bench-streams
 bench-streams: $(VENV)/test-installed ## Measure event streams and downloads that leave their thread
 	$(VENV_PYTHON) benchmarks/streams.py
+
+.PHONY: bench-waiting
+bench-waiting: $(VENV)/test-installed ## Measure requests that wait for slow services, and leave their thread
+	$(VENV_PYTHON) benchmarks/waiting.py
 
 .PHONY: soak
 soak: $(VENV)/test-installed ## Load that ends in every bad way, SOAK_SECONDS=1800 of it; nothing may leak

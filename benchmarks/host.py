@@ -1,6 +1,7 @@
 """The app that the measurements wrap: plain WSGI, so that nothing is measured but the proxy.
 
-`/state` tells what the worker process holds, so that a leak shows from outside.
+`/state` tells what the worker process holds, so that a leak shows from outside; `/package` which
+package is measured.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from webob import Request
 
+import wsgi_portproxy
 from wsgi_portproxy import Limits, PortProxy, Target
 from wsgi_portproxy.locate.locator import _place
 from wsgi_portproxy.policy.hosts import LOOPBACK
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 MOUNT = "/alice/vision"  # what `application`'s mount matches
+STAYING = "/alice/staying"  # likewise; where `either` is `staying`
 PAGE = b"a page of the app\n"
 
 
@@ -31,9 +34,10 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         return _json(start_response, _state())
     if environ["PATH_INFO"] == "/stats":
         return _json(start_response, asdict(application.stats()))
-    headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(PAGE)))]
+    page = wsgi_portproxy.__file__.encode() if environ["PATH_INFO"] == "/package" else PAGE
+    headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(page)))]
     start_response("200 OK", headers)
-    return [PAGE]
+    return [page]
 
 
 def may_view(request: Request, target: Target) -> bool:
@@ -69,6 +73,13 @@ application = PortProxy(
 staying = _proxy(None)
 leaving = _proxy(0.0)
 hurried = _proxy(0.1)
+
+
+def either(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """`staying` below `STAYING`, else `application`: in one process, so that how its threads fall
+    onto cores hits both."""
+    is_staying = environ["PATH_INFO"].startswith(STAYING)
+    return (staying if is_staying else application)(environ, start_response)
 
 
 def _forget_what_is_kept() -> None:

@@ -9,13 +9,13 @@ from typing import TypeAlias
 Times: TypeAlias = list[float]  # seconds of each request
 
 
-def plain_requests(port: int, path: str, count: int) -> Times:
+def plain_requests(port: int, path: str, count: int, *, timeout: float = 30) -> Times:
     """GET `path` from 127.0.0.1:`port`; seconds from connecting to the end of each answer."""
     request = f"GET {path} HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n".encode()
     times = []
     for _ in range(count):
         start = time.perf_counter()
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=timeout) as sock:
             sock.sendall(request)
             answer = b""
             while data := sock.recv(65536):

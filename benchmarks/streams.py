@@ -17,7 +17,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,13 +107,19 @@ def path_to(service: Program) -> str:
 # Event streams: their delays, their ends, and what they cost everything else
 
 
-def event_rows(worker: str, plan: Plan) -> Iterator[Row]:
+def event_rows(
+    worker: str,
+    plan: Plan,
+    serve: Callable[[str], AbstractContextManager[Server]] = server_of,
+    process_of: Callable[[Server], int] = worker_of,
+) -> Iterator[Row]:
+    """serve, process_of: how a server is started, and which process carries its streams."""
     through: list[dict[str, Any]] = []
     direct: list[dict[str, Any]] = []
     beside = Beside()
     cpu: list[float] = []
     with ExitStack() as stack:
-        both = [stack.enter_context(server_of(worker)) for _ in range(2)]
+        both = [stack.enter_context(serve(worker)) for _ in range(2)]
         service = stack.enter_context(Program("stream_service"))
         plain_service = stack.enter_context(Program("ws_service"))
         plain_path = f"{path_to(plain_service)}/page"
@@ -130,7 +136,7 @@ def event_rows(worker: str, plan: Plan) -> Iterator[Row]:
         service_port = service.first["port"]
         for number in range(plan.rounds):
             crowded, empty = both[:: -1 if number % 2 else 1]
-            worker_pid = worker_of(crowded)
+            worker_pid = process_of(crowded)
             before = cpu_seconds(worker_pid)
 
             def requests(crowded: Server = crowded, empty: Server = empty) -> None:
