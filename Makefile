@@ -10,6 +10,7 @@ VENV = .venv
 VENV_PYTHON = $(VENV)/bin/python
 SERVICES_VENV = .venv-services
 SERVICES = tests/browser/services/requirements.txt
+SERVICES_OF_NPM = tests/browser/services/requirements-npm.txt
 FUZZ_VENV = .venv-fuzz
 # For the command line: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS="head chunks"
 export FUZZ_SECONDS = 60
@@ -193,10 +194,11 @@ $(VENV)/test-installed: $(VENV)/made
 	@touch $@
 
 # JupyterLab, MLflow and the like, some hundred packages; none of them is needed for anything else.
-$(SERVICES_VENV)/installed: $(SERVICES) scripts/venv.sh
+$(SERVICES_VENV)/installed: $(SERVICES) $(SERVICES_OF_NPM) scripts/venv.sh
 	@scripts/venv.sh $(PYTHON) $(SERVICES_VENV)
 	@echo "Installing the services to try (some minutes, the first time only)"
 	@$(SERVICES_VENV)/bin/python -m pip install --requirement $(SERVICES)
+	@$(SERVICES_VENV)/bin/npm install --global --prefix $(SERVICES_VENV) --no-audit --no-fund $$(cat $(SERVICES_OF_NPM))
 	@touch $@
 
 # The proxies to compare with, and this one, for the same Python and the same libraries.
