@@ -148,10 +148,15 @@ class UpstreamResponse:
 
     def gather(self, until: float, most: int) -> Steps[None]:
         """Read more of the body until all of it has come, it is `until` (monotonic), or `most`
-        bytes are there. If the body breaks, the next read raises."""
+        bytes are there. If the body breaks, the next read raises.
+
+        Not while the request is still being sent: its visitor may wait for the head to go on.
+        """
         began, broke = bytearray(self.take()), None
         try:
             while not self.framing.complete and len(began) < most and not self.framing.is_behind:
+                if self._channel.is_sending:
+                    break
                 seconds = until - time.monotonic()
                 if seconds <= 0 or not (yield from self._channel.wait(seconds)):
                     break
