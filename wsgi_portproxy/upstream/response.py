@@ -143,6 +143,9 @@ class UpstreamResponse:
                     return False
             except TimeoutError as error:
                 raise self._fell_silent(error) from error
+            except BaseException:  # `VisitorGone`; its traceback may keep this response for long
+                self.close()
+                raise
             self._ready = yield from self._receive(size)
         return True
 
@@ -165,6 +168,9 @@ class UpstreamResponse:
             broke = self._fell_silent(error)
         except ProtocolError as error:
             broke = error
+        except BaseException:
+            self.close()
+            raise
         self.unread(bytes(began), broke)
         if self.framing.complete:
             self._release()
