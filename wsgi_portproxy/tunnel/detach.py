@@ -198,7 +198,7 @@ def _leaving_at_head(
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if content_type != "text/event-stream":
             yield from response.gather(until, _GATHERED)
-        if not (response.is_whole or response.is_broken):
+        if not (response.is_broken or response.is_whole):
             yield Leave()
     return response, other
 
