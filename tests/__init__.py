@@ -14,6 +14,7 @@ def _set_default() -> None:
     from wsgi_portproxy import PortProxy
 
     defaults = PortProxy.__init__.__kwdefaults__
+    assert defaults is not None
     assert "detach_after" in defaults
     defaults["detach_after"] = _AFTER[os.environ[LEAVING]]
 
