@@ -34,7 +34,7 @@ MODULE = "tests.support.streamapp:application"
 AFTER = 0.05  # seconds: `detach_after` of the apps below
 
 # Seconds: a test that wants others for the relay of its host sets them in the environment.
-for _name in ("LINGER", "DRAIN", "_SWEEP"):
+for _name in ("LINGER", "DRAIN", "DRAIN_WAITING", "_SWEEP"):
     setattr(relay_module, _name, float(os.environ.get(_name, getattr(relay_module, _name))))
 
 _handler = logging.StreamHandler(sys.stderr)
