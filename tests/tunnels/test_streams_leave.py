@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -137,6 +138,28 @@ def test_more_than_is_gathered_leaves_at_once_and_a_visitor_who_does_not_read_ke
         leaving(host, target)
         reply = visitor.reply()
         assert (reply.body == body, reply.complete) == (True, True)
+
+
+def test_where_half_of_the_threads_are_held_a_request_leaves_at_once(
+    host: Server, service: ServiceFactory
+) -> None:
+    """Whatever ports they are held for; here no request leaves for it is time."""
+    answers = [Steps(LENGTH.head(5), b"whole") for _ in range(3)]
+    upstreams = [service(steps) for steps in answers]
+    targets = [stream_target(upstream.port) for upstream in upstreams]
+    with ExitStack() as stack:
+        visitors = [stack.enter_context(StreamVisitor(host.port)) for _ in targets]
+        for visitor, target, upstream in zip(visitors, targets, upstreams, strict=True):
+            visitor.ask(target, app="patient")
+            until(lambda one=upstream: one.heads, "the request is at the service")  # type: ignore[misc]
+        leaving(host, targets[2])
+        assert not any(has_left(host, target) for target in targets[:2])
+        for visitor, steps, connection in zip(
+            visitors, answers, ("keep-alive", "keep-alive", "close"), strict=True
+        ):
+            steps.go(3)
+            reply = visitor.reply()
+            assert (reply.body, reply.value("Connection")) == (b"whole", connection)
 
 
 @pytest.mark.parametrize("app", ["collecting", "late"])
