@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import make_server
 
 from werkzeug.serving import run_simple
 
@@ -24,14 +25,16 @@ from wsgi_portproxy.tunnel.shared import relay
 from .chosen import choosing
 from .hostapp import HOSTS, MOUNT, app, may_view
 from .notes import note
+from .run_server import uwsgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+MODULE = "tests.support.streamapp:application"
 AFTER = 0.05  # seconds: `detach_after` of the apps below
 
 # Seconds: a test that wants others for the relay of its host sets them in the environment.
-for _name in ("LINGER", "DRAIN", "_SWEEP"):
+for _name in ("LINGER", "DRAIN", "DRAIN_WAITING", "_SWEEP"):
     setattr(relay_module, _name, float(os.environ.get(_name, getattr(relay_module, _name))))
 
 _handler = logging.StreamHandler(sys.stderr)
@@ -68,6 +71,7 @@ def _proxy(**settings: Any) -> PortProxy:
 
 quick = _proxy()
 _patient = _proxy(detach_after=3600.0)
+_never = _proxy(detach_after=None)
 
 
 def _rewriting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -103,7 +107,7 @@ def _late(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[b
 
 def _measuring(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
     """An outer middleware that notes how large the largest block of a body was, in bytes."""
-    body = _patient(environ, start_response)
+    body = _never(environ, start_response)
     largest = 0
     try:
         for block in body:
@@ -129,7 +133,7 @@ application = choosing(
     {
         "quick": quick,
         "patient": _patient,
-        "never": _proxy(detach_after=None),
+        "never": _never,
         "two": _proxy(limits=Limits(tunnels=2, tunnels_per_port=2)),
         "rewriting": _rewriting,
         "collecting": _collecting,
@@ -144,8 +148,12 @@ def of_server(name: str, port: int, application: WSGIApplication = quick) -> Non
     """Serve on 127.0.0.1 with one of the servers that start from Python, until the process ends."""
     if name == "werkzeug":
         run_simple("127.0.0.1", port, application, threaded=True)
-    elif name == "waitress":
-        import_module("waitress").serve(application, host="127.0.0.1", port=port, threads=4)
+    elif name == "wsgiref":
+        make_server("127.0.0.1", port, application).serve_forever()
+    elif name.startswith("waitress"):
+        lookahead = {"channel_request_lookahead": 5} if name == "waitress-lookahead" else {}
+        serve = import_module("waitress").serve
+        serve(application, host="127.0.0.1", port=port, threads=4, **lookahead)
     elif name == "cheroot":
         server = import_module("cheroot.wsgi").Server
         server(("127.0.0.1", port), application, numthreads=4).start()
@@ -155,4 +163,7 @@ def of_server(name: str, port: int, application: WSGIApplication = quick) -> Non
 
 
 if __name__ == "__main__":
-    of_server(sys.argv[1], int(sys.argv[2]))
+    if sys.argv[1] == "uwsgi":
+        uwsgi(int(sys.argv[2]), "--enable-threads", "--http-socket", module=MODULE)
+    else:
+        of_server(sys.argv[1], int(sys.argv[2]))

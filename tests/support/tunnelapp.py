@@ -81,10 +81,12 @@ def _proxy(application: WSGIApplication = app, **settings: Any) -> PortProxy:
 
 
 # A cap of its own, so that what fails when descriptors run out is the hand-over itself.
-_plain = _proxy(_forking, limits=Limits(tunnels=1000, tunnels_per_port=1000))
+_MANY = Limits(tunnels=1000, tunnels_per_port=1000)
+_plain = _proxy(_forking, limits=_MANY)
 application = choosing(
     {
         "plain": _plain,
+        "at-the-101": _proxy(limits=_MANY, detach_after=None),
         "hurried": _proxy(timeouts=Timeouts(head=0.5)),
         "noting": _proxy(authorizer=_noted),
         "with-origin": _proxy(require_origin=True),

@@ -16,6 +16,7 @@ from itertools import product
 import pytest
 
 from tests.conftest import ServiceFactory
+from tests.support.chosen import settings
 from tests.support.client import ask
 from tests.support.endings import close, half_close, reset, send_until_stopped
 from tests.support.procfs import (
@@ -382,7 +383,7 @@ def hand_over_with(left: int, host: Server, service: ServiceFactory, worker: int
     upstream = service(script)
     usual = resource.prlimit(worker, resource.RLIMIT_NOFILE)
     with Visitor(host.port) as visitor:
-        visitor.send(handshake(path_form(upstream.port, "/x")))
+        visitor.send(handshake(path_form(upstream.port, "/x"), settings("at-the-101")))
         until(lambda: upstream.heads, "the service has the handshake")
         limit = limit_that_leaves(left, worker)
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (limit, usual[1]))

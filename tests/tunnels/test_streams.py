@@ -13,7 +13,6 @@ import pytest
 
 from tests.conftest import ServiceFactory
 from tests.support.endings import close, half_close, reset
-from tests.support.notes import Notes
 from tests.support.servers import Server
 from tests.support.service import Exchange, Script, Service
 from tests.support.streamapp import AFTER
@@ -27,7 +26,7 @@ from tests.support.streams import (
     leaving,
     stream_target,
 )
-from tests.support.waiting import PATIENCE, Steps, until
+from tests.support.waiting import PATIENCE, Steps
 
 from .conftest import clean
 
@@ -77,30 +76,6 @@ def test_a_body_is_the_same_across_the_hand_over_and_the_connection_closes_behin
         assert reply.body == WHOLE
         assert visitor.is_closed()
     assert upstream.connections == 1
-
-
-@pytest.mark.parametrize("framing", FRAMINGS, ids=repr)
-def test_blocks_grow_while_a_response_that_may_leave_is_in_its_thread(
-    host: Server, service: ServiceFactory, framing: Framing
-) -> None:
-    """Waiting for the next block reads it, in the size that it has grown to: a download costs a
-    third of what it does in blocks of 64 KiB."""
-    body = random.Random(5).randbytes(8 << 20)
-    parts = [body[at : at + 8192] for at in range(0, len(body), 8192)]
-
-    def script(exchange: Exchange) -> None:
-        exchange.read_head()
-        exchange.send(framing.head(len(body)))
-        exchange.send(b"".join(framing.encode(part) for part in parts) + framing.end)
-
-    notes = Notes(host)
-    with StreamVisitor(host.port) as visitor:
-        visitor.ask(stream_target(service(script).port), app="measuring")
-        reply = visitor.reply()
-        assert (reply.status, reply.complete) == (200, True)
-        assert reply.body == body
-    (noted,) = until(notes.new, "the largest block is noted")
-    assert int(noted.rpartition(" ")[2]) > 65536
 
 
 def ending_with(steps: Steps, end: bytes = b"", ending: Ending = close) -> Script:
@@ -175,9 +150,7 @@ def test_a_chunk_size_without_its_chunk_does_not_keep_the_thread(
     target = stream_target(upstream.port)
     with StreamVisitor(host.port) as visitor:
         visitor.ask(target)
-        steps.go()
-        visitor.read_head()
-        steps.go()  # before the response is due to leave
+        steps.go(2)  # before the response is due to leave
         leaving(host, target)
         steps.go()
         visitor.read_until(b"5\r\nhello\r\n0\r\n\r\n")
@@ -219,17 +192,21 @@ ENDINGS = pytest.mark.parametrize("ending", [close, reset, half_close])
 
 @ENDINGS
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Le"], ids=["nothing", "half"])
+@pytest.mark.parametrize("when", ["in-time", "after-the-hand-over"])
 def test_an_end_before_the_head_is_an_error_page(
-    host: Server, service: ServiceFactory, ending: Ending, sent: bytes
+    host: Server, service: ServiceFactory, ending: Ending, sent: bytes, when: str
 ) -> None:
-    def script(exchange: Exchange) -> None:
-        exchange.read_head()
-        exchange.send(sent)
-        ending(exchange.sock)
-
+    steps = Steps(sent)
+    target = stream_target(service(ending_with(steps, ending=ending)).port)
     with StreamVisitor(host.port) as visitor:
-        visitor.ask(stream_target(service(script).port))
-        assert visitor.reply().status == 502
+        visitor.ask(target)
+        if when == "after-the-hand-over":
+            leaving(host, target)
+        steps.go(2)
+        reply = visitor.reply()
+        assert (reply.status, reply.complete) == (502, True)
+        if when == "after-the-hand-over":
+            assert visitor.is_closed()
 
 
 @ENDINGS

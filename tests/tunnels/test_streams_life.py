@@ -8,6 +8,7 @@ import resource
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -19,6 +20,7 @@ from tests.support.client import request_bytes
 from tests.support.endings import close, half_close, reset, send_until_stopped
 from tests.support.procfs import cpu_seconds, nothing_left, resident_mib, worker_of
 from tests.support.servers import Server
+from tests.support.service import Exchange
 from tests.support.streamapp import AFTER
 from tests.support.streams import (
     CHUNKED,
@@ -126,6 +128,39 @@ def test_the_service_hears_that_the_visitor_left(
         send_until_stopped(one.service.sock)
     leave(one.visitor.sock)
     assert one.service.peer_closed(PATIENCE)
+
+
+# Of what a browser will show as a page, which page adapters may change.
+NAVIGATION = [("Sec-Fetch-Dest", "document"), ("Sec-Fetch-Mode", "navigate")]
+
+
+@pytest.mark.parametrize("leave", [close, reset, half_close])
+@pytest.mark.parametrize("content_type", [b"text/plain", b"text/html"])
+def test_the_service_hears_that_the_visitor_left_before_anything_came(
+    host: Server,
+    service: ServiceFactory,
+    leave: Callable[[socket.socket], None],
+    content_type: bytes,
+) -> None:
+    """Neither the head nor, of a page, what page adapters wait for."""
+    head = LENGTH.head(1000, content_type) + b"<html>"
+    for begun in (b"", head[:20], head):
+        closed = threading.Event()
+
+        def script(
+            exchange: Exchange, begun: bytes = begun, closed: threading.Event = closed
+        ) -> None:
+            exchange.read_head()
+            exchange.send(begun)
+            if exchange.peer_closed(PATIENCE):
+                closed.set()
+
+        target = stream_target(service(script).port)
+        with StreamVisitor(host.port) as visitor:
+            visitor.send(request_bytes("GET", target, headers=NAVIGATION))
+            leaving(host, target)
+            leave(visitor.sock)
+            assert closed.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED, CLOSE], ids=repr)

@@ -1,21 +1,21 @@
-"""Which responses leave their thread, and which have to stay and work as ever."""
+"""Which requests stay in their thread, and work as ever: where they are answered in time, and where
+they cannot leave."""
 
 from __future__ import annotations
 
-import contextlib
 import random
 import ssl
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
 
 import pytest
 
 from tests.conftest import ServiceFactory
-from tests.support.chunks import chunk, plain
-from tests.support.client import Reply, request_bytes
+from tests.support.client import Reply
+from tests.support.notes import Notes
 from tests.support.ports import free_port
 from tests.support.servers import Server, gunicorn, running
 from tests.support.service import Exchange, Script, answers
@@ -32,7 +32,7 @@ from tests.support.streams import (
     state,
     stream_target,
 )
-from tests.support.waiting import PATIENCE, Steps, until
+from tests.support.waiting import Steps, until
 from tests.support.websocket import Visitor, accepting, echo
 
 from .conftest import EVENT, clean
@@ -46,104 +46,11 @@ def host() -> Iterator[Server]:
         yield server
 
 
-# --- They leave ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("framing", FRAMINGS, ids=repr)
-@pytest.mark.parametrize(
-    "content_type", [b"text/event-stream", b"Text/Event-Stream ;charset=utf-8"]
-)
-def test_an_event_stream_leaves_at_its_first_block(
-    host: Server, service: ServiceFactory, framing: Framing, content_type: bytes
-) -> None:
-    """Whether that comes with its head or later; here no response leaves for it is time."""
-    head, block = framing.head(1000, content_type), framing.encode(EVENT)
-    for pieces in ([head, block], [head + block]):
-        steps = Steps(*pieces)
-        target = stream_target(service(steps).port)
-        with StreamVisitor(host.port) as visitor:
-            visitor.ask(target, app="patient")
-            if len(pieces) > 1:
-                steps.go()
-                visitor.read_head()
-                assert not has_left(host, target)
-            steps.go()
-            visitor.read_until(EVENT)
-            leaving(host, target)
-
-
-@pytest.mark.parametrize("content_type", [b"text/event-stream", b"text/plain"])
-@pytest.mark.parametrize("framing", [LENGTH, CHUNKED, CLOSE], ids=repr)
-def test_a_silent_response_leaves_when_it_is_time(
-    host: Server, service: ServiceFactory, framing: Framing, content_type: bytes
-) -> None:
-    start = time.monotonic()
-    steps = Steps(framing.head(len(EVENT), content_type), framing.encode(EVENT))
-    target = stream_target(service(steps).port)
-    with StreamVisitor(host.port) as visitor:
-        visitor.ask(target)
-        steps.go()
-        head = visitor.read_head()  # without a byte of the body
-        leaving(host, target)
-        assert time.monotonic() - start >= AFTER
-        steps.go()
-        visitor.read_until(EVENT)
-        assert b"200 OK" in head
-
-
-@pytest.mark.parametrize("when", ["from-the-start", "after-a-while"])
-@pytest.mark.parametrize("framing", [LENGTH, CHUNKED, CLOSE], ids=repr)
-def test_a_visitor_who_does_not_read_keeps_no_thread(
-    host: Server, service: ServiceFactory, framing: Framing, when: str
-) -> None:
-    """What the server writes would wait for it, and the thread with that."""
-    body = random.Random(8).randbytes(1 << 20) * 12  # more than the kernel takes
-
-    def script(exchange: Exchange) -> None:
-        exchange.read_head()
-        exchange.send(framing.head(len(body)) + framing.encode(body) + framing.end)
-
-    target = stream_target(service(script).port)
-    with StreamVisitor(host.port, receive_buffer=65536) as visitor:
-        visitor.ask(target)
-        if when == "after-a-while":
-            while len(visitor.buffer) < 1 << 20:
-                assert visitor.fill()
-        leaving(host, target)
-        reply = visitor.reply()
-        assert (reply.body == body, reply.complete) == (True, True)
-
-
-def test_a_response_leaves_once_its_request_is_sent(host: Server, service: ServiceFactory) -> None:
-    """Though the service began to answer before, and has been silent since."""
-    steps = Steps(CHUNKED.head(0) + chunk(b"begin"), chunk(b" end") + CHUNKED.end)
-
-    def script(exchange: Exchange) -> None:
-        head = exchange.read_head()
-        exchange.buffer = head  # the body that follows is not read: it is small
-        steps(exchange)
-
-    target = stream_target(service(script).port)
-    with StreamVisitor(host.port) as visitor:
-        visitor.send(request_bytes("POST", target, headers=[("Content-Length", "10")]) + b"12345")
-        steps.go()
-        visitor.read_until(b"begin")
-        assert not has_left(host, target)
-        visitor.send(b"67890")
-        leaving(host, target)
-        steps.go(2)
-        visitor.read_until(b" end\r\n0\r\n\r\n")
-
-
-# --- They stay -----------------------------------------------------------------------------------
-
-
 def dripping(framing: Framing, content_type: bytes = b"text/event-stream") -> Script:
     """Sends eight events in twice the time after which a response leaves."""
 
     def script(exchange: Exchange) -> None:
         while exchange.read_head():
-            # With its head: a response of which nothing was passed on may leave anywhere.
             begin = framing.head(8 * len(EVENT), content_type)
             for _ in range(8):
                 exchange.send(begin + framing.encode(EVENT))
@@ -176,13 +83,33 @@ def free(host: Server) -> Server:
     return host
 
 
-@pytest.mark.parametrize("app", ["rewriting", "collecting", "late", "like-http2", "never"])
+@pytest.mark.parametrize("framing", FRAMINGS, ids=repr)
+def test_what_comes_whole_in_time_stays_and_keeps_its_connection(
+    free: Server, service: ServiceFactory, framing: Framing
+) -> None:
+    """Though not with its head, and not at once."""
+    body = random.Random(6).randbytes(60_000)  # just less than what leaves in any case
+    halves = framing.encode(body[:30_000]), framing.encode(body[30_000:]) + framing.end
+    steps = Steps(framing.head(len(body)), *halves)
+    upstream = service(steps)
+    with StreamVisitor(free.port) as visitor:
+        visitor.ask(stream_target(upstream.port), app="patient")
+        for _ in range(4):
+            steps.go()
+            time.sleep(0.01)  # so that the pieces are pieces
+        reply = visitor.reply()
+        assert (reply.status, reply.body, reply.complete) == (200, body, True)
+        assert reply.value("Connection") == "keep-alive"
+        assert_nothing_left(visitor, reply)
+
+
+@pytest.mark.parametrize("app", ["rewriting", "like-http2", "never"])
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED, CLOSE], ids=repr)
 @pytest.mark.parametrize("content_type", [b"text/event-stream", b"text/plain"])
-def test_a_response_stays_where_its_framing_is_not_known_for_sure(
+def test_a_request_stays_where_something_prevents_the_hand_over(
     free: Server, service: ServiceFactory, app: str, framing: Framing, content_type: bytes
 ) -> None:
-    """Where something prevents the hand-over: see tests/support/streamapp.py."""
+    """See tests/support/streamapp.py."""
     upstream = service(dripping(framing, content_type))
     with StreamVisitor(free.port) as visitor:
         visitor.ask(stream_target(upstream.port), app=app)
@@ -190,6 +117,29 @@ def test_a_response_stays_where_its_framing_is_not_known_for_sure(
         assert (reply.status, reply.complete) == (200, True)
         assert reply.body == EVENT * 8
         assert_nothing_left(visitor, reply)
+
+
+@pytest.mark.parametrize("framing", FRAMINGS, ids=repr)
+def test_blocks_grow_where_a_response_stays(
+    host: Server, service: ServiceFactory, framing: Framing
+) -> None:
+    """A download then costs a third of what it does in blocks of 64 KiB."""
+    body = random.Random(5).randbytes(8 << 20)
+    parts = [body[at : at + 8192] for at in range(0, len(body), 8192)]
+
+    def script(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.send(framing.head(len(body)))
+        exchange.send(b"".join(framing.encode(part) for part in parts) + framing.end)
+
+    notes = Notes(host)
+    with StreamVisitor(host.port) as visitor:
+        visitor.ask(stream_target(service(script).port), app="measuring")
+        reply = visitor.reply()
+        assert (reply.status, reply.complete) == (200, True)
+        assert reply.body == body
+    (noted,) = until(notes.new, "the largest block is noted")
+    assert int(noted.rpartition(" ")[2]) > 65536
 
 
 def test_the_wrapped_apps_own_responses_stay(free: Server) -> None:
@@ -211,72 +161,10 @@ def test_an_answer_without_a_body_never_leaves(
     head = framing.head(5, b"text/event-stream").replace(b"200 OK", status)
     upstream = service(answers(head + b"surplus"))
     with StreamVisitor(free.port) as visitor:
-        visitor.ask(stream_target(upstream.port), method=method)
+        visitor.ask(stream_target(upstream.port), method=method, app="patient")
         reply = visitor.reply(method=method)
         assert reply.status == int(status[:3])
         assert_nothing_left(visitor, reply)
-
-
-@pytest.mark.parametrize("coding", ["length", "chunked"])
-def test_a_response_stays_while_its_request_is_being_sent(
-    free: Server, service: ServiceFactory, coding: str
-) -> None:
-    """Uploads are the thread's work; with the response gone nobody would go on with them."""
-    finish = threading.Event()
-
-    def script(exchange: Exchange) -> None:
-        exchange.read_head()
-        exchange.send(CHUNKED.head(0, b"text/event-stream") + chunk(EVENT))
-        while not finish.is_set():
-            exchange.sock.recv(65536)
-        exchange.send(chunk(b"end") + CHUNKED.end)
-        exchange.peer_closed(PATIENCE)
-
-    target = stream_target(service(script).port)
-    size = 10_000
-    if coding == "length":
-        field, encode, end = ("Content-Length", str(size)), plain, b""
-    else:
-        field, encode, end = ("Transfer-Encoding", "chunked"), chunk, chunk(b"")
-    with StreamVisitor(free.port) as visitor:
-        visitor.send(request_bytes("POST", target, headers=[field]))
-        sent, enough = 0, time.monotonic() + 2 * AFTER
-        visitor.sock.settimeout(0.01)
-        # With each part of the upload the thread looks at the answer, and with a chunked one only
-        # then: so it goes on until the first event has come.
-        while time.monotonic() < enough or EVENT not in visitor.buffer:
-            visitor.send(encode(b"x"))
-            sent += 1
-            assert sent < size
-            with contextlib.suppress(TimeoutError):
-                assert visitor.fill()
-            assert state(free.port)["streams"] == 0
-            assert not has_left(free, target)
-        visitor.sock.settimeout(30)
-        finish.set()
-        visitor.send(encode(bytes(size - sent)) + end)
-        visitor.read_until(b"end\r\n0\r\n\r\n")
-
-
-def test_a_response_stays_while_the_service_has_not_taken_its_request(
-    host: Server, service: ServiceFactory
-) -> None:
-    """The rest of the request is in the thread; with it gone the service would wait for ever."""
-    size = 16 << 20  # more than the kernel takes
-
-    def script(exchange: Exchange) -> None:
-        exchange.read_head()
-        exchange.send(CHUNKED.head(0, b"text/event-stream") + chunk(EVENT))
-        time.sleep(2 * AFTER)  # not reading is the case
-        received = len(exchange.buffer)
-        while received < size:
-            received += len(exchange.sock.recv(1 << 20))
-        exchange.send(chunk(b"all of it") + CHUNKED.end)
-
-    target = stream_target(service(script).port)
-    with StreamVisitor(host.port) as visitor:
-        visitor.send(request_bytes("POST", target, body=bytes(size)))
-        assert visitor.reply().body == EVENT + b"all of it"
 
 
 def test_beyond_the_cap_a_response_stays_and_is_whole(
@@ -328,9 +216,10 @@ def assert_works(
     server: Server, service: ServiceFactory, tls: ssl.SSLContext | None = None
 ) -> None:
     """Event streams and slow bodies come as they are sent, and whole; none has left."""
-    for framing in (LENGTH, CHUNKED, CLOSE):
+    types = (b"text/event-stream", b"text/plain")
+    for framing, content_type in product((LENGTH, CHUNKED, CLOSE), types):
         events = framing.encode(EVENT), framing.encode(EVENT), framing.encode(EVENT) + framing.end
-        head = framing.head(3 * len(EVENT), b"text/event-stream")
+        head = framing.head(3 * len(EVENT), content_type)
         steps = Steps(head + events[0], *events[1:])
         with StreamVisitor(server.port) as visitor:
             if tls is not None:
@@ -352,8 +241,10 @@ def assert_works(
     assert "Traceback" not in server.output()
 
 
-@pytest.mark.parametrize("name", ["werkzeug", "waitress", "cheroot", "gevent"])
-def test_on_other_servers_a_response_stays_and_works(name: str, service: ServiceFactory) -> None:
+@pytest.mark.parametrize("name", ["gevent", "waitress-lookahead"])
+def test_where_a_connection_cannot_leave_a_response_stays_and_works(
+    name: str, service: ServiceFactory
+) -> None:
     port = free_port()
     patched = ["-m", "gevent.monkey", "--module"] if name == "gevent" else ["-m"]
     command = [sys.executable, *patched, "tests.support.streamapp", name, str(port)]

@@ -1,5 +1,5 @@
-"""Tunnels and streams at the end of their worker: they are told or cut, it does not wait for those
-who do not answer, and the next one serves."""
+"""Tunnels, streams and requests that wait at the end of their worker: they are told or cut, it does
+not wait for those who do not answer, and the next one serves."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.support.endings import close, send_until_stopped
 from tests.support.procfs import children, has_ended
 from tests.support.servers import Server, gunicorn
 from tests.support.service import Exchange
-from tests.support.streams import CHUNKED, CLOSE, LENGTH
+from tests.support.streams import CHUNKED, CLOSE, LENGTH, StreamVisitor, leaving, stream_target
 from tests.support.urls import path_form
-from tests.support.waiting import until
+from tests.support.waiting import Steps, until
 from tests.support.websocket import (
     BINARY,
     TEXT,
@@ -90,9 +90,9 @@ def test_a_worker_that_ends_says_goodbye(
         APPLICATION, worker=worker, threads=WORKERS[worker], options=options, env=LONG
     ) as host:
         (old,) = children(host.pid)
-        polite, slow, leaving = (tunnel(host, receive_buffer=65536) for _ in range(3))
-        leaving.visitor.sock.shutdown(1)
-        assert leaving.service.read(1) == b""
+        polite, slow, last = (tunnel(host, receive_buffer=65536) for _ in range(3))
+        last.visitor.sock.shutdown(1)
+        assert last.service.read(1) == b""
         slow.service.send(frame(BINARY, bytes(1 << 19)) * 4)
         streams = [stream(host) for _ in range(2)] if worker != "gevent" else []
         ending(host)
@@ -101,7 +101,7 @@ def test_a_worker_that_ends_says_goodbye(
         assert received == GOING_AWAY
         slow.visitor.close()
         assert_told(polite.visitor, polite.service)
-        assert leaving.visitor.frame() == GOING_AWAY
+        assert last.visitor.frame() == GOING_AWAY
         for one in streams:
             one.send(b"the end")
             one.end()
@@ -159,6 +159,32 @@ def test_who_does_not_answer_is_not_waited_for(
                     assert one.visitor.was_reset or b"\r\n" in one.visitor.buffer
             until(lambda: has_ended(host.pid), "the host has ended", SOON)
         assert count(host, "cut") == len(streams)
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread"])
+@pytest.mark.parametrize("ending", [stop, reload])
+def test_a_worker_that_ends_lets_requests_that_wait_have_their_responses(
+    service: ServiceFactory, worker: str, ending: Callable[[Server], None]
+) -> None:
+    """For a while; then it tells those whose service has not responded that they may ask again."""
+    with clean(
+        APPLICATION, worker=worker, threads=WORKERS[worker], env={"DRAIN_WAITING": "3"}
+    ) as host:
+        (old,) = children(host.pid)
+        steps = Steps(LENGTH.head(5), b"whole"), Steps(b"never")
+        targets = [stream_target(service(one).port) for one in steps]
+        with StreamVisitor(host.port) as answered, StreamVisitor(host.port) as unanswered:
+            for visitor, target in zip((answered, unanswered), targets, strict=True):
+                visitor.ask(target)
+                leaving(host, target)
+            ending(host)
+            steps[0].go(3)
+            reply = answered.reply()
+            assert (reply.status, reply.body, reply.complete) == (200, b"whole", True)
+            reply = unanswered.reply()
+            assert (reply.status, reply.complete) == (503, True)
+            assert unanswered.is_closed()
+        until(lambda: has_ended(old), "the old worker is gone", SOON)
 
 
 def test_a_worker_that_is_killed_is_replaced(

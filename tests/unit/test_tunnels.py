@@ -1,4 +1,5 @@
-"""How many tunnels there may be, by the settings and the limit on descriptors."""
+"""How many tunnels there may be, by the settings and the limit on descriptors; and for how long a
+request waits in its thread."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import resource
 import pytest
 
 from wsgi_portproxy.settings import Limits, Timeouts
-from wsgi_portproxy.tunnel.detach import Detaching
+from wsgi_portproxy.tunnel.detach import _PORTS, _SHORTEST, Detaching, Patience
 from wsgi_portproxy.tunnel.hijack import Hijacker
 
 
@@ -37,3 +38,28 @@ def test_a_quarter_is_one_ports(
 def test_what_could_never_work_is_told_by_its_name() -> None:
     with pytest.raises(ValueError, match=r"^detach_after "):
         Detaching(Hijacker(Limits()), Timeouts(), after=-0.1)
+
+
+def test_patience_is_halved_where_it_was_not_enough_and_restored_where_it_was() -> None:
+    patience = Patience(0.08)
+    for expected in (0.08, 0.04, 0.02, 0.01):
+        assert patience.of(10_000) == expected
+        patience.was_not_enough(10_000)
+    for _ in range(20):
+        patience.was_not_enough(10_000)
+    assert patience.of(10_000) == _SHORTEST
+    assert patience.of(10_001) == 0.08
+    patience.was_enough(10_001)
+    assert patience.of(10_000) == _SHORTEST
+    patience.was_enough(10_000)
+    assert patience.of(10_000) == 0.08
+
+
+def test_patience_never_grows_and_is_remembered_of_so_many_ports_only() -> None:
+    none = Patience(0.0)
+    none.was_not_enough(10_000)
+    assert none.of(10_000) == 0.0
+    patience = Patience(1.0)
+    for port in range(10_000, 10_000 + 4 * _PORTS):
+        patience.was_not_enough(port)
+    assert len(patience._shorter) <= _PORTS

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
+# What makes their start_response.
+_MODULES = ("cheroot.wsgi", "gevent.pywsgi", "wsgiref.handlers", "wsgiref.simple_server")
+
+
 class LengthReader(BodyReader):
     """Reads a body of known length as it arrives. `source`: what the server gave the application,
     which may count what is left."""
@@ -68,7 +72,7 @@ class FileObject(_Buffered):
     name = "file object"
 
     def owns(self, start_response: object) -> bool:
-        return made_in(start_response) in ("cheroot.wsgi", "gevent.pywsgi", "wsgiref.handlers")
+        return made_in(start_response) in _MODULES
 
     def socket(self, environ: WSGIEnvironment) -> Any:
         return getattr(getattr(_reader(environ), "raw", None), "_sock", None)

@@ -201,7 +201,7 @@ def _leaving_at_head(
     response, other = yield from steps
     if response.is_whole or response.is_broken or response.status == 101:
         return response, other
-    if not _is_event_stream(response) and response.request_is_sent:
+    if not _is_event_stream(response):
         yield from response.gather(max(until, time.monotonic() + _BODY_FOLLOWS), _GATHERED)
     if response.may_go_on:
         yield Leave()

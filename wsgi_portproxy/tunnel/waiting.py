@@ -23,6 +23,7 @@ from .records import NewTunnel
 
 _IN, _OUT, _RDHUP = 0x001, 0x004, 0x2000  # linux/eventpoll.h; absent from gevent's select
 _EXPIRED = 16  # deadlines that pass in one turn of the relay
+_PAST = 256  # deadlines kept at most of what no longer waits, beside two for each that does
 
 #: Called in the relay's thread when an exchange is over, with its result or the exception that it
 #: raised; returns the tunnel that carries the reply.
@@ -195,6 +196,10 @@ class Waiters:
 
     def _give_up_at(self, moment: float, one: Waiting, wait: Wait) -> None:
         heapq.heappush(self._deadlines, (moment, next(self._numbers), one, wait))
+        if len(self._deadlines) > _PAST + 2 * len(self._all):
+            # One that waits for long keeps those behind it, and these whole exchanges, from going.
+            self._deadlines = [each for each in self._deadlines if each[2].wait is each[3]]
+            heapq.heapify(self._deadlines)
 
     def _unwatch(self, one: Waiting) -> None:
         for fd in one.watched:

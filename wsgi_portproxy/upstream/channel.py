@@ -72,6 +72,11 @@ class Channel:
         """Whether the service has taken the whole request."""
         return not (self._is_sending or self._refused)
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether some of the request is still to be sent."""
+        return self._is_sending
+
     def _sent(self) -> None:
         """Note whether the request is now complete."""
         upload = self._upload

@@ -143,15 +143,23 @@ class UpstreamResponse:
                     return False
             except TimeoutError as error:
                 raise self._fell_silent(error) from error
+            except BaseException:  # `VisitorGone`; its traceback may keep this response for long
+                self.close()
+                raise
             self._ready = yield from self._receive(size)
         return True
 
     def gather(self, until: float, most: int) -> Steps[None]:
         """Read more of the body until all of it has come, it is `until` (monotonic), or `most`
-        bytes are there. If the body breaks, the next read raises."""
+        bytes are there. If the body breaks, the next read raises.
+
+        Not while the request is still being sent: its visitor may wait for the head to go on.
+        """
         began, broke = bytearray(self.take()), None
         try:
             while not self.framing.complete and len(began) < most and not self.framing.is_behind:
+                if self._channel.is_sending:
+                    break
                 seconds = until - time.monotonic()
                 if seconds <= 0 or not (yield from self._channel.wait(seconds)):
                     break
@@ -160,6 +168,9 @@ class UpstreamResponse:
             broke = self._fell_silent(error)
         except ProtocolError as error:
             broke = error
+        except BaseException:
+            self.close()
+            raise
         self.unread(bytes(began), broke)
         if self.framing.complete:
             self._release()
