@@ -26,7 +26,7 @@ from .settings import Limits, Service, ServiceOf, Services, Timeouts, Withhold
 from .upstream.client import Upstream
 from .upstream.redirects import check_no_way_to_https, follow_redirects
 from .upstream.request import RequestHeaders, UpstreamRequest
-from .upstream.request_body import upload_of
+from .upstream.request_body import Upload, upload_of
 from .upstream.response import UpstreamResponse
 from .upstream.steps import Steps, in_thread
 
@@ -73,26 +73,42 @@ class Forwarder:
         request.service = service.name
         urls = self._urls(visit, target, service)
         upload = request.upload = upload_of(visit.environ, self._max_body)
+        adapts = may_adapt(service.page_adapters, urls, visit)
+        sent = self._request(visit, urls, service, upload, adapts=adapts)
+        hints = self._early_hints(visit, urls) if self._early_hints else None
+        route = self._upstream.route(visit.socket, ipv6=service.ipv6)
+        follows = target.form.has_port_in_query and not target.websocket
+        sending = self._upstream.send(sent, route, upload, early_hints=hints)
+        if not follows:
+            sent = sent.without_headers()
+        response = yield from sending
+        check_no_way_to_https(response, sent.method, urls)
+        if adapts:
+            yield from adapt(service.page_adapters, response, urls)
+        if not follows:
+            return response, urls
+        send = partial(self._upstream.send, route=route)
+        return (yield from follow_redirects(response, sent, urls, self._cookies, send))
+
+    def _request(
+        self,
+        visit: Visit,
+        urls: UrlMapper,
+        service: Service,
+        upload: Upload | None,
+        *,
+        adapts: bool,
+    ) -> UpstreamRequest:
         headers = self._headers.of(visit.environ, urls, service.adapters_headers)
         headers += headers_of_adapters(service.header_adapters, urls, visit)
-        adapts = may_adapt(service.page_adapters, urls, visit)
         if adapts:
             headers = without_compression(headers)
         if upload is not None:
             headers.append(upload.header)
-        sent = UpstreamRequest(
+        target = urls.target
+        return UpstreamRequest(
             target.port, visit.method, urls.request_target, headers, target.websocket
         )
-        hints = self._early_hints(visit, urls) if self._early_hints else None
-        route = self._upstream.route(visit.socket, ipv6=service.ipv6)
-        response = yield from self._upstream.send(sent, route, upload, early_hints=hints)
-        check_no_way_to_https(response, sent.method, urls)
-        if adapts:
-            yield from adapt(service.page_adapters, response, urls)
-        if not target.form.has_port_in_query or target.websocket:
-            return response, urls
-        send = partial(self._upstream.send, route=route)
-        return (yield from follow_redirects(response, sent, urls, self._cookies, send))
 
     def check_exists(self, request: InFlight) -> None:
         """Check that the service, which only a hint names, has the page. Raises

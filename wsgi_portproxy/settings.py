@@ -132,13 +132,14 @@ class Timeouts:
 class Limits:
     """The limits of one process.
 
-    requests_per_port: requests for one port that may hold a thread of the server at a time. Further
-        requests wait briefly for a slot, or are refused (503). None: half of the server's threads
-        if their number is known, otherwise no limit.
+    requests_per_port: requests for one port that may hold a thread of the server at a time, where
+        they cannot leave it. Further requests wait for a slot for some seconds, and are then
+        refused (503). None: half of the server's threads if their number is known, otherwise no
+        limit.
     request_body: bytes that the body of a request may have (413). None: no limit.
-    tunnels: WebSockets, and streams that left their thread, open at a time. None: as many as the
-        limit on descriptors allows, at two each, less some for the server.
-    tunnels_per_port: the same for one port. None: a quarter of `tunnels`.
+    tunnels: WebSockets, and requests that left their thread, in progress at a time. None: as many
+        as the limit on descriptors allows, at two each, less some for the server.
+    tunnels_per_port: the same for one port. None: half of `tunnels`.
     """
 
     requests_per_port: int | None = None

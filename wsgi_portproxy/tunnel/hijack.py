@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..settings import Limits
 
 _DESCRIPTORS_PER_TUNNEL = 2  # visitor and service; the dummy is closed at once
-_PORTS = 4  # by default it takes this many ports to use up all places
+_PORTS = 2  # by default it takes this many ports to use up all places
 # TCP keep-alive, in seconds and probes: a vanished machine is noticed after about two minutes.
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 

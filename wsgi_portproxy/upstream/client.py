@@ -51,6 +51,7 @@ class Upstream:
         `exchange` raise.
         """
         head = request.head()  # before a connection is opened: it may raise
+        request = request.without_headers()
         owner = self._owner  # `close` changes it
         has_body = upload is not None
         may_share_one = may_share(request, has_body=has_body)
@@ -67,7 +68,9 @@ class Upstream:
         connection = yield from connect(
             request.port, route, timeout=timeout, make_room=idle.close_all
         )
-        exchange = yield from connection.exchange(request, head, upload, route, early_hints)
+        exchanging = connection.exchange(request, head, upload, route, early_hints)
+        del head  # the response may take long
+        exchange = yield from exchanging
         lease = Lease(connection, owner)
         return UpstreamResponse(request, exchange, lease, has_body=has_body)
 

@@ -163,6 +163,7 @@ class UpstreamConnection:
         try:
             channel = Channel(self.sock, self.incoming, upload, route)
             channel.send_head(head)
+            del head
             came, begun = yield from _read_head(channel, early_hints, switches=request.websocket)
             decoder = body_decoder(came, request.method)
             channel.begin_body()

@@ -38,6 +38,10 @@ class UpstreamRequest(NamedTuple):
     headers: Headers
     websocket: bool = False
 
+    def without_headers(self) -> UpstreamRequest:
+        """The same, once it was sent: thousands may wait for their response."""
+        return self._replace(headers=[])
+
     def head(self) -> bytes:
         """The bytes up to and including the empty line. Raises `BadRequest` if a value has a line
         break, which could split one header, or one request, into two."""
