@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from .errors import PortProxyError, Refused
 from .names import log
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .inflight import InFlight
 
 #: Ends a request; a visitor who still waits for the response gets the error.
-Stop = Callable[[PortProxyError], None]
+Stop: TypeAlias = Callable[["InFlight", PortProxyError], None]
 
 
 class LastingRequests:
@@ -62,7 +62,7 @@ class LastingRequests:
             self._forget()
         self._stops[request] = stop
         if request.revoked is not None:  # between its verdict and now
-            stop(request.revoked)
+            stop(request, request.revoked)
         elif self._every is not None:
             self._due[request] = time.monotonic() + self._every
             self._ask_in_thread()
@@ -88,7 +88,7 @@ class LastingRequests:
         stop = self._stops.get(request)
         if stop is not None:
             log.info("port %d: a %s loses its access", request.port, request.kind)
-            stop(error)
+            stop(request, error)
 
     def _ask_in_thread(self) -> None:
         """Make sure that a thread asks: not the relay's, since an authorizer may take long."""

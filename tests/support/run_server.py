@@ -58,8 +58,8 @@ def gevent_pywsgi(port: int) -> None:
     server(("127.0.0.1", port), application()).serve_forever()
 
 
-def uwsgi(port: int, *options: str, module: str = APPLICATION) -> None:
-    arguments = ["--module", module, "--need-app", "--home", sys.prefix, "--die-on-term"]
+def uwsgi(port: int, *options: str, module: str = "") -> None:
+    arguments = ["--module", module or APPLICATION, "--need-app", "--home", sys.prefix, "--die-on-term"]
     import_module("pyuwsgi").run([*options, f"127.0.0.1:{port}", *arguments])
 
 

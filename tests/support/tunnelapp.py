@@ -91,7 +91,7 @@ application = choosing(
         "noting": _proxy(authorizer=_noted),
         "with-origin": _proxy(require_origin=True),
         "two": _proxy(limits=Limits(tunnels=2, tunnels_per_port=2)),
-        "quarter": _proxy(limits=Limits(tunnels=8)),
+        "eight": _proxy(limits=Limits(tunnels=8)),
         "one-each": _proxy(limits=Limits(tunnels=8, tunnels_per_port=1)),
         "idle": _proxy(timeouts=Timeouts(tunnel_idle=IDLE)),
     }

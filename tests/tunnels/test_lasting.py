@@ -38,7 +38,7 @@ from tests.support.websocket import (
 SERVERS = ["gunicorn-gthread", "waitress", "gunicorn-gevent"]
 NO_ACCESS = Frame(0x80 | CLOSE, close_frame(1008)[2:])
 # An authorizer that fails on purpose, and how waitress tells that a response was cut.
-DELIBERATE = ("RuntimeError: a database is down", "AuthorizerFailed", "ProtocolError",
+DELIBERATE = ("RuntimeError: a database is down", "AuthorizerFailed", "ProtocolError", "Truncated",
               "ConnectionResetError: [Errno 104] the")  # fmt: skip
 STAYS, LEAVES = "staying", "asking"
 APPS = pytest.mark.parametrize("app", [LEAVES, STAYS])

@@ -24,11 +24,11 @@ from .conftest import TunnelFactory
 
 @pytest.mark.promise("Descriptors are bounded")
 @pytest.mark.case("one port with all the tunnels")
-@pytest.mark.parametrize(("app", "each"), [("quarter", 2), ("one-each", 1)])
+@pytest.mark.parametrize(("app", "each"), [("eight", 4), ("one-each", 1)])
 def test_one_port_cannot_have_all_places(
     host: Server, service: ServiceFactory, app: str, each: int
 ) -> None:
-    """Of eight places a quarter, unless the deployment says how many."""
+    """Of eight places half, unless the deployment says how many."""
     crowded, other = service(echoing), service(echoing)
     visitors = [Visitor(host.port) for _ in range(each)]
     try:

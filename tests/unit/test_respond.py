@@ -27,7 +27,7 @@ class Endless:
     def body_is_due(self) -> bool:
         return False
 
-    def interrupt(self, error: Exception) -> None: ...
+    def interrupt(self, request: object, error: Exception) -> None: ...
 
     def read1(self, amt: int) -> Steps[bytes]:
         yield from ()  # it never waits

@@ -19,16 +19,16 @@ def limits(**settings: int) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("settings", "total", "of_port"),
     [
-        ({"tunnels": 8}, 8, 2),
-        ({"tunnels": 9}, 9, 3),  # a quarter, rounded up
+        ({"tunnels": 8}, 8, 4),
+        ({"tunnels": 9}, 9, 5),  # half, rounded up
         ({"tunnels": 1}, 1, 1),
         ({"tunnels": 0}, 0, 0),
         ({"tunnels": 8, "tunnels_per_port": 5}, 8, 5),
         ({"tunnels_per_port": 5}, 384, 5),
-        ({}, 384, 96),  # of 1,024 descriptors, less 256, two for each
+        ({}, 384, 192),  # of 1,024 descriptors, less 256, two for each
     ],
 )
-def test_a_quarter_is_one_ports(
+def test_half_is_one_ports(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, int], total: int, of_port: int
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda what: (1024, 4096))

@@ -6,8 +6,11 @@ import _socket
 import gc
 import select
 import socket
+import sys
 import time
 import weakref
+
+import pytest
 
 from wsgi_portproxy.tunnel.carrier import Carrier
 from wsgi_portproxy.tunnel.places import Places
@@ -18,12 +21,16 @@ from wsgi_portproxy.upstream.steps import Steps, Wait
 PORT = 10_000
 
 
-def nothing_to_send(result: object, error: BaseException | None) -> NewTunnel | None:
-    return None
+def nothing_to_send(result: object, error: BaseException | None) -> NewTunnel:
+    raise RuntimeError("our own")
 
 
-def test_an_exchange_that_is_over_is_forgotten_though_another_waits_for_longer() -> None:
+def test_an_exchange_that_is_over_is_forgotten_though_another_waits_for_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Each has a deadline, which is far away."""
+    told: list[object] = []
+    monkeypatch.setattr(sys, "excepthook", lambda *error: told.append(error[0]))
     places = Places()
     carrier = Carrier(places)
     carrier.epoll = select.epoll()
@@ -63,3 +70,4 @@ def test_an_exchange_that_is_over_is_forgotten_though_another_waits_for_longer()
         assert waiters.deadline == now + 60
         waiters.stop(longest.key, TimeoutError())
         carrier.abandon()
+    assert told == [RuntimeError] * 1001

@@ -33,7 +33,7 @@ class Transferred:
     _service: _socket.socket | None = None
     _is_stopped: bool = False
 
-    def stop(self, error: PortProxyError) -> None:
+    def stop(self, request: object, error: PortProxyError) -> None:
         """End it: the visitor may no longer use the port. May be called in any thread."""
         self._is_stopped = True
         if self._service is not None:

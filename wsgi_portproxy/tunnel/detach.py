@@ -12,7 +12,7 @@ import errno
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..errors import TooManyTunnels
 from ..inflight import InFlight
@@ -21,7 +21,7 @@ from ..servers import is_tls
 from ..settings import Timeouts
 from ..upstream.response import UpstreamResponse
 from ..upstream.steps import Leave, Ready, Steps, Wait, in_thread, ready_for
-from .hijack import Hijacked, Hijacker
+from .hijack import Hijacker
 from .records import NewTunnel, Reply
 from .shared import is_available, relay
 from .unpatched import is_patched
@@ -76,8 +76,7 @@ class Detaching:
         if after is not None and not (type(after) in (int, float) and after >= 0):
             raise ValueError(f"detach_after takes seconds from 0 on, or None, not {after!r}")
         self._hijacker = hijacker
-        self._stream_idle = timeouts.stream_idle or float("inf")
-        self._tunnel_idle = timeouts.tunnel_idle
+        self._idle = timeouts.stream_idle or float("inf"), timeouts.tunnel_idle
         self._is_off = after is None
         self._patience = Patience(after or 0.0)
 
@@ -154,10 +153,7 @@ class Detaching:
         else:
             request.detach()  # HTTP/1.0 has no 1xx
 
-        def finish(result: object, error: BaseException | None) -> NewTunnel:
-            reply = make_reply(error or result)  # type: ignore[arg-type]
-            return self._tunnel(reply, request, hijacked, read_ahead)
-
+        finish = Finisher(request, make_reply, hijacked.sock, read_ahead, self._idle)
         awaits_upload = isinstance(wait, Wait) and wait.for_more
         has_upload = awaits_upload and upload is not None and upload.reader.buffered()
         sock, dummy = hijacked.sock, hijacked.dummy
@@ -166,30 +162,52 @@ class Detaching:
                 request.port, steps, wait, finish, sock, dummy, key=request, has_upload=has_upload
             )
         )
-        request.last(partial(relay().stop, request))
+        request.last(relay().stop)
         return True
 
-    def _tunnel(
-        self, reply: Reply, request: InFlight, hijacked: Hijacked, read_ahead: bytes
-    ) -> NewTunnel:
-        ended, stream = request.ending(reply.status), reply.stream
+
+class Finisher(Generic[T]):
+    """Makes the tunnel that carries the reply of an exchange, when it is over. A class, because a
+    closure takes twice the memory."""
+
+    __slots__ = ("_idle", "_make_reply", "_read_ahead", "_request", "_sock")
+
+    def __init__(
+        self,
+        request: InFlight,
+        make_reply: MakeReply[T],
+        sock: _socket.socket,
+        read_ahead: bytes,
+        idle: tuple[float, float],
+    ) -> None:
+        """sock, read_ahead: the visitor's connection, and what the server had read of it after the
+        request. idle: the timeouts of streams and WebSockets."""
+        self._request = request
+        self._make_reply = make_reply
+        self._sock = sock
+        self._read_ahead = read_ahead
+        self._idle = idle
+
+    def __call__(self, result: object, error: BaseException | None) -> NewTunnel:
+        reply = self._make_reply(error or result)  # type: ignore[arg-type]
+        ended, stream = self._request.ending(reply.status), reply.stream
 
         def on_end(complete: bool, received: int, sent: int) -> None:
             ended(complete, 0 if stream else received, stream.passed if stream else sent)
 
         return NewTunnel(
-            port=request.port,
-            visitor=hijacked.sock,
+            port=self._request.port,
+            visitor=self._sock,
             service=reply.service or _ended_socket(broken=reply.is_broken),
             to_visitor=reply.body,
             # What follows a request is another one, which this connection does not serve.
-            to_service=reply.to_service if stream else read_ahead,
+            to_service=reply.to_service if stream else self._read_ahead,
             dummy=None,
-            idle_timeout=self._stream_idle if stream else self._tunnel_idle,
+            idle_timeout=self._idle[0 if stream else 1],
             head=reply.head,
             stream=stream,
             upload=reply.upload,
-            key=request,
+            key=self._request,
             on_end=on_end,
         )
 

@@ -7,7 +7,6 @@ on the wire. `hijack` takes the connection out of its server, and `relay` carrie
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import NotImplementedHere, Overloaded
@@ -105,7 +104,7 @@ class WebSockets:
                 on_end=call_in_hub(on_end),
             )
         )
-        request.last(partial(relay().stop, request))
+        request.last(relay().stop)
         return _switched
 
     def reply(

@@ -255,7 +255,7 @@ class UpstreamResponse:
             )
         )
 
-    def interrupt(self, error: PortProxyError) -> None:
+    def interrupt(self, request: object, error: PortProxyError) -> None:
         """Break a body off that another thread reads."""
         if self._lease is not None:
             with contextlib.suppress(OSError):  # it has ended
