@@ -37,7 +37,7 @@ demo: $(VENV)/demo-installed ## A multi-user Django app with TensorBoard behind 
 	@$(VENV_PYTHON) examples/demo.py --port $(PORT) --tensorboard-port $(TENSORBOARD_PORT)
 
 # Side by side, the long ones first. Most of them wait as often as they work.
-CHECKS = servers test-browser-quick tables unit wheel-test types audit lint
+CHECKS = servers leaving test-browser-quick tables unit wheel-test types audit lint
 CHECKS_AT_A_TIME = 4
 # Workers of one run of pytest, for tests that start servers and wait for them.
 WORKERS = 4
@@ -45,6 +45,7 @@ BROWSERS = 2
 SPREAD = -n $(WORKERS) --no-loadscope-reorder
 # The slow ones first.
 OVER_SOCKETS = tests/tunnels tests/examples tests/faults tests/hostile tests/http tests/fronts tests/clients tests/contrib tests/test_*.py
+OF_HTTP = tests/faults tests/hostile tests/http
 # How the tests are run: `test` and `coverage` have it measured which lines and branches they reach.
 MEASURED =
 PYTEST = $(VENV_PYTHON) $(MEASURED) -m pytest
@@ -82,6 +83,11 @@ tables: $(VENV)/test-installed ## The tests without sockets: rules as tables, pr
 .PHONY: servers
 servers: $(VENV)/test-installed ## The tests over sockets, on real servers, WORKERS=4 at a time
 	$(PYTEST) $(OVER_SOCKETS) $(SPREAD)
+
+.PHONY: leaving
+leaving: $(VENV)/test-installed ## The tests of HTTP once more: all requests leave their thread at once, then none
+	LEAVING=all $(PYTEST) $(OF_HTTP) $(SPREAD)
+	LEAVING=none $(PYTEST) $(OF_HTTP) $(SPREAD)
 
 .PHONY: coverage
 coverage: $(VENV)/test-installed ## Lines and branches that the tests run, in servers too; fails for fewer than before

@@ -1,7 +1,7 @@
 """Everything at once, with faults, for the soak: what a server carries on a bad day.
 
-Plain requests, uploads with a length or chunked, downloads, tunnels and streams (those of
-`soak_tunnels` and `soak_streams`), many of them aborted; and a service in a process of its own that
+Plain requests, requests that wait, uploads with a length or chunked, quick and slow, downloads,
+tunnels and streams (those of `soak_tunnels` and `soak_streams`), many of them aborted; and a service in a process of its own that
 is killed and started again every few seconds, whatever is on its way. What comes whole must be
 right; what does not must show it.
 """
@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
@@ -46,7 +47,9 @@ class MixedLoad:
             "page of the app": (10, self._page),
             "request": (25, self._request),
             "request that is aborted": (10, self._aborted),
+            "request that waits": (10, self._waiting),
             "upload": (15, self._upload),
+            "slow upload": (8, self._slow_upload),
             "upload that is aborted": (10, self._aborted_upload),
             "to a service that restarts": (15, self._of_restarted),
             "tunnel": (8, self._tunnels.once),
@@ -80,6 +83,37 @@ class MixedLoad:
                 _expect(reply, _BLOCK[:size])
                 if reply.value("connection") == "close":  # it could have left its thread
                     break
+        return ""
+
+    def _waiting(self, rng: random.Random) -> str:
+        """Long enough to leave its thread; every third visitor does not wait for the answer."""
+        milliseconds = rng.choice([20, 50, 300, 1000])
+        with Client(self._port, timeout=_PATIENCE) as client:
+            client.send(request_bytes("GET", self._target(f"/1000?{milliseconds}")))
+            if rng.random() < 0.3:
+                client.sock.settimeout(rng.random() * milliseconds / 1000 + 0.001)
+                with suppress(OSError):
+                    client.sock.recv(rng.randrange(1, 65536))
+                if rng.random() < 0.5:
+                    reset(client.sock)
+            else:
+                _expect(client.reply(), _BLOCK[:1000])
+        return ""
+
+    def _slow_upload(self, rng: random.Random) -> str:
+        """In pieces, with pauses; every third breaks off."""
+        body = _BLOCK[: rng.choice([1000, 100_000])]
+        wire = self._post(body, rng)
+        last = rng.randrange(1, len(wire) - 5) if rng.random() < 0.3 else len(wire)
+        pieces = rng.randint(2, 8)
+        with Client(self._port, timeout=_PATIENCE) as client:
+            for number in range(pieces):
+                _send(client, wire[last * number // pieces : last * (number + 1) // pieces])
+                time.sleep(rng.random() * 0.1)
+            if last == len(wire):
+                _expect(client.reply(), body)
+            elif rng.random() < 0.5:
+                reset(client.sock)
         return ""
 
     def _aborted(self, rng: random.Random) -> str:
@@ -150,12 +184,15 @@ def _send(client: Client, wire: bytes) -> None:
 
 
 def _echo(exchange: Exchange) -> None:
-    """Answers `/1000` by so many bytes, and a POST by its body if that came whole."""
+    """Answers `/1000` by so many bytes, `/1000?50` after so many milliseconds, and a POST by its
+    body if that came whole."""
     exchange.sock.settimeout(_PATIENCE)
     with suppress(OSError):
         while (request := read_request(exchange)) is not None and request.complete:
             is_upload = request.method == "POST"
-            body = request.body if is_upload else _BLOCK[: int(request.target[1:])]
+            size, _, milliseconds = request.target[1:].partition("?")
+            body = request.body if is_upload else _BLOCK[: int(size)]
+            time.sleep(int(milliseconds or 0) / 1000)
             exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
 
