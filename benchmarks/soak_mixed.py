@@ -1,9 +1,9 @@
 """Everything at once, with faults, for the soak: what a server carries on a bad day.
 
 Plain requests, requests that wait, uploads with a length or chunked, quick and slow, downloads,
-tunnels and streams (those of `soak_tunnels` and `soak_streams`), many of them aborted; and a service in a process of its own that
-is killed and started again every few seconds, whatever is on its way. What comes whole must be
-right; what does not must show it.
+tunnels and streams (those of `soak_tunnels` and `soak_streams`), many of them aborted; and a
+service in a process of its own that is killed and started again every few seconds, whatever is on
+its way. What comes whole must be right; what does not must show it.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,6 +19,8 @@ from .names import log
 
 if TYPE_CHECKING:
     from .inflight import InFlight
+
+_in_this_process: weakref.WeakSet[LastingRequests] = weakref.WeakSet()
 
 #: Ends a request; a visitor who still waits for the response gets the error.
 Stop: TypeAlias = Callable[["InFlight", PortProxyError], None]
@@ -36,16 +39,17 @@ class LastingRequests:
             raise ValueError(f"recheck_after takes more than 0 seconds, or None, not {every!r}")
         self._may_go_on = may_go_on
         self._every = every
-        self._forget()
+        self.forget()
+        _in_this_process.add(self)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """In a forked child: the requests of the parent are not ours."""
         # Changed without the lock: also by the relay's thread, which must not wait for one.
         self._all: set[InFlight] = set()
         self._stops: dict[InFlight, Stop] = {}
         self._due: dict[InFlight, float] = {}  # when each is asked about, monotonic
         self._lock = threading.Lock()
         self._has_thread = False
-        self._process = os.getpid()
 
     def begin(self, request: InFlight) -> None:
         """Keep a request in mind until `end`."""
@@ -58,14 +62,14 @@ class LastingRequests:
 
     def last(self, request: InFlight, stop: Stop) -> None:
         """Watch a request that will last. `stop` ends it, and may be called in any thread."""
-        if self._process != os.getpid():  # a fork: those of the parent are not ours
-            self._forget()
         self._stops[request] = stop
         if request.revoked is not None:  # between its verdict and now
             stop(request, request.revoked)
         elif self._every is not None:
             self._due[request] = time.monotonic() + self._every
             self._ask_in_thread()
+        if request not in self._all:  # it has ended meanwhile, in the relay's thread
+            self.end(request)
 
     def revoke(self, port: int | None, visitor: str | None, params: Mapping[str, str]) -> int:
         """See `PortProxy.revoke`."""
@@ -126,3 +130,11 @@ class LastingRequests:
             return
         self._due.pop(request, None)
         self._stop(request, Refused("You no longer have access to this service."))
+
+
+def _after_fork() -> None:
+    for requests in _in_this_process:
+        requests.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)

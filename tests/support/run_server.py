@@ -59,14 +59,8 @@ def gevent_pywsgi(port: int) -> None:
 
 
 def uwsgi(port: int, *options: str, module: str = "") -> None:
-    arguments = [
-        "--module",
-        module or APPLICATION,
-        "--need-app",
-        "--home",
-        sys.prefix,
-        "--die-on-term",
-    ]
+    arguments = ["--module", module or APPLICATION, "--need-app", "--home", sys.prefix]
+    arguments.append("--die-on-term")
     import_module("pyuwsgi").run([*options, f"127.0.0.1:{port}", *arguments])
 
 
