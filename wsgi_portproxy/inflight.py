@@ -103,6 +103,10 @@ class InFlight:
         """Whether it goes on without its server."""
         return self._is_detached
 
+    @property
+    def has_ended(self) -> bool:
+        return self._ended
+
     def hold_thread(self) -> None:
         """Take one of the port's slots, once. Raises `TooManyRequests`."""
         if not self._holds_thread:

@@ -68,7 +68,7 @@ class LastingRequests:
         elif self._every is not None:
             self._due[request] = time.monotonic() + self._every
             self._ask_in_thread()
-        if request not in self._all:  # it has ended meanwhile, in the relay's thread
+        if request.has_ended:  # meanwhile, in the relay's thread
             self.end(request)
 
     def revoke(self, port: int | None, visitor: str | None, params: Mapping[str, str]) -> int:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.conftest import ServiceFactory
+from tests.support.chosen import settings
 from tests.support.chunks import chunk
 from tests.support.client import Client, ask, request_bytes
 from tests.support.nginx import nginx
@@ -67,7 +68,7 @@ def test_no_request_is_lost_on_the_connection_of_a_stream_that_left(
 def test_what_may_leave_says_that_the_connection_closes_and_nothing_else_does(
     front: tuple[Server, Server], service: ServiceFactory
 ) -> None:
-    """What has come whole with its head cannot leave."""
+    """What has come whole in time does not leave; here nothing leaves for it is time."""
     _, behind = front
 
     def begin(exchange: Exchange) -> None:
@@ -76,8 +77,10 @@ def test_what_may_leave_says_that_the_connection_closes_and_nothing_else_does(
         exchange.read(1)  # until the visitor leaves
 
     for whole in (OK, STREAM + chunk(EVENT) + b"0\r\n\r\n"):
-        reply = ask(behind.port, "GET", path_form(service(answers(whole)).port, "/x"))
+        target = path_form(service(answers(whole)).port, "/x")
+        reply = ask(behind.port, "GET", target, headers=settings("patient"))
         assert reply.value("Connection") == "keep-alive"
     with Client(behind.port) as visitor:
-        visitor.send(request_bytes("GET", path_form(service(begin).port, "/x")))
+        target = path_form(service(begin).port, "/x")
+        visitor.send(request_bytes("GET", target, headers=settings("patient")))
         assert b"\r\nConnection: close\r\n" in visitor.read_head() + b"\r\n"

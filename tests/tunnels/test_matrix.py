@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests import LEAVING
 from tests.conftest import ServiceFactory
 from tests.support.client import request_bytes
 from tests.support.ports import free_port
@@ -121,7 +122,8 @@ def started(row: Row, certificate: tuple[str, str]) -> Iterator[Host]:
     def probe(port: int) -> None:
         Visitor(port, tls=tls).close()
 
-    with running(command, port, probe=probe) as server:
+    # What the document tells is the default.
+    with running(command, port, env={LEAVING: ""}, probe=probe) as server:
         yield Host(row, server, tls)
 
 

@@ -103,6 +103,27 @@ def test_a_request_leaves_when_it_is_time(
         assert visitor.is_closed()
 
 
+@pytest.mark.parametrize("framing", [LENGTH, CHUNKED], ids=repr)
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("HEAD", b"200 OK"), ("GET", b"204 No Content"), ("GET", b"304 Not Modified")],
+)
+def test_an_answer_without_a_body_has_none_though_its_request_left(
+    host: Server, service: ServiceFactory, framing: Framing, method: str, status: bytes
+) -> None:
+    steps = Steps(framing.head(5).replace(b"200 OK", status) + b"surplus")
+    target = stream_target(service(steps).port)
+    with StreamVisitor(host.port) as visitor:
+        visitor.ask(target, method=method)
+        leaving(host, target)
+        steps.go(2)
+        head = visitor.read_head()
+        assert status in head
+        assert b"transfer-encoding" not in head.lower()
+        assert visitor.is_closed()
+        assert visitor.buffer == b""
+
+
 @pytest.mark.parametrize("framing", [LENGTH, CHUNKED, CLOSE], ids=repr)
 def test_what_has_come_is_sent_once_it_left(
     host: Server, service: ServiceFactory, framing: Framing

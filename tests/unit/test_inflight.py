@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 
+from tests.support.waiting import until
 from wsgi_portproxy.inflight import InFlightRequests
 from wsgi_portproxy.lasting import LastingRequests
 from wsgi_portproxy.locate.visit import Visit
@@ -32,3 +33,16 @@ def test_a_detached_request_keeps_nothing_of_the_server() -> None:
     on_end(True, 3, 4)
     [metrics] = told
     assert (metrics.method, metrics.bytes_received, metrics.bytes_sent) == ("GET", 3, 4)
+
+
+def test_a_request_that_ended_before_it_was_said_to_last_is_not_watched() -> None:
+    """The relay may be quicker than the thread that gave it the request."""
+    lasting = LastingRequests(lambda request: True, 0.01)
+    requests = InFlightRequests(None, None, lasting)
+    request = requests.begin(Visit(environ("/x")), a_target())
+    request.end(200, "complete")
+    request.last(lambda error: None)
+    assert [len(kept) for kept in (lasting._all, lasting._stops, lasting._due)] == [0, 0, 0]
+    is_kept = weakref.ref(request)
+    del request
+    until(lambda: is_kept() is None, "the thread that asks lets go of it")

@@ -8,6 +8,7 @@ whose connections can be hijacked will do, and the relay sends the whole respons
 from __future__ import annotations
 
 import _socket
+import contextlib
 import errno
 import time
 from collections.abc import Callable, Iterable
@@ -103,7 +104,7 @@ class Detaching:
             while True:
                 ready = _ready_in_time(wait, until)
                 if ready is None and self._leaves(steps, wait, request, make_reply):
-                    if patience:
+                    if patience and time.monotonic() >= until:
                         self._patience.was_not_enough(request.port)
                     return None
                 if ready is None:
@@ -188,8 +189,12 @@ class Finisher(Generic[T]):
         self._read_ahead = read_ahead
         self._idle = idle
 
-    def __call__(self, result: object, error: BaseException | None) -> NewTunnel:
+    def __call__(self, result: object, error: BaseException | None) -> NewTunnel | None:
         reply = self._make_reply(error or result)  # type: ignore[arg-type]
+        service = reply.service or _ended_socket(broken=reply.is_broken)
+        if service is None:
+            self._send_at_once(reply)
+            return None
         ended, stream = self._request.ending(reply.status), reply.stream
 
         def on_end(complete: bool, received: int, sent: int) -> None:
@@ -198,7 +203,7 @@ class Finisher(Generic[T]):
         return NewTunnel(
             port=self._request.port,
             visitor=self._sock,
-            service=reply.service or _ended_socket(broken=reply.is_broken),
+            service=service,
             to_visitor=reply.body,
             # What follows a request is another one, which this connection does not serve.
             to_service=reply.to_service if stream else self._read_ahead,
@@ -210,6 +215,14 @@ class Finisher(Generic[T]):
             key=self._request,
             on_end=on_end,
         )
+
+    def _send_at_once(self, reply: Reply) -> None:
+        """Send as much of a reply as fits: no descriptor is left for a tunnel."""
+        sent = 0
+        with contextlib.suppress(OSError):
+            sent = self._sock.send(reply.head + reply.body, _socket.MSG_NOSIGNAL)
+        is_whole = not reply.is_broken and sent == len(reply.head) + len(reply.body)
+        self._request.ending(reply.status)(is_whole, 0, len(reply.body) if is_whole else 0)
 
 
 def _leaving_at_head(
@@ -240,9 +253,12 @@ def _ready_in_time(wait: Wait | Leave, until: float) -> Ready | None:
     return ready if any(ready) or not is_later else None
 
 
-def _ended_socket(*, broken: bool) -> _socket.socket:
-    """A socket whose peer has closed it, or has broken off."""
-    ours, theirs = _socket.socketpair()
+def _ended_socket(*, broken: bool) -> _socket.socket | None:
+    """A socket whose peer has closed it, or has broken off; None if no descriptor is left."""
+    try:
+        ours, theirs = _socket.socketpair()
+    except OSError:
+        return None
     if broken:
         ours.send(b"x")  # closed with bytes unread: a reset (unix(7))
     theirs.close()

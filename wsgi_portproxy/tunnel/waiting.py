@@ -26,8 +26,8 @@ _EXPIRED = 16  # deadlines that pass in one turn of the relay
 _PAST = 256  # deadlines kept at most of what no longer waits, beside two for each that does
 
 #: Called in the relay's thread when an exchange is over, with its result or the exception that it
-#: raised; returns the tunnel that carries the reply.
-Finish = Callable[[Any, BaseException | None], NewTunnel]
+#: raised; returns the tunnel that carries the reply, or None if that was sent at once.
+Finish = Callable[[Any, BaseException | None], NewTunnel | None]
 
 
 class Waiting:
@@ -210,11 +210,13 @@ class Waiters:
 
     def _over(self, one: Waiting, result: Any, error: BaseException | None) -> None:
         del self._all[one.key]
+        tunnel = None
         try:
             tunnel = one.finish(result, error)
         except BaseException:
             # Not logged: under gevent this thread must not take the locks of `logging`.
             sys.excepthook(*sys.exc_info())
+        if tunnel is None:
             with contextlib.suppress(OSError):
                 one.visitor.shutdown(_socket.SHUT_RDWR)
             one.visitor.close()
