@@ -137,7 +137,7 @@ def within(counted: int, budget: int) -> bool:
 def test_a_request_for_a_small_answer() -> None:
     with closing(Service(answers(SMALL))) as service, closing(proxy_with(may_view)) as proxy:
         made = environ(f"/alice/vision/proxy/{service.port}/1k", **BROWSER)
-        assert within(bytecodes(lambda: ask(proxy, made), 1024), 4100)
+        assert within(bytecodes(lambda: ask(proxy, made), 1024), 4400)
         assert service.connections == 1
 
 

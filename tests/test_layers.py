@@ -14,7 +14,7 @@ LAYERS = """\
 __main__  contrib
 __init__
 middleware
-app_or_service  forward  stats
+app_or_service  forward  stats  stream_back
 respond
 tunnel
 inflight
@@ -24,7 +24,7 @@ settings
 rewrite
 locate
 servers
-metrics  subrequest
+lasting  metrics  subrequest
 errors  names
 """
 PACKAGE = ROOT / "wsgi_portproxy"

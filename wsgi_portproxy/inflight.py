@@ -7,7 +7,7 @@ request ends in its own thread or, as a detached stream or a WebSocket, in the r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -97,6 +97,11 @@ class InFlight:
     @property
     def port(self) -> int:
         return self.target.port
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The mount's parameters."""
+        return self.target.params
 
     @property
     def is_detached(self) -> bool:

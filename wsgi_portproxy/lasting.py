@@ -12,18 +12,32 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from .errors import PortProxyError, Refused
 from .names import log
 
-if TYPE_CHECKING:
-    from .inflight import InFlight
-
 _in_this_process: weakref.WeakSet[LastingRequests] = weakref.WeakSet()
 
+
+class LastingRequest(Protocol):
+    """What is needed of a request here, see `InFlight`."""
+
+    visitor: str
+    revoked: PortProxyError | None
+
+    @property
+    def port(self) -> int: ...
+    @property
+    def params(self) -> Mapping[str, str]: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def has_ended(self) -> bool: ...
+
+
 #: Ends a request; a visitor who still waits for the response gets the error.
-Stop: TypeAlias = Callable[["InFlight", PortProxyError], None]
+Stop: TypeAlias = Callable[[LastingRequest, PortProxyError], None]
 
 
 class LastingRequests:
@@ -34,7 +48,7 @@ class LastingRequests:
     every: seconds between two such questions about a request; None: never asked again.
     """
 
-    def __init__(self, may_go_on: Callable[[InFlight], bool], every: float | None) -> None:
+    def __init__(self, may_go_on: Callable[[Any], bool], every: float | None) -> None:
         if every is not None and not (type(every) in (int, float) and every > 0):
             raise ValueError(f"recheck_after takes more than 0 seconds, or None, not {every!r}")
         self._may_go_on = may_go_on
@@ -45,22 +59,22 @@ class LastingRequests:
     def forget(self) -> None:
         """In a forked child: the requests of the parent are not ours."""
         # Changed without the lock: also by the relay's thread, which must not wait for one.
-        self._all: set[InFlight] = set()
-        self._stops: dict[InFlight, Stop] = {}
-        self._due: dict[InFlight, float] = {}  # when each is asked about, monotonic
+        self._all: set[LastingRequest] = set()
+        self._stops: dict[LastingRequest, Stop] = {}
+        self._due: dict[LastingRequest, float] = {}  # when each is asked about, monotonic
         self._lock = threading.Lock()
         self._has_thread = False
 
-    def begin(self, request: InFlight) -> None:
+    def begin(self, request: LastingRequest) -> None:
         """Keep a request in mind until `end`."""
         self._all.add(request)
 
-    def end(self, request: InFlight) -> None:
+    def end(self, request: LastingRequest) -> None:
         self._all.discard(request)
         self._stops.pop(request, None)
         self._due.pop(request, None)
 
-    def last(self, request: InFlight, stop: Stop) -> None:
+    def last(self, request: LastingRequest, stop: Stop) -> None:
         """Watch a request that will last. `stop` ends it, and may be called in any thread."""
         self._stops[request] = stop
         if request.revoked is not None:  # between its verdict and now
@@ -81,13 +95,13 @@ class LastingRequests:
             if request.revoked is None
             and port in (None, request.port)
             and visitor in (None, request.visitor)
-            and params.items() <= dict(request.target.params).items()
+            and params.items() <= request.params.items()
         ]
         for request in meant:
             self._stop(request, Refused("Your access to this service has been withdrawn."))
         return len(meant)
 
-    def _stop(self, request: InFlight, error: Refused) -> None:
+    def _stop(self, request: LastingRequest, error: Refused) -> None:
         request.revoked = error
         stop = self._stops.get(request)
         if stop is not None:
@@ -115,7 +129,7 @@ class LastingRequests:
             due = min(list(self._due.values()), default=0.0)
             time.sleep(max(0.0, due - time.monotonic()))
 
-    def _ask_about(self, request: InFlight) -> None:
+    def _ask_about(self, request: LastingRequest) -> None:
         try:
             may_go_on = self._may_go_on(request)
         except Refused:

@@ -41,7 +41,7 @@ def test_a_request_that_ended_before_it_was_said_to_last_is_not_watched() -> Non
     requests = InFlightRequests(None, None, lasting)
     request = requests.begin(Visit(environ("/x")), a_target())
     request.end(200, "complete")
-    request.last(lambda error: None)
+    request.last(lambda request, error: None)
     assert [len(kept) for kept in (lasting._all, lasting._stops, lasting._due)] == [0, 0, 0]
     is_kept = weakref.ref(request)
     del request
