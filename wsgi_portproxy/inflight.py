@@ -104,6 +104,11 @@ class InFlight:
         return self.target.params
 
     @property
+    def seconds(self) -> float:
+        """Since it came."""
+        return time.monotonic() - self._started
+
+    @property
     def is_detached(self) -> bool:
         """Whether it goes on without its server."""
         return self._is_detached

@@ -55,6 +55,16 @@ def test_patience_is_halved_where_it_was_not_enough_and_restored_where_it_was() 
     assert patience.of(10_000) == 0.08
 
 
+def test_patience_is_restored_by_one_that_left_too_soon() -> None:
+    patience = Patience(0.08)
+    for _ in range(20):
+        patience.was_not_enough(10_000)
+    patience.would_be_enough(10_000, 0.1)
+    assert patience.of(10_000) == _SHORTEST
+    patience.would_be_enough(10_000, 0.08)
+    assert patience.of(10_000) == 0.08
+
+
 def test_patience_never_grows_and_is_remembered_of_so_many_ports_only() -> None:
     none = Patience(0.0)
     none.was_not_enough(10_000)

@@ -48,7 +48,7 @@ class Patience:
 
     Where the last request had to leave, the next will probably too: it gets half the time. So a
     slow service takes little time of the threads, and quick responses keep the visitor's
-    connection. The first quick response restores it.
+    connection. The first response within the whole time restores it, also of one that left.
     """
 
     def __init__(self, longest: float) -> None:
@@ -62,6 +62,11 @@ class Patience:
     def was_enough(self, port: int) -> None:
         if self._shorter:
             self._shorter.pop(port, None)
+
+    def would_be_enough(self, port: int, seconds: float) -> None:
+        """A request that left took so long in all."""
+        if seconds <= self._longest:
+            self.was_enough(port)
 
     def was_not_enough(self, port: int) -> None:
         if len(self._shorter) >= _PORTS:
@@ -154,7 +159,9 @@ class Detaching:
         else:
             request.detach()  # HTTP/1.0 has no 1xx
 
-        finish = Finisher(request, make_reply, hijacked.sock, read_ahead, self._idle)
+        finish = Finisher(
+            request, make_reply, hijacked.sock, read_ahead, self._idle, self._patience
+        )
         awaits_upload = isinstance(wait, Wait) and wait.for_more
         has_upload = awaits_upload and upload is not None and upload.reader.buffered()
         sock, dummy = hijacked.sock, hijacked.dummy
@@ -171,7 +178,7 @@ class Finisher(Generic[T]):
     """Makes the tunnel that carries the reply of an exchange, when it is over. A class, because a
     closure takes twice the memory."""
 
-    __slots__ = ("_idle", "_make_reply", "_read_ahead", "_request", "_sock")
+    __slots__ = ("_idle", "_make_reply", "_patience", "_read_ahead", "_request", "_sock")
 
     def __init__(
         self,
@@ -180,6 +187,7 @@ class Finisher(Generic[T]):
         sock: _socket.socket,
         read_ahead: bytes,
         idle: tuple[float, float],
+        patience: Patience,
     ) -> None:
         """sock, read_ahead: the visitor's connection, and what the server had read of it after the
         request. idle: the timeouts of streams and WebSockets."""
@@ -188,8 +196,10 @@ class Finisher(Generic[T]):
         self._sock = sock
         self._read_ahead = read_ahead
         self._idle = idle
+        self._patience = patience
 
     def __call__(self, result: object, error: BaseException | None) -> NewTunnel | None:
+        self._patience.would_be_enough(self._request.port, self._request.seconds)
         reply = self._make_reply(error or result)  # type: ignore[arg-type]
         service = reply.service or _ended_socket(broken=reply.is_broken)
         if service is None:
