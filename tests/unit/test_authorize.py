@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from wsgi_portproxy.errors import AuthorizerFailed, AuthorizerMisused, Refused
 from wsgi_portproxy.locate.target import Target
-from wsgi_portproxy.policy.authorize import AuthorizerFacts, authorize, facts_of
+from wsgi_portproxy.policy.authorize import Allowed, AuthorizerFacts, Verdict, authorize, facts_of
 from wsgi_portproxy.subrequest import CapturedResponse
 
 from .given import COOKIES, a_target, environ, table
@@ -54,6 +54,12 @@ def sent(refusal: CapturedResponse | None, **fields: Any) -> tuple[str, dict[str
 
 def test_true_lets_through() -> None:
     assert judged(True) is None
+
+
+def test_a_verdict_may_name_the_visitor() -> None:
+    verdict = authorize(lambda request, target: Allowed("42"), environ(), a_target(), COOKIES)
+    assert verdict == Verdict(None, "42")
+    assert authorize(lambda request, target: True, environ(), a_target(), COOKIES).visitor == ""
 
 
 def test_false_is_403() -> None:
