@@ -370,6 +370,8 @@ async def answered_later(request: object, target: object) -> bool:
         {"limits": {"requests_per_port": 0}},
         {"limits": {"request_body": 1.5}},
         {"detach_after": -1.0},
+        {"recheck_after": 0},
+        {"recheck_after": "60"},
         {"on_finished": "print"},
         {"authorizer": lambda request: True},
         {"authorizer": answered_later},
@@ -393,3 +395,13 @@ def test_settings_that_could_never_work_are_refused(settings: dict[str, Any]) ->
 
     with pytest.raises((TypeError, ValueError)):
         make()
+
+
+@pytest.mark.parametrize(
+    ("given", "error"), [({}, TypeError), ({"project": "x"}, ValueError)], ids=["none", "unknown"]
+)
+def test_revoke_wants_to_know_what_it_ends(given: dict[str, Any], error: type[Exception]) -> None:
+    proxy = PortProxy(app, authorizer=may_view, mount="/{username}")
+    assert proxy.revoke(username="alice") == 0
+    with pytest.raises(error, match=r"^revoke takes "):
+        proxy.revoke(**given)
