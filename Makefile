@@ -118,13 +118,18 @@ wheel-test: $(VENV)/test-installed ## Build the wheel and install it into an emp
 
 .PHONY: test-browser-quick
 test-browser-quick: $(VENV)/test-installed chromium ## The demo and light services in headless Chromium
-	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m "not services" -n $(BROWSERS) --no-loadscope-reorder
+	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m "not services and not npm" -n $(BROWSERS) --no-loadscope-reorder
 
 .PHONY: test-browser
 test-browser: $(VENV)/test-installed $(SERVICES_VENV)/installed chromium ## The other services in headless Chromium, JupyterLab and MLflow too
 	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m services -n $(BROWSERS) --no-loadscope-reorder
 	@echo
 	@echo "All browser tests passed."
+
+# Not part of .ci/run, whose machine may reach Python's packages only.
+.PHONY: test-browser-npm
+test-browser-npm: $(VENV)/test-installed $(SERVICES_VENV)/npm-installed chromium ## What comes from npm in headless Chromium: Vite, Socket.IO's own client
+	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m npm -n $(BROWSERS) --no-loadscope-reorder
 
 # First of the checks, so that a missing browser is said before ten minutes of tests.
 .PHONY: chromium
@@ -200,10 +205,13 @@ $(VENV)/test-installed: $(VENV)/made
 	@touch $@
 
 # JupyterLab, MLflow and the like, some hundred packages; none of them is needed for anything else.
-$(SERVICES_VENV)/installed: $(SERVICES) $(SERVICES_OF_NPM) scripts/venv.sh
+$(SERVICES_VENV)/installed: $(SERVICES) scripts/venv.sh
 	@scripts/venv.sh $(PYTHON) $(SERVICES_VENV)
 	@echo "Installing the services to try (some minutes, the first time only)"
 	@$(SERVICES_VENV)/bin/python -m pip install --requirement $(SERVICES)
+	@touch $@
+
+$(SERVICES_VENV)/npm-installed: $(SERVICES_VENV)/installed $(SERVICES_OF_NPM)
 	@$(SERVICES_VENV)/bin/npm install --global --prefix $(SERVICES_VENV) --no-audit --no-fund $$(cat $(SERVICES_OF_NPM))
 	@touch $@
 

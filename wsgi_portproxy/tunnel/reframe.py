@@ -1,7 +1,7 @@
-"""Re-frames a response that left its thread in mid-body.
+"""Re-frames the body of a response that left its thread.
 
-Decodes the service's framing, and continues the framing that the server announced to the visitor.
-Does no I/O.
+Decodes the service's framing, and encodes the one that the head announced to the visitor. Does no
+I/O.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import socketio  # type: ignore[import-untyped]
 from playwright.sync_api import Browser
 
 from tests.browser.chromium import Visitor
-from tests.fronts.conftest import many_descriptors
 from tests.support.nginx import nginx_of_readme
 from tests.support.servers import ROOT, Server, gunicorn
 from tests.support.streams import state
@@ -54,7 +53,6 @@ CHAT = Service(
 def server() -> Iterator[Server]:
     """The test app, which tells how many requests have left their thread."""
     with (
-        many_descriptors(),  # of 1024 a port has 96 places, and a client may poll and send at once
         gunicorn("tests.support.streamapp:quick", threads=THREADS) as server,
     ):
         yield server
@@ -127,7 +125,7 @@ def test_fifty_clients_hear_one_another_and_the_app_answers(server: Server, chat
     all_wait(server, 0)
 
 
-@pytest.mark.services
+@pytest.mark.npm
 def test_fifty_clients_of_a_page_do_over_http_2(
     server: Server, chat: Running, browser: Browser
 ) -> None:

@@ -16,7 +16,6 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.conftest import ServiceFactory
-from tests.fronts.conftest import many_descriptors
 from tests.support.nginx import nginx_of_readme
 from tests.support.servers import gunicorn
 from tests.support.service import Exchange
@@ -87,7 +86,6 @@ def site() -> Iterator[Site]:
     """The host app on few threads, behind nginx with the README's lines."""
     with (
         tls_files() as tls,
-        many_descriptors(),  # of 1024 a port has 96 places, and nginx lets 128 requests through
         gunicorn("tests.browser.services.hostapp:application", threads=THREADS) as server,
         nginx_of_readme(server.port, tls) as front,
     ):
@@ -143,7 +141,7 @@ def test_the_app_answers_while_a_hundred_modules_wait(
     see_that_all_ran(page)
 
 
-@pytest.mark.services
+@pytest.mark.npm
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_of_vite_itself(
     form: str, begin_tour: Begin, tmp_path_factory: pytest.TempPathFactory
