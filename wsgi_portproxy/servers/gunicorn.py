@@ -1,5 +1,4 @@
-"""gunicorn: the socket is in the environ, bodies can be read as they arrive, and a response can
-leave the server in mid-body."""
+"""gunicorn: the socket is in the environ, and bodies can be read as they arrive, chunked too."""
 
 from __future__ import annotations
 
