@@ -14,10 +14,11 @@ LAYERS = """\
 __main__  contrib
 __init__
 middleware
-app_or_service  forward  stats
+app_or_service  forward  stats  stream_back
 respond
 tunnel
 inflight
+lasting
 upstream
 policy
 settings
