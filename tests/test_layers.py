@@ -18,13 +18,14 @@ app_or_service  forward  stats  stream_back
 respond
 tunnel
 inflight
+lasting
 upstream
 policy
 settings
 rewrite
 locate
 servers
-lasting  metrics  subrequest
+metrics  subrequest
 errors  names
 """
 PACKAGE = ROOT / "wsgi_portproxy"

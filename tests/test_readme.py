@@ -14,6 +14,7 @@ import os
 import re
 import resource
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +32,10 @@ from werkzeug.test import Client
 import wsgi_portproxy
 from tests.conftest import ServiceFactory
 from tests.support import hostapp
+from tests.support.chosen import settings
+from tests.support.client import Client as RawClient
+from tests.support.client import ask as raw_ask
+from tests.support.client import request_bytes
 from tests.support.ports import free_port
 from tests.support.readme import FENCE, README, block, blocks
 from tests.support.received import Received, recording
@@ -425,6 +430,38 @@ def one_too_many(service: ServiceFactory) -> tuple[int, str]:
     return status, text.replace(str(upstream.port), str(DOCUMENTED_PORT))
 
 
+def errors_after_leaving(service: ServiceFactory) -> Iterator[tuple[int, str]]:
+    """Those of requests that wait without a thread, on a real server."""
+    upstream = service(stay_silent)
+    target = f"/alice/vision/proxy/{upstream.port}/"
+    port = free_port()
+    arguments = ["-m", "tests.support.waitingapp", "gunicorn-gthread", str(port)]
+    with (
+        running([sys.executable, *arguments], port, env={"DRAIN_WAITING": "0.2"}) as server,
+        contextlib.ExitStack() as stack,
+    ):
+
+        def waiting(user: str, *fields: tuple[str, str], method: str = "GET") -> RawClient:
+            client = stack.enter_context(RawClient(port, timeout=PATIENCE))
+            seen = len(upstream.heads)
+            cookie = f"user={user}"
+            client.send(request_bytes(method, target, headers=[*fields], cookie=cookie))
+            until(lambda: len(upstream.heads) > seen, "it is asked")
+            return client
+
+        uploading = waiting("dora", ("Transfer-Encoding", "chunked"), method="POST")
+        uploading.send(b"zz\r\n")
+        revoked, forbidden = waiting("alice"), waiting("bob", *settings("asking"))
+        assert raw_ask(port, "GET", "/revoke?user=alice").text == "1"
+        raw_ask(port, "GET", "/forbid?user=bob")
+        replies = [client.reply() for client in (uploading, revoked, forbidden)]
+        last = waiting("carol")
+        threading.Event().wait(0.2)  # it leaves its thread, which gunicorn waits for
+        os.kill(server.pid, signal.SIGTERM)
+        replies.append(last.reply())
+    return ((reply.status, reply.text) for reply in replies)
+
+
 def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     """Each once, as it comes about."""
 
@@ -492,6 +529,7 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     yield handshake(fields={"Sec-WebSocket-Key": "short"})
     yield handshake(require_origin=True)
     yield handshake(limits=Limits(tunnels=0))
+    yield from errors_after_leaving(service)
 
 
 def test_the_error_texts_are_those_of_the_code(service: ServiceFactory) -> None:
@@ -510,7 +548,7 @@ def messages_in_the_code() -> Iterator[str]:
     takes_one = {
         error.__name__
         for error in error_classes()
-        if next(iter(inspect.signature(error).parameters)) == "message"
+        if next(iter(inspect.signature(error).parameters), "") == "message"
     }
     for path in (ROOT / "wsgi_portproxy").rglob("*.py"):
         callees = takes_one | ({"super().__init__"} if path.name == "errors.py" else set())

@@ -16,7 +16,7 @@
     │   ├── HeaderTooLarge       431  a header that would take long to read
     │   ├── NotImplementedHere   501  something this release or server cannot do
     │   ├── TooManyTunnels       503  no more WebSockets at the moment
-    │   ├── TooManyRequests      503  too many requests are waiting for this port already
+    │   ├── TooManyRequests      503  it cannot leave its thread, and too many others hold theirs
     │   ├── Restarting           503  this process ends, and the service has not responded
     │   ├── Loop                 508  the request came back to us
     │   └── VisitorGone          400  the visitor left before the end

@@ -1,7 +1,7 @@
 """Tracks a request for a port from its arrival to its end: slot, byte counts, metrics.
 
 Guarantees that the slot is released and the end reported exactly once, no matter whether the
-request ends in its own thread or, as a detached stream or a WebSocket, in the relay's thread.
+request ends in its own thread or, once it was detached or became a WebSocket, in the relay's.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .upstream.request_body import Upload
 
 
-#: Called at the end of a WebSocket or a detached stream. Arguments: whether it was complete, and
+#: Called at the end of a WebSocket or a detached request. Arguments: whether it was complete, and
 #: how many bytes were received from the visitor and sent to the visitor.
 OnEnd = Callable[[bool, int, int], None]
 

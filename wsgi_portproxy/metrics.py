@@ -53,9 +53,10 @@ class RequestMetrics:
 
 
 #: Called once for each request for a port, when it has ended: in the thread that served it, in the
-#: relay's thread for detached streams and WebSockets (under gevent in a greenlet), or in the thread
-#: that ends the process. It must be thread-safe and quick: in the relay's thread, all tunnels wait
-#: for it. Its return value is ignored; an exception is logged and changes nothing. None: no hook.
+#: relay's thread for WebSockets (under gevent in a greenlet) and for requests that were detached,
+#: or in the thread that ends the process. It must be thread-safe and quick: in the relay's thread,
+#: all tunnels wait for it. Its return value is ignored; an exception is logged and changes nothing.
+#: None: no hook.
 OnFinished: TypeAlias = Callable[[RequestMetrics], object]
 
 

@@ -60,7 +60,7 @@ class PortProxy:
     timeouts, limits: see `Timeouts` and `Limits`.
     withhold: cookies, headers and 103 responses that are not passed on, see `Withhold`.
     detach_after: seconds that a request may take before it leaves its thread, which then serves
-        others; see docs/servers.md for the servers where it can. None: never.
+        others; see docs/support-matrix.md for the servers where it can. None: never.
     recheck_after: seconds after which the authorizer is asked again about a WebSocket, a stream or
         a request that still waits, which ends if the visitor no longer has access. None: never.
     require_origin: whether a WebSocket handshake must name its Origin, as all browsers do.

@@ -2,29 +2,28 @@
 
     gunicorn --config examples/gunicorn/gunicorn.conf.py mysite.wsgi:application
 
-Options on the command line win over this file. The one number to think about is `threads`.
+Options on the command line win over this file.
 """
 
 # Loopback only. Put nginx, Caddy or a load balancer in front for TLS and for slow clients. The
 # README has the lines for nginx and for Caddy: with nginx's defaults event streams arrive in lumps.
 bind = "127.0.0.1:8000"
 
-# A thread per running request. The sync worker works too, but one slow answer stops everybody.
+# Several requests at a time. The sync worker works too, but a slow page of the app stops everybody.
 worker_class = "gthread"
 
 # One process per core is the usual start. Every process has its own connections to the services
 # and its own threads, so the numbers below count once for each.
 workers = 2
 
-# A request holds a thread until it is answered. A WebSocket holds none, an event stream only until
-# its first event, a download for a second at most: then they leave for a thread that carries them
-# all. So reckon with the pages that load at the same time, six connections for each browser
-# (HTTP/1.1), divided by `workers`. When every thread is taken, requests wait in line, those for the
-# app's own pages too. A waiting thread costs little: be generous.
+# A request for a service waits in a thread for 0.03 s at most (`detach_after`). Then it leaves for
+# the one thread that waits for all of them and carries WebSockets and streams. So reckon with the
+# requests for the app's own pages that run at the same time, divided by `workers`. A few threads
+# suffice where these are quick; an idle thread costs little.
 threads = 32
 
 # Connections that one worker holds, running and idle together; beyond it nobody new is let in.
-# Idle ones need no thread, only a descriptor. WebSockets and streams that left do not count here:
+# Idle ones need no thread, only a descriptor. WebSockets and requests that left do not count here:
 # their number follows from the limit on descriptors (`ulimit -n`, LimitNOFILE in systemd; two for
 # each), or from PortProxy's `Limits.tunnels`.
 worker_connections = 1000
@@ -33,9 +32,10 @@ worker_connections = 1000
 # thread, so this does not limit requests: a stream may run for hours.
 timeout = 30
 
-# Seconds that running requests get to end when a worker is told to stop (SIGTERM, a reload).
-# WebSockets are told goodbye then, and streams get two seconds.
-graceful_timeout = 10
+# Seconds that a worker gets to end when it is told to stop (SIGTERM, a reload); then it is killed.
+# Requests that wait for a service get ten of these, and then a 503; WebSockets are told goodbye;
+# streams get two seconds more. So this is longer than twelve.
+graceful_timeout = 15
 
 # Seconds that an idle connection stays open for the next request. Notebooks and dashboards ask
 # every few seconds. Behind a front-end, keep this above the front-end's own idle time (10 seconds
@@ -43,7 +43,7 @@ graceful_timeout = 10
 keepalive = 15
 
 # Off: a worker that reaches this many requests restarts, and ends what it carries: WebSockets have
-# to connect again, streams are cut.
+# to connect again, streams are cut, and what waits for longer than ten seconds is a 503.
 # Turn it on only against a leak in your app, with `max_requests_jitter` so that the workers do not
 # restart all at once.
 max_requests = 0

@@ -117,6 +117,11 @@ CASES = {
         "a long Accept",
         "our own port, for those who may know it",
     ],
+    "What waits and what lasts": [
+        "a service that takes two seconds, a hundred at a time, on few threads",
+        "two hundred uploads at 50 KB/s, on few threads",
+        "an account that is switched off while a WebSocket is open",
+    ],
 }
 _MARK = re.compile(r"pytest\.mark\.(promise|case)\b")
 

@@ -1,6 +1,7 @@
 """Step 3: ask the deployment's authorizer whether this visitor may use this port.
 
-Defines the contract, which fails closed: nothing is sent to the service unless the verdict is True.
+Defines the contract, which fails closed: nothing is sent to the service unless the verdict is True
+or an `Allowed`.
 """
 
 from __future__ import annotations

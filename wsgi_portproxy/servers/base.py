@@ -108,8 +108,8 @@ class Adapter(ABC):
         """Take the bytes that the server has read from `socket` beyond the request's head."""
 
     def hands_over(self, environ: WSGIEnvironment) -> bool:
-        """Whether a WebSocket may leave the server: the connection serves this request alone, and
-        our threads run while the server waits for other visitors."""
+        """Whether a connection may leave the server: it serves this request alone, and our threads
+        run while the server waits for other visitors."""
         return True
 
     def owns(self, start_response: object) -> bool:

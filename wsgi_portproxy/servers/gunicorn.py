@@ -1,4 +1,4 @@
-"""gunicorn: the socket is in the environ, and bodies can be read as they arrive."""
+"""gunicorn: the socket is in the environ, and bodies can be read as they arrive, chunked too."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Re-frames the body of a response that left its thread.
+"""Re-frames the response of a request that left its thread.
 
-Decodes the service's framing, and encodes the one that the head announced to the visitor. Does no
-I/O.
+Decodes the service's framing, and frames the body as its head told the visitor (`respond.wire`).
+Does no I/O.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Buffer: TypeAlias = bytes | memoryview
 class Reframer:
     """Turns bytes from the service's connection into bytes for the visitor's connection.
 
-    decoder: the body's decoder, at its current position. chunked: whether the server began to send
-    chunks; otherwise it sends the bytes unchanged, up to a length or until the connection closes.
+    decoder: the body's decoder, at its current position. chunked: whether the visitor is sent
+    chunks; otherwise the bytes are unchanged, up to a length or until the connection closes.
     needs_reset: whether closing the connection would look like a proper end of the body.
     """
 
