@@ -18,8 +18,9 @@ class Stats:
     """The numbers of this process; each worker has its own.
 
     requests: requests of this `PortProxy` that hold a thread of the server.
-    waiting: requests of this `PortProxy` that wait for a slot of their port.
-    websockets, streams: open without a thread, for every `PortProxy` in the process.
+    queued: requests of this `PortProxy` that wait for a slot of their port; they hold a thread too.
+    waiting, streams, websockets: without a thread, for every `PortProxy` in the process: requests
+        that wait for their service, responses that are being sent, and open WebSockets.
     idle_connections: kept for the next request, for every `PortProxy` in the process; at most 64.
     descriptors: open in the process, no matter who opened them; 0 if unknown.
     descriptor_limit: how many may be open (RLIMIT_NOFILE).
@@ -28,9 +29,10 @@ class Stats:
     """
 
     requests: int
+    queued: int
     waiting: int
-    websockets: int
     streams: int
+    websockets: int
     idle_connections: int
     descriptors: int
     descriptor_limit: int
@@ -38,13 +40,14 @@ class Stats:
 
 
 def stats_of(limits: ConcurrencyLimits) -> Stats:
-    requests, waiting = limits.counts()
-    tunnels, streams, longest_turn = carried()
+    requests, queued = limits.counts()
+    places, waiting, streams, longest_turn = carried()
     return Stats(
         requests=requests,
+        queued=queued,
         waiting=waiting,
-        websockets=tunnels - streams,
         streams=streams,
+        websockets=max(0, places - waiting - streams),
         idle_connections=len(idle),
         descriptors=descriptors.in_use(),
         descriptor_limit=descriptors.limit(),

@@ -47,9 +47,10 @@ def test_all_are_plain_numbers(host: Server) -> None:
     told = stats(host)
     assert {name: type(value) for name, value in told.items()} == {
         "requests": int,
+        "queued": int,
         "waiting": int,
-        "websockets": int,
         "streams": int,
+        "websockets": int,
         "idle_connections": int,
         "descriptors": int,
         "descriptor_limit": int,
@@ -73,10 +74,10 @@ def test_requests_and_those_that_wait(host: Server, service: ServiceFactory) -> 
             for _ in range(count):
                 clients.append(stack.enter_context(Client(host.port)))
                 clients[-1].send(request_bytes("GET", query_form(upstream.port, "/x")))
-            wait_for(host, requests=held, waiting=waits)
+            wait_for(host, requests=held, queued=waits)
         go_on.set()
         assert [client.reply().body for client in clients] == [b"hi"] * 4
-    wait_for(host, requests=0, waiting=0)
+    wait_for(host, requests=0, queued=0)
 
 
 def test_idle_connections(host: Server, service: ServiceFactory) -> None:

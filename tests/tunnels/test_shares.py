@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 
 import pytest
 
 from tests.conftest import ServiceFactory
 from tests.support.chosen import settings
-from tests.support.client import ask
+from tests.support.client import Client, ask, request_bytes
 from tests.support.ports import free_port
 from tests.support.procfs import descriptors, worker_of
 from tests.support.received import OK
 from tests.support.servers import Server, running
-from tests.support.service import answers
+from tests.support.service import Exchange, answers
 from tests.support.urls import path_form
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.websocket import Visitor, echoing, handshake
 
 from .conftest import TunnelFactory
@@ -67,6 +68,25 @@ def test_the_numbers_of_a_process(host: Server, tunnel: TunnelFactory) -> None:
         ends.visitor.close()
         ends.service.sock.close()
     until(lambda: not numbers(host)["websockets"], "they are over")
+
+
+def test_a_request_that_waits_is_counted_as_such(host: Server, service: ServiceFactory) -> None:
+    released = threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.read_head()
+        released.wait(PATIENCE)
+        exchange.send(OK)
+
+    until(lambda: not numbers(host)["websockets"], "those of other tests are over")
+    with Client(host.port, timeout=PATIENCE) as client:
+        client.send(request_bytes("GET", path_form(service(script).port, "/x")))
+        until(lambda: numbers(host)["waiting"] == 1, "it has left its thread")
+        now = numbers(host)
+        assert (now["requests"], now["streams"], now["websockets"]) == (0, 0, 0)
+        released.set()
+        assert client.reply().body == b"hi"
+    until(lambda: numbers(host)["waiting"] == 0, "it is over")
 
 
 def numbers(host: Server) -> dict[str, float]:

@@ -34,7 +34,7 @@ def test_an_exchange_that_is_over_is_forgotten_though_another_waits_for_longer(
     places = Places()
     carrier = Carrier(places)
     carrier.epoll = select.epoll()
-    waiters = Waiters(carrier, places)
+    waiters = Waiters(carrier, places, lambda one: None)
     ours, theirs = socket.socketpair()
 
     def wait(until: float) -> Wait:

@@ -18,10 +18,10 @@ from ..names import log
 from ..rewrite.header_tables import Headers
 from ..rewrite.pages import Page, PageAdapter
 from ..rewrite.urls import UrlMapper
+from ..upstream.steps import Steps, Work
 
 if TYPE_CHECKING:
     from ..upstream.response import UpstreamResponse
-    from ..upstream.steps import Steps
 
 MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; pages are kilobytes, and a document is held in memory
 # Seconds that a document without a length may pause, and take in all. A slower one is meant to
@@ -50,16 +50,26 @@ def adapt(
     came = yield from _document(response)
     if came is None:
         return
-    adapted, page = came.data, Page(urls)
-    for adapter in adapters:
-        if adapter.marker in adapted:
-            adapted = _apply(adapter, adapted, page)
+    adapted = came.data
+
+    def work() -> None:
+        nonlocal adapted
+        adapted = _adapted(adapters, came.data, Page(urls))
+
+    yield Work(work)  # of a large page it takes seconds
     response.unread(adapted, came.broke)
     if adapted is not came.data:
         for name in _OF_THE_BYTES:
             response.headers.discard(name)
         if came.is_whole:
             response.headers["Content-Length"] = str(len(adapted))
+
+
+def _adapted(adapters: Collection[PageAdapter], document: bytes, page: Page) -> bytes:
+    for adapter in adapters:
+        if adapter.marker in document:
+            document = _apply(adapter, document, page)
+    return document
 
 
 def headers_of_adapters(

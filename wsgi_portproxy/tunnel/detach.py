@@ -21,7 +21,7 @@ from ..rewrite.header_tables import Headers
 from ..servers import is_tls
 from ..settings import Timeouts
 from ..upstream.response import UpstreamResponse
-from ..upstream.steps import Leave, Ready, Steps, Wait, in_thread, ready_for
+from ..upstream.steps import Leave, Ready, Step, Steps, Wait, in_thread, ready_for
 from .hijack import Hijacker
 from .records import NewTunnel, Reply
 from .shared import is_available, relay
@@ -138,7 +138,7 @@ class Detaching:
     def _leaves(
         self,
         steps: Steps[tuple[UpstreamResponse, T]],
-        wait: Wait | Leave,
+        wait: Step,
         request: InFlight,
         make_reply: MakeReply[T],
     ) -> bool:
@@ -254,10 +254,12 @@ def _is_event_stream(response: UpstreamResponse) -> bool:
     return content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
-def _ready_in_time(wait: Wait | Leave, until: float) -> Ready | None:
+def _ready_in_time(wait: Step, until: float) -> Ready | None:
     """What has happened; None if it is time to leave."""
     if isinstance(wait, Leave) or time.monotonic() >= until:
         return None
+    if not isinstance(wait, Wait):
+        return ready_for(wait)
     is_later = wait.until is None or wait.until > until
     ready = ready_for(wait._replace(until=until) if is_later else wait)
     return ready if any(ready) or not is_later else None

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..errors import Restarting
+from ..upstream.steps import Work
 from .carrier import LINGER, Carrier
 from .goodbye import Goodbyes
 from .hub import run_pending
@@ -25,6 +26,7 @@ from .records import NewTunnel, Tunnel
 from .turns import Turns
 from .unpatched import unpatched
 from .waiting import Waiters, Waiting
+from .workers import Workers
 
 # Seconds that requests get when the process ends: to be answered, and then to end their tunnels.
 DRAIN_WAITING, DRAIN = 10.0, 2.0
@@ -43,6 +45,12 @@ class Stop(NamedTuple):
     error: BaseException
 
 
+class Done(NamedTuple):
+    """The work of an exchange is done."""
+
+    one: Waiting
+
+
 class Relay:
     """Carries tunnels until they end. Its thread starts with the first tunnel."""
 
@@ -50,12 +58,13 @@ class Relay:
         self._lock = threading.Lock()  # never taken by the relay thread
         self.places = Places()
         self.turns = Turns()
-        self._new: deque[NewTunnel | Waiting | Stop] = deque()
+        self._new: deque[NewTunnel | Waiting | Stop | Done] = deque()
         self._unswept: list[Tunnel] = []
         self._next_sweep = 0.0
         self._carrier = Carrier(self.places)
         self._goodbyes = Goodbyes(self._carrier)
-        self._waiters = Waiters(self._carrier, self.places)
+        self._waiters = Waiters(self._carrier, self.places, self._work)
+        self._workers = Workers(self._work_is_done)
         self._epoll: Any = None  # until the thread is started
         self._wake_fd = -1
         self._draining = self._stopping = False
@@ -64,6 +73,11 @@ class Relay:
     def streams(self) -> int:
         """How many of the open tunnels are streams."""
         return self._carrier.streams
+
+    @property
+    def waiting(self) -> int:
+        """How many exchanges it drives."""
+        return len(self._waiters) + sum(isinstance(new, Waiting) for new in list(self._new))
 
     def start(self) -> None:
         """Make sure that the thread runs. Raises OSError if it cannot, so call this before taking a
@@ -111,7 +125,7 @@ class Relay:
         """In a forked child: close the copies of the parent's sockets, unnoticed by their peers."""
         atexit.unregister(self.drain)
         for new in self._new:
-            if not isinstance(new, Stop):
+            if isinstance(new, (NewTunnel, Waiting)):
                 new.abandon()
         self._carrier.abandon()
         self._waiters.abandon()
@@ -171,9 +185,20 @@ class Relay:
             self._sweep(now)
         self.turns.ended(now)
 
-    def _begin(self, new: NewTunnel | Waiting | Stop, now: float) -> None:
+    def _work(self, one: Waiting) -> None:
+        assert isinstance(one.wait, Work)
+        self._workers.do(one.wait.call, one)
+
+    def _work_is_done(self, one: Waiting) -> None:
+        """Called in another thread."""
+        self._new.append(Done(one))
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _begin(self, new: NewTunnel | Waiting | Stop | Done, now: float) -> None:
         if isinstance(new, Waiting):
             self._waiters.begin(new)
+        elif isinstance(new, Done):
+            self._waiters.resume(new.one)
         elif isinstance(new, NewTunnel):
             self._carrier.begin(new)
         elif not self._waiters.stop(new.key, new.error):

@@ -24,11 +24,13 @@ def relay() -> Relay:
         return _relay
 
 
-def carried() -> tuple[int, int, float]:
-    """The number of tunnels, the number of streams among them, and the relay's longest turn in
-    seconds. Does not make a relay."""
+def carried() -> tuple[int, int, int, float]:
+    """How many places are taken, how many of them by requests that wait and by streams, and the
+    relay's longest turn in seconds. Does not make a relay."""
     now = _relay
-    return (0, 0, 0.0) if now is None else (now.places.taken, now.streams, now.turns.longest)
+    if now is None:
+        return 0, 0, 0, 0.0
+    return now.places.taken, now.waiting, now.streams, now.turns.longest
 
 
 _relay: Relay | None = None

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..upstream.steps import LOOK_AT_VISITOR_AFTER, Leave, Ready, Steps, Wait
+from ..upstream.steps import LOOK_AT_VISITOR_AFTER, Ready, Step, Steps, Wait, Work
 from .carrier import Carrier
 from .places import Places
 from .records import NewTunnel
@@ -48,7 +48,7 @@ class Waiting:
         self,
         port: int,
         steps: Steps[Any],
-        wait: Wait | Leave,
+        wait: Step,
         finish: Finish,
         visitor: _socket.socket,
         dummy: _socket.socket,
@@ -58,7 +58,7 @@ class Waiting:
     ) -> None:
         self.port = port
         self.steps = steps
-        self.wait: Wait | Leave | None = wait
+        self.wait: Step | None = wait
         self.finish = finish
         self.visitor = visitor
         self.dummy = dummy
@@ -77,7 +77,10 @@ class Waiting:
 class Waiters:
     """All exchanges that wait in the relay. Used by its thread only."""
 
-    def __init__(self, carrier: Carrier, places: Places) -> None:
+    def __init__(self, carrier: Carrier, places: Places, work: Callable[[Waiting], None]) -> None:
+        """work: does the `Work` of an exchange in another thread, and calls `resume` in this one
+        when it is done."""
+        self._work = work
         self._carrier = carrier
         self._places = places
         self._by_fd: dict[int, Waiting] = {}
@@ -100,15 +103,28 @@ class Waiters:
         self._all[new.key] = new
         new.visitor.setblocking(False)
         self._carrier.keep(new.dummy)
-        if isinstance(new.wait, Leave):
-            self._go_on(new, Ready())
-        elif new.has_upload:
+        if new.has_upload:
             self._go_on(new, Ready(visitor=True))
         elif new.wait is not None:
             try:
-                self._watch(new, new.wait)
+                self._begin(new, new.wait)
             except OSError as error:
                 self._fail(new, error)
+
+    def _begin(self, one: Waiting, wait: Step) -> None:
+        """Begin with what an exchange asks for. Raises as `_watch`."""
+        one.wait = wait
+        if isinstance(wait, Wait):
+            self._watch(one, wait)
+        elif isinstance(wait, Work):
+            self._work(one)
+        else:  # it has left
+            self._go_on(one, Ready())
+
+    def resume(self, one: Waiting) -> None:
+        """Its work is done."""
+        if isinstance(one.wait, Work):  # else it was stopped meanwhile
+            self._go_on(one, Ready())
 
     def on_event(self, fd: int, event: int) -> bool:
         """Handle an event from epoll; False if the descriptor is not one of these."""
@@ -165,10 +181,7 @@ class Waiters:
         self._unwatch(one)
         one.wait = None  # its deadline is none any more
         try:
-            wait = one.steps.send(ready)
-            while isinstance(wait, Leave):  # it has
-                wait = one.steps.send(Ready())
-            self._watch(one, wait)
+            self._begin(one, one.steps.send(ready))
         except StopIteration as done:
             self._over(one, done.value, None)
         except BaseException as error:
@@ -183,7 +196,6 @@ class Waiters:
     def _watch(self, one: Waiting, wait: Wait) -> None:
         """Raises OSError if the system is out of memory, or beyond the user's limit of epoll
         watches (epoll(7))."""
-        one.wait = wait
         one.since, one.has_left = time.monotonic(), False
         watched = {wait.sock.fileno(): wait.events}
         watched[one.visitor.fileno()] = _IN if wait.for_more else _RDHUP

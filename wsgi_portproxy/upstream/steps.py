@@ -12,7 +12,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from ..servers import VisitorSocket
@@ -52,6 +52,14 @@ class Leave(NamedTuple):
     `Ready` back at once, whether it could or not."""
 
 
+class Work(NamedTuple):
+    """An exchange has work to do that takes long, and need not wait where only one thread waits for
+    thousands. The driver calls it, in whatever thread, and sends `Ready` back. It must not raise.
+    """
+
+    call: Callable[[], None]
+
+
 class Ready(NamedTuple):
     """What has happened. Nothing: it is later than `Wait.until`."""
 
@@ -59,8 +67,10 @@ class Ready(NamedTuple):
     visitor: bool = False
 
 
+#: What an exchange yields.
+Step: TypeAlias = Wait | Leave | Work
 #: Steps of an exchange, with a result.
-Steps: TypeAlias = Generator[Wait | Leave, Ready, T]
+Steps: TypeAlias = Generator[Step, Ready, T]
 
 
 def in_thread(steps: Steps[T]) -> T:
@@ -74,9 +84,11 @@ def in_thread(steps: Steps[T]) -> T:
         return result
 
 
-def ready_for(wait: Wait | Leave) -> Ready:
-    """Wait in this thread."""
-    if isinstance(wait, Leave):
+def ready_for(wait: Step) -> Ready:
+    """Wait, or work, in this thread."""
+    if isinstance(wait, Work):
+        wait.call()
+    if not isinstance(wait, Wait):
         return Ready()
     remaining = None if wait.until is None else max(0.0, wait.until - time.monotonic())
     if wait.for_more:
