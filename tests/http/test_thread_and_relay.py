@@ -159,7 +159,7 @@ def asked(request: Received) -> tuple[object, ...]:
     return request.method, request.target, fields
 
 
-@pytest.mark.promise("A request is answered alike, on a thread or not")
+@pytest.mark.case("the same answer on a thread and in the relay")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_the_same_on_a_thread_and_in_the_relay(

@@ -118,6 +118,8 @@ CASES = {
         "our own port, for those who may know it",
     ],
     "What waits and what lasts": [
+        "the same answer on a thread and in the relay",
+        "a page of 4 MB to correct, beside open WebSockets",
         "a service that takes two seconds, a hundred at a time, on few threads",
         "two hundred uploads at 50 KB/s, on few threads",
         "an account that is switched off while a WebSocket is open",

@@ -26,7 +26,7 @@ BODY = bytes(range(256)) * 40
 def serving(name: str, **env: str) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "tests.support.waitingapp", name, str(port)]
-    with running(command, port, env=env) as server:
+    with running(command, port, env={"LEAVING": "", **env}) as server:
         yield server
         output = server.output()
         assert not any(sign in output for sign in ERRORS), output[-4000:]

@@ -61,7 +61,7 @@ def started(name: str, *paths: str) -> Iterator[Server]:
     def probe(port: int) -> None:
         Client(port).close()
 
-    with running(command, port, probe=probe) as one:
+    with running(command, port, env={"LEAVING": ""}, probe=probe) as one:
         yield one
         told = one.output().split("Traceback (most recent call last):")[1:]
         assert all(any(sign in text for sign in DELIBERATE) for text in told), told

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests import LEAVING
 from tests.conftest import ServiceFactory
 from tests.support.client import request_bytes
 from tests.support.ports import free_port
@@ -123,7 +122,7 @@ def started(row: Row, certificate: tuple[str, str]) -> Iterator[Host]:
         Visitor(port, tls=tls).close()
 
     # What the document tells is the default.
-    with running(command, port, env={LEAVING: ""}, probe=probe) as server:
+    with running(command, port, env={"LEAVING": ""}, probe=probe) as server:
         yield Host(row, server, tls)
 
 

@@ -20,7 +20,7 @@ from tests.support.urls import path_form
 from tests.support.waiting import PATIENCE, until
 from tests.support.websocket import Visitor, echoing, handshake
 
-from .conftest import TunnelFactory
+from .conftest import TunnelFactory, clean
 
 
 @pytest.mark.promise("Descriptors are bounded")
@@ -70,7 +70,7 @@ def test_the_numbers_of_a_process(host: Server, tunnel: TunnelFactory) -> None:
     until(lambda: not numbers(host)["websockets"], "they are over")
 
 
-def test_a_request_that_waits_is_counted_as_such(host: Server, service: ServiceFactory) -> None:
+def test_a_request_that_waits_is_counted_as_such(service: ServiceFactory) -> None:
     released = threading.Event()
 
     def script(exchange: Exchange) -> None:
@@ -78,15 +78,17 @@ def test_a_request_that_waits_is_counted_as_such(host: Server, service: ServiceF
         released.wait(PATIENCE)
         exchange.send(OK)
 
-    until(lambda: not numbers(host)["websockets"], "those of other tests are over")
-    with Client(host.port, timeout=PATIENCE) as client:
+    with (
+        clean("tests.support.tunnelapp:application", env={"LEAVING": ""}) as host,
+        Client(host.port, timeout=PATIENCE) as client,
+    ):
         client.send(request_bytes("GET", path_form(service(script).port, "/x")))
         until(lambda: numbers(host)["waiting"] == 1, "it has left its thread")
         now = numbers(host)
         assert (now["requests"], now["streams"], now["websockets"]) == (0, 0, 0)
         released.set()
         assert client.reply().body == b"hi"
-    until(lambda: numbers(host)["waiting"] == 0, "it is over")
+        until(lambda: numbers(host)["waiting"] == 0, "it is over")
 
 
 def numbers(host: Server) -> dict[str, float]:
