@@ -22,6 +22,7 @@ from .places import Places
 from .records import NewTunnel
 
 _IN, _OUT, _RDHUP = 0x001, 0x004, 0x2000  # linux/eventpoll.h; absent from gevent's select
+_GONE = 0x008 | 0x010  # errors and hang-ups, which epoll always reports
 _EXPIRED = 16  # deadlines that pass in one turn of the relay
 _PAST = 256  # deadlines kept at most of what no longer waits, beside two for each that does
 
@@ -133,7 +134,7 @@ class Waiters:
             return False
         if fd != one.visitor.fileno():
             self._go_on(one, Ready(service=True))
-        elif isinstance(one.wait, Wait) and not one.wait.for_more and self._may_still_read(one):
+        elif isinstance(one.wait, Wait) and not event & _GONE and self._may_still_read(one):
             self._wait_for_response(one, one.wait)
         else:
             self._go_on(one, Ready(visitor=True))
@@ -141,7 +142,8 @@ class Waiters:
 
     def _may_still_read(self, one: Waiting) -> bool:
         """Whether it is too early to say that a visitor who sends no more has left."""
-        return time.monotonic() < one.since + LOOK_AT_VISITOR_AFTER
+        awaits_more = isinstance(one.wait, Wait) and one.wait.for_more
+        return not awaits_more and time.monotonic() < one.since + LOOK_AT_VISITOR_AFTER
 
     def _wait_for_response(self, one: Waiting, wait: Wait) -> None:
         """Wait a little longer for a response to a visitor who sends no more."""
