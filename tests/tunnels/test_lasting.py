@@ -166,7 +166,8 @@ def test_a_request_that_waits_is_refused(
             return
         reply = client.reply()
         assert (reply.status, reply.text) == (403, "You no longer have access to this service.\n")
-        until(lambda: peer_left(upstream.exchanges[0].sock), "the service hears of it")
+        # Its script ends then, which closes the connection.
+        until(lambda: upstream.exchanges[0].sock.fileno() < 0, "the service hears of it")
     released.set()
 
 

@@ -46,6 +46,7 @@ def reply_of(
         headers = [*headers, ("Transfer-Encoding", "chunked")]
     needs_reset = has_body and not chunked and not has_length
     stream = Reframer(response.framing, chunked=chunked, needs_reset=needs_reset)
+    is_sent = response.request_is_sent
     to_service, upload = response.unsent()
     if response.holds_connection:
         service, ready = response.detach()
@@ -54,7 +55,15 @@ def reply_of(
     head = _head(environ, status, response.reason or "", headers)
     body = b"".join(stream.encode([ready] if ready else []))
     return Reply(
-        status, head, body, stream, service, to_service, upload, is_broken=response.is_broken
+        status,
+        head,
+        body,
+        stream,
+        service,
+        to_service,
+        upload,
+        is_sent=is_sent,
+        is_broken=response.is_broken,
     )
 
 

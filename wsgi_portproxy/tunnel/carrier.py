@@ -135,9 +135,11 @@ class Carrier:
             size = end.sock.recv_into(self._buffer, room)
         except BlockingIOError:
             return
-        except OSError:
-            self._lose(end, now)
-            return
+        except OSError as error:
+            if not (isinstance(error, ConnectionResetError) and tunnel.may_end_by_reset(end)):
+                self._lose(end, now)
+                return
+            size = 0
         data = self._buffer[:size]
         if size and tunnel.is_muted and end is tunnel.visitor:
             return
@@ -155,7 +157,7 @@ class Carrier:
             self.close(tunnel)  # cut short or malformed: too late for an error page
             return
         if upload.complete:
-            tunnel.upload = None
+            tunnel.upload, tunnel.is_sent = None, True
         tunnel.last = now
         if block:
             self._write(tunnel.service, block, now)

@@ -222,6 +222,7 @@ class Finisher(Generic[T]):
             head=reply.head,
             stream=stream,
             upload=reply.upload,
+            is_sent=reply.is_sent,
             key=self._request,
             on_end=on_end,
         )

@@ -29,7 +29,8 @@ class NewTunnel(NamedTuple):
     idle_timeout: seconds of silence in both directions after which the tunnel is cut.
     port: the service's port. head: the response's head, if it has not been sent; goes out before
     everything else. stream: re-frames the rest of a response; None for a WebSocket.
-    upload: the rest of the request, of which `to_service` is the next part; None: it was sent.
+    upload: the rest of the request, of which `to_service` is the next part; None: there is none.
+    is_sent: whether the service has taken the whole request.
     key: by which the tunnel can be ended. on_end: see `OnEnd`.
     """
 
@@ -43,6 +44,7 @@ class NewTunnel(NamedTuple):
     head: bytes = b""
     stream: Reframer | None = None
     upload: Upload | None = None
+    is_sent: bool = True
     key: object = None
     on_end: OnEnd | None = None
 
@@ -58,7 +60,7 @@ class Reply(NamedTuple):
 
     status: its status. head: its head. body: the part of its body that has come, as it is sent.
     stream: re-frames the rest; None: it became a WebSocket. service: where the rest comes from;
-    None: there is no rest. to_service, upload: the rest of the request, see `NewTunnel`.
+    None: there is no rest. to_service, upload, is_sent: the rest of the request, see `NewTunnel`.
     is_broken: the rest will not come, and the visitor must see that.
     """
 
@@ -69,6 +71,7 @@ class Reply(NamedTuple):
     service: _socket.socket | None = None
     to_service: bytes = b""
     upload: Upload | None = None
+    is_sent: bool = True
     is_broken: bool = False
 
 
@@ -98,6 +101,7 @@ class Tunnel:
         "half_closed",
         "idle_timeout",
         "is_muted",
+        "is_sent",
         "key",
         "last",
         "on_end",
@@ -115,6 +119,7 @@ class Tunnel:
         self.key = new.key
         self.stream = new.stream
         self.upload = new.upload
+        self.is_sent = new.is_sent
         self.is_muted = False  # what the visitor still sends is dropped
         self.frames = FrameTracker() if new.stream is None else None
         to_visitor: bytes | memoryview = new.to_visitor
@@ -137,6 +142,11 @@ class Tunnel:
             return self.upload is not None and self.upload.reader.buffered()
         framing = self.stream or self.frames
         return framing is not None and framing.is_behind
+
+    def may_end_by_reset(self, end: End) -> bool:
+        """Whether a reset by `end` is the proper end of a response."""
+        stream = self.stream if end is self.service else None
+        return stream is not None and stream.is_ended_by_reset(is_sent=self.is_sent)
 
     @property
     def is_awaited(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from ..upstream.framing import Decoder
+from ..upstream.framing import Decoder, is_ended_by_reset
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -34,6 +34,10 @@ class Reframer:
     def complete(self) -> bool:
         """Whether the body has ended as it should."""
         return self._decoder.complete
+
+    def is_ended_by_reset(self, *, is_sent: bool) -> bool:
+        """Whether a reset of the service's connection is a proper end, see `framing`."""
+        return is_ended_by_reset(self._decoder, is_sent=is_sent)
 
     @property
     def is_behind(self) -> bool:

@@ -194,6 +194,15 @@ class CloseDecoder(_Decoder):
         self.complete = True
 
 
+def is_ended_by_reset(body: Decoder, *, is_sent: bool) -> bool:
+    """Whether a reset is only how the kernel reports a close (RFC 9112 section 9.6): the service
+    responded before it had read all of the request, and the close ends the body.
+
+    is_sent: whether the service has taken the whole request.
+    """
+    return not is_sent and isinstance(body, CloseDecoder)
+
+
 class ChunkedDecoder(_Decoder):
     """A chunked body (RFC 9112 section 7.1). Extensions and trailers are dropped."""
 

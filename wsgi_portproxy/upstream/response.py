@@ -16,7 +16,7 @@ from urllib3.exceptions import ProtocolError
 
 from ..errors import PortProxyError
 from .channel import READ_SIZE
-from .framing import CloseDecoder, Malformed, Truncated
+from .framing import Malformed, Truncated, is_ended_by_reset
 from .reuse import may_be_shared
 from .steps import Steps
 
@@ -236,10 +236,8 @@ class UpstreamResponse:
         return ProtocolError("Response broken: nothing came for too long", error)
 
     def _ended_by_reset(self, error: Exception) -> bool:
-        """Whether a reset is only how the kernel reports a close (RFC 9112 section 9.6): the
-        service responded before it had read all of the request, and the close ends the body."""
-        unread = not self._channel.sent_whole and isinstance(error, ConnectionResetError)
-        return unread and isinstance(self.framing, CloseDecoder)
+        is_reset = isinstance(error, ConnectionResetError)
+        return is_reset and is_ended_by_reset(self.framing, is_sent=self._channel.sent_whole)
 
     def _release(self) -> None:
         lease, self._lease = self._lease, None
