@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +100,25 @@ def test_gevent_is_given_heads_that_it_sends_without_a_body(
     fitted = bodiless_headers(environ(method=method, **GEVENT), status, headers)
     assert [name for name, _ in fitted] == expected
     assert bodiless_headers(environ(method=method), status, headers) == headers
+
+
+class Counted:
+    """cheroot's reader of a body: what is left of it, over a reader of the connection."""
+
+    def __init__(self, rfile: io.BufferedReader, remaining: int) -> None:
+        self.rfile = rfile
+        self.remaining = remaining
+
+
+def test_what_follows_a_body_that_cheroot_has_dropped_is_not_read() -> None:
+    """It drops the rest of a body when it sends the response's head."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as rfile:
+        theirs.sendall(b"bodyGET /next HTTP/1.1\r\n\r\n")
+        source = Counted(rfile, 4)
+        reader = body_reader(environ(**{"wsgi.input": source}))
+        assert bytes(reader.read(2)) == b"bo"
+        assert bytes(reader.read(100)) == b"dy", "no more than is left"
+        assert reader.buffered()
+        assert reader.read(100) == b""
+        assert rfile.read1(3) == b"GET"

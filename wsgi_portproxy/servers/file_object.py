@@ -31,13 +31,22 @@ class LengthReader(BodyReader):
         self._source = source
 
     def buffered(self) -> bool:
-        return bool(_held(self._reader, self.socket))
+        return self._is_over() or bool(_held(self._reader, self.socket))
 
     def read(self, limit: int) -> Block:
-        data: bytes = self._reader.read1(limit)
-        if hasattr(self._source, "remaining"):  # cheroot expects the next request after the body
-            self._source.remaining -= len(data)
+        if not hasattr(self._source, "remaining"):
+            data: bytes = self._reader.read1(limit)
+            return data
+        if self._is_over():
+            return b""
+        data = self._reader.read1(min(limit, self._source.remaining))
+        self._source.remaining -= len(data)  # cheroot expects the next request after the body
         return data
+
+    def _is_over(self) -> bool:
+        """Whether nothing is left: cheroot drops the rest of a body when it sends a response, and
+        what follows is the next request."""
+        return getattr(self._source, "remaining", None) == 0
 
 
 class _Buffered(Adapter):
