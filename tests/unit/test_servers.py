@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import socket
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +19,10 @@ from wsgi_portproxy.servers import (
     bodiless_headers,
     body_reader,
     connection_of,
+    is_tls,
     processes,
     server_processes,
+    takes_chunks,
 )
 
 from .given import environ
@@ -122,3 +126,44 @@ def test_what_follows_a_body_that_cheroot_has_dropped_is_not_read() -> None:
         assert reader.buffered()
         assert reader.read(100) == b""
         assert rfile.read1(3) == b"GET"
+
+
+class OpenSSLConnection:
+    """pyOpenSSL's, which cheroot can use for TLS."""
+
+    def get_peer_certificate(self) -> None: ...
+
+
+def test_each_python_tls_is_known() -> None:
+    assert is_tls(OpenSSLConnection())
+    assert not is_tls(object())
+
+
+class GunicornResponse:
+    __module__ = "gunicorn.http.wsgi"
+
+    def __init__(self, protocol: str) -> None:
+        self.cfg = SimpleNamespace(protocol=protocol)
+
+    def start_response(self) -> None: ...
+
+
+def test_gunicorn_hands_over_no_connection_of_uwsgis_protocol() -> None:
+    """A front end would take the chunks for a part of the body."""
+    (gunicorn,) = (adapter for adapter in ADAPTERS if adapter.name == "gunicorn")
+    assert gunicorn.owns(GunicornResponse("http").start_response)
+    assert not gunicorn.owns(GunicornResponse("uwsgi").start_response)
+
+
+@pytest.mark.parametrize("options", [{"socket": b""}, {"https-socket": b""}], ids=str)
+def test_uwsgi_takes_no_chunks_and_keeps_its_tls(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, bytes]
+) -> None:
+    module = SimpleNamespace(opt={"enable-threads": b"true", **options})
+    monkeypatch.setitem(sys.modules, "uwsgi", module)  # type: ignore[misc]
+    made = environ(**{"uwsgi.version": b"2.0", "SERVER_PROTOCOL": "HTTP/1.1"})
+    (uwsgi,) = (adapter for adapter in ADAPTERS if adapter.name == "uwsgi")
+    assert not takes_chunks(made)
+    assert uwsgi.hands_over(made) == ("https-socket" not in options)
+    assert takes_chunks(environ(SERVER_PROTOCOL="HTTP/1.1"))
+    assert not takes_chunks(environ(SERVER_PROTOCOL="HTTP/1.0"))

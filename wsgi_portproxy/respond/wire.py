@@ -1,7 +1,7 @@
 """Step 5 for a visitor whose connection has left its server: responses as bytes.
 
 Nothing was sent before, so the framing is ours to choose: a Content-Length if it is known, else
-chunks, and for HTTP/1.0 the end of the connection, which carries this one response.
+chunks, and for HTTP/1.0 and uWSGI the end of the connection, which carries this one response.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ..errors import PortProxyError
 from ..rewrite.header_tables import Headers
 from ..rewrite.response_headers import ResponseHeaders
 from ..rewrite.urls import UrlMapper
+from ..servers import takes_chunks
 from ..subrequest import CapturedResponse
 from ..tunnel.records import Reply
 from ..tunnel.reframe import Reframer
@@ -41,7 +42,7 @@ def reply_of(
     headers = visitors_headers(response, urls, headers_of, environ) + extra
     has_body = environ["REQUEST_METHOD"] != "HEAD" and status not in (204, 304)
     has_length = any(name.lower() == "content-length" for name, _ in headers)
-    chunked = has_body and not has_length and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
+    chunked = has_body and not has_length and takes_chunks(environ)
     if chunked:
         headers = [*headers, ("Transfer-Encoding", "chunked")]
     needs_reset = has_body and not chunked and not has_length

@@ -38,6 +38,7 @@ __all__ = [
     "raw_body",
     "server_processes",
     "server_threads",
+    "takes_chunks",
 ]
 
 #: Tried in this order: servers that put their socket in the environ come first.
@@ -87,6 +88,12 @@ def bodiless_headers(environ: WSGIEnvironment, status: int, headers: Headers) ->
     for adapter in ADAPTERS:
         headers = adapter.bodiless_headers(environ, status, headers)
     return headers
+
+
+def takes_chunks(environ: WSGIEnvironment) -> bool:
+    """Whether a connection that has left its server may be sent chunks."""
+    is_recent = environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
+    return is_recent and all(adapter.takes_chunks(environ) for adapter in ADAPTERS)
 
 
 def server_threads(environ: WSGIEnvironment) -> int | None:

@@ -117,6 +117,11 @@ class Adapter(ABC):
         change the response, and is taken as if it did."""
         return made_in(start_response) == self.module
 
+    def takes_chunks(self, environ: WSGIEnvironment) -> bool:
+        """Whether chunks may be written to a connection that has left the server: the other end
+        speaks HTTP/1.1. Asked with what `locate.kept` keeps of the environ."""
+        return True
+
     def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
         """A better reader of the request's body than `BodyReader`."""
         return None
@@ -138,7 +143,8 @@ class Adapter(ABC):
 
 def is_tls(sock: object) -> bool:
     """Whether Python does the TLS of this socket, so that its descriptor alone is useless."""
-    return hasattr(sock, "getpeercert")
+    # The second is pyOpenSSL's.
+    return hasattr(sock, "getpeercert") or hasattr(sock, "get_peer_certificate")
 
 
 def made_in(start_response: object) -> str:

@@ -101,6 +101,11 @@ class Gunicorn(Adapter):
     def socket(self, environ: WSGIEnvironment) -> Any:
         return environ.get("gunicorn.socket")
 
+    def owns(self, start_response: object) -> bool:
+        # With `--protocol uwsgi`, the other end does not read HTTP.
+        config = getattr(getattr(start_response, "__self__", None), "cfg", None)
+        return super().owns(start_response) and getattr(config, "protocol", "http") == "http"
+
     def read_ahead(self, environ: WSGIEnvironment) -> bytes:
         reader = environ["wsgi.input"].reader
         return _take(reader.unreader if hasattr(reader, "unreader") else reader.req.unreader)

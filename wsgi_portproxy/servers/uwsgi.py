@@ -37,9 +37,15 @@ class UWSGI(Adapter):
         # send (RFC 6455 section 4.1).
         return b""
 
+    def takes_chunks(self, environ: WSGIEnvironment) -> bool:
+        # Through `--socket`, nginx takes the chunks for the body, and frames them once more.
+        return not _is_uwsgi(environ)
+
     def hands_over(self, environ: WSGIEnvironment) -> bool:
-        # Without threads, no Python runs between two requests, and hence no relay.
         options = getattr(sys.modules["uwsgi"], "opt", {})
+        if "https-socket" in options:
+            return False  # it does the TLS of that socket itself
+        # Without threads, no Python runs between two requests, and hence no relay.
         return "enable-threads" in options or "threads" in options
 
     def threads(self, environ: WSGIEnvironment) -> int | None:
