@@ -120,7 +120,7 @@ def test_what_follows_a_body_that_cheroot_has_dropped_is_not_read() -> None:
     with ours, theirs, ours.makefile("rb") as rfile:
         theirs.sendall(b"bodyGET /next HTTP/1.1\r\n\r\n")
         source = Counted(rfile, 4)
-        reader = body_reader(environ(**{"wsgi.input": source}))
+        reader = body_reader({**environ(), "wsgi.input": source})
         assert bytes(reader.read(2)) == b"bo"
         assert bytes(reader.read(100)) == b"dy", "no more than is left"
         assert reader.buffered()
@@ -160,8 +160,8 @@ def test_uwsgi_takes_no_chunks_and_keeps_its_tls(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, bytes]
 ) -> None:
     module = SimpleNamespace(opt={"enable-threads": b"true", **options})
-    monkeypatch.setitem(sys.modules, "uwsgi", module)  # type: ignore[misc]
-    made = environ(**{"uwsgi.version": b"2.0", "SERVER_PROTOCOL": "HTTP/1.1"})
+    monkeypatch.setitem(sys.modules, "uwsgi", module)
+    made = {**environ(), "uwsgi.version": b"2.0", "SERVER_PROTOCOL": "HTTP/1.1"}
     (uwsgi,) = (adapter for adapter in ADAPTERS if adapter.name == "uwsgi")
     assert not takes_chunks(made)
     assert uwsgi.hands_over(made) == ("https-socket" not in options)

@@ -9,14 +9,18 @@ import socket
 import sys
 import time
 import weakref
+from contextlib import ExitStack
 
 import pytest
 
+from wsgi_portproxy.errors import ServiceUnreachable
 from wsgi_portproxy.tunnel.carrier import Carrier
 from wsgi_portproxy.tunnel.places import Places
 from wsgi_portproxy.tunnel.records import NewTunnel
 from wsgi_portproxy.tunnel.waiting import Waiters, Waiting
-from wsgi_portproxy.upstream.steps import Steps, Wait
+from wsgi_portproxy.upstream.channel import Route
+from wsgi_portproxy.upstream.connection import connect
+from wsgi_portproxy.upstream.steps import Ready, Steps, Wait, ready_for
 
 PORT = 10_000
 
@@ -71,3 +75,26 @@ def test_an_exchange_that_is_over_is_forgotten_though_another_waits_for_longer(
         waiters.stop(longest.key, TimeoutError())
         carrier.abandon()
     assert told == [RuntimeError] * 1001
+
+
+def test_whether_a_service_is_on_ipv6_is_waited_for_as_everything_is() -> None:
+    """Where the queue of a service is full, that takes long, and the relay has others."""
+    with socket.socket(socket.AF_INET6) as service, ExitStack() as stack:
+        service.bind(("::1", 0))
+        service.listen(0)
+        port = service.getsockname()[1]
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket(socket.AF_INET6))
+            waiting.setblocking(False)
+            waiting.connect_ex(("::1", port))
+        now = time.monotonic()
+        route = Route(None, False, now + 5, 5.0, None)
+        steps = connect(port, route, timeout=5.0, make_room=bool)
+        asked = next(steps)
+        while isinstance(asked, Wait) and asked.sock.family == socket.AF_INET:
+            asked = steps.send(ready_for(asked))
+        assert isinstance(asked, Wait)
+        assert asked.until is not None
+        assert asked.until < now + 1
+        with pytest.raises(ServiceUnreachable):
+            steps.send(Ready())

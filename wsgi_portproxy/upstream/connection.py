@@ -53,15 +53,6 @@ class Exchange(NamedTuple):
     channel: Channel
 
 
-def listens_on_ipv6(port: int) -> bool:
-    """Whether anything accepts connections on [::1]; sends nothing."""
-    try:
-        with socket.create_connection((IPV6, port), timeout=_LOOPBACK_ANSWERS):
-            return True
-    except OSError:
-        return False
-
-
 def connect(
     port: int, route: Route, *, timeout: float, make_room: Callable[[], bool]
 ) -> Steps[UpstreamConnection]:
@@ -77,7 +68,8 @@ def connect(
         sock = yield from _connected(IPV4, port, route, until, make_room)
     except OSError as error:
         # Without the causes: the errno, which is logged, says everything.
-        if not (isinstance(error, ConnectionRefusedError) and listens_on_ipv6(port)):
+        refused = isinstance(error, ConnectionRefusedError)
+        if not (refused and (yield from _listens_on_ipv6(port, route, make_room))):
             raise from_connect_error(error, port) from None
         if not route.ipv6:
             raise IPv6Only(port) from None
@@ -124,6 +116,17 @@ def _connected(
         sock.close()
         raise
     return sock
+
+
+def _listens_on_ipv6(port: int, route: Route, make_room: Callable[[], bool]) -> Steps[bool]:
+    """Whether anything accepts connections on [::1]; sends nothing."""
+    until = time.monotonic() + _LOOPBACK_ANSWERS
+    try:
+        sock = yield from _connected(IPV6, port, route, until, make_room)
+    except OSError:
+        return False
+    sock.close()
+    return True
 
 
 def _is_connected_to_itself(sock: socket.socket) -> bool:
