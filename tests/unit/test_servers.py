@@ -167,3 +167,9 @@ def test_uwsgi_takes_no_chunks_and_keeps_its_tls(
     assert uwsgi.hands_over(made) == ("https-socket" not in options)
     assert takes_chunks(environ(SERVER_PROTOCOL="HTTP/1.1"))
     assert not takes_chunks(environ(SERVER_PROTOCOL="HTTP/1.0"))
+
+
+def test_another_input_in_front_of_gunicorns_has_nothing_read_ahead() -> None:
+    """A middleware that limits bodies puts its own there."""
+    (gunicorn,) = (adapter for adapter in ADAPTERS if adapter.name == "gunicorn")
+    assert gunicorn.read_ahead({**environ(), "wsgi.input": io.BytesIO(b"body")}) == b""

@@ -107,7 +107,9 @@ class Gunicorn(Adapter):
         return super().owns(start_response) and getattr(config, "protocol", "http") == "http"
 
     def read_ahead(self, environ: WSGIEnvironment) -> bytes:
-        reader = environ["wsgi.input"].reader
+        reader = getattr(environ["wsgi.input"], "reader", None)
+        if reader is None:  # behind another middleware's input; a body cannot leave with it
+            return b""
         return _take(reader.unreader if hasattr(reader, "unreader") else reader.req.unreader)
 
     def body_reader(self, environ: WSGIEnvironment) -> BodyReader | None:
