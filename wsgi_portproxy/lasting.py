@@ -134,13 +134,15 @@ class LastingRequests:
             may_go_on = self._may_go_on(request)
         except Refused:
             may_go_on = False
-        except Exception as error:
+        except BaseException as error:  # also a SystemExit, or nobody would be asked about again
             log.warning("port %d: no verdict on an open request", request.port, exc_info=error)
             may_go_on = True
         if request not in self._due:
             return  # it has ended meanwhile
         if may_go_on:
             self._due[request] = time.monotonic() + (self._every or 0.0)
+            if request.has_ended:  # just now, in the relay's thread
+                self._due.pop(request, None)
             return
         self._due.pop(request, None)
         self._stop(request, Refused("You no longer have access to this service."))
