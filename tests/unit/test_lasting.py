@@ -14,7 +14,7 @@ from ..support.waiting import until
 class Request(SimpleNamespace):
     """A request that has not ended yet."""
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
     visitor = ""
     revoked: Any = None
     port = 10_000
@@ -28,7 +28,12 @@ def stop(request: object, error: object) -> None: ...
 
 def test_one_that_ends_while_it_is_asked_about_is_not_kept() -> None:
     asked: list[object] = []
-    lasting = LastingRequests(lambda request: not asked.append(request), 0.02)
+
+    def may_go_on(request: object) -> bool:
+        asked.append(request)
+        return True
+
+    lasting = LastingRequests(may_go_on, 0.02)
     request = Request()
 
     class Due(dict[Any, float]):

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -18,9 +19,10 @@ from wsgi_portproxy.tunnel.carrier import Carrier
 from wsgi_portproxy.tunnel.places import Places
 from wsgi_portproxy.tunnel.records import NewTunnel
 from wsgi_portproxy.tunnel.waiting import Waiters, Waiting
-from wsgi_portproxy.upstream.channel import Route
+from wsgi_portproxy.upstream.channel import Channel, Route
 from wsgi_portproxy.upstream.connection import connect
-from wsgi_portproxy.upstream.steps import Ready, Steps, Wait, ready_for
+from wsgi_portproxy.upstream.request_body import Dechunked, Upload
+from wsgi_portproxy.upstream.steps import Ready, Steps, Turn, Wait, ready_for
 
 PORT = 10_000
 
@@ -98,3 +100,70 @@ def test_whether_a_service_is_on_ipv6_is_waited_for_as_everything_is() -> None:
         assert asked.until < now + 1
         with pytest.raises(ServiceUnreachable):
             steps.send(Ready())
+
+
+class OneBytePerChunk:
+    """The connection of a visitor who sends a body so."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+
+    def buffered(self) -> bool:
+        return False
+
+    def read(self, limit: int) -> bytes:
+        return b"1\r\nx\r\n" * 1000
+
+    def give_back(self, data: bytes) -> None: ...
+
+    def stand_in(self, read: Callable[[int], bytes]) -> None: ...
+
+
+def test_an_upload_with_one_byte_per_chunk_lets_others_go_first() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        upload = Upload(Dechunked(OneBytePerChunk(theirs)), None)
+        route = Route(None, False, time.monotonic() + 5, 5.0, None)
+        channel = Channel(ours, select.poll(), upload, route)
+        channel.send_head(b"POST / HTTP/1.1\r\n\r\n")
+        sending = channel.receive(100, expect_wait=True)
+        assert isinstance(next(sending), Wait), "for the first of it"
+        assert isinstance(sending.send(Ready(visitor=True)), Turn)
+        sent = [len(theirs.recv(65536))]
+        for _ in range(20):
+            assert isinstance(sending.send(Ready()), Turn)
+            sent.append(len(theirs.recv(65536)))
+        assert max(sent) < 500
+        sending.close()
+
+
+def test_an_exchange_that_lets_others_go_first_goes_on_when_it_is_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", lambda *error: None)
+    queued: list[Waiting] = []
+    went_on: list[object] = []
+    places = Places()
+    carrier = Carrier(places)
+    carrier.epoll = select.epoll()
+    waiters = Waiters(carrier, places, queued.append)
+    places.take(PORT, limit=10, limit_of_port=10)
+
+    def steps() -> Steps[None]:
+        for _ in range(3):
+            went_on.append((yield Turn()))
+
+    exchange = steps()
+    visitor, dummy = _socket.socketpair()
+    with carrier.epoll:
+        one = Waiting(PORT, exchange, next(exchange), nothing_to_send, visitor, dummy, key=1)
+        waiters.begin(one)
+        assert (queued, went_on) == ([one], [])
+        waiters.resume(one)
+        assert (queued, went_on) == ([one, one], [Ready()])
+        waiters.stop(1, RuntimeError())
+        waiters.resume(one)
+        assert len(went_on) == 1, "it was stopped"
+        assert not waiters
+        carrier.abandon()

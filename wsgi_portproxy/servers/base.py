@@ -39,6 +39,8 @@ class BodyReader:
     follows = False
     #: Whether the server has all of the body, so that a read never waits.
     is_stored = False
+    #: Whether bytes that have come are not decoded yet.
+    is_behind = False
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         source = environ["wsgi.input"]

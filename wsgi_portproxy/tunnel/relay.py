@@ -46,7 +46,7 @@ class Stop(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The work of an exchange is done."""
+    """The work of an exchange is done, or it waits for its turn."""
 
     one: Waiting
 
@@ -186,8 +186,10 @@ class Relay:
         self.turns.ended(now)
 
     def _work(self, one: Waiting) -> None:
-        assert isinstance(one.wait, Work)
-        self._workers.do(one.wait.call, one)
+        if isinstance(one.wait, Work):
+            self._workers.do(one.wait.call, one)
+        else:
+            self._new.append(Done(one))
 
     def _work_is_done(self, one: Waiting) -> None:
         """Called in another thread."""

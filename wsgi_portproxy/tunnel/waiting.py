@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..upstream.steps import LOOK_AT_VISITOR_AFTER, Ready, Step, Steps, Wait, Work
+from ..upstream.steps import LOOK_AT_VISITOR_AFTER, Ready, Step, Steps, Turn, Wait, Work
 from .carrier import Carrier
 from .places import Places
 from .records import NewTunnel
@@ -80,7 +80,7 @@ class Waiters:
 
     def __init__(self, carrier: Carrier, places: Places, work: Callable[[Waiting], None]) -> None:
         """work: does the `Work` of an exchange in another thread, and calls `resume` in this one
-        when it is done."""
+        when it is done; for a `Turn`, in the next turn."""
         self._work = work
         self._carrier = carrier
         self._places = places
@@ -117,14 +117,14 @@ class Waiters:
         one.wait = wait
         if isinstance(wait, Wait):
             self._watch(one, wait)
-        elif isinstance(wait, Work):
+        elif isinstance(wait, (Work, Turn)):
             self._work(one)
         else:  # it has left
             self._go_on(one, Ready())
 
     def resume(self, one: Waiting) -> None:
-        """Its work is done."""
-        if isinstance(one.wait, Work):  # else it was stopped meanwhile
+        """Its work is done, or it is its turn."""
+        if isinstance(one.wait, (Work, Turn)):  # else it was stopped meanwhile
             self._go_on(one, Ready())
 
     def on_event(self, fd: int, event: int) -> bool:

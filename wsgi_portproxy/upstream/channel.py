@@ -16,7 +16,7 @@ from ..errors import VisitorGone
 from ..servers import VisitorSocket
 from . import recv
 from .request_body import FIRST_BLOCK, Upload
-from .steps import Steps, Wait
+from .steps import Steps, Turn, Wait
 
 READ_SIZE = 65536  # bytes; Linux's loopback delivers about this much at once
 
@@ -193,7 +193,9 @@ class Channel:
         if not self._pending:
             assert self._upload is not None
             reader = self._upload.reader
-            if reader.socket is not None and not reader.buffered():
+            if reader.is_behind:
+                yield Turn()
+            elif reader.socket is not None and not reader.buffered():
                 # A response must not wait for more of the upload.
                 yield from self._wait_for_upload(reader.socket)
                 if self.readable():

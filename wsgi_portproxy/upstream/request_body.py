@@ -139,6 +139,10 @@ class Dechunked(BodyReader):
         self.socket: VisitorSocket = raw.socket
         raw.stand_in(self._read_for_server)
 
+    @property
+    def is_behind(self) -> bool:  # type: ignore[override]
+        return self._decoder.is_behind
+
     def go_on(self, raw: RawBody) -> None:
         """Read the rest of the bytes from there, where the server cannot."""
         self._raw, self.socket = raw, raw.socket

@@ -18,7 +18,7 @@ from ..errors import PortProxyError
 from .channel import READ_SIZE
 from .framing import Malformed, Truncated, is_ended_by_reset
 from .reuse import may_be_shared
-from .steps import Steps
+from .steps import Steps, Turn
 
 if TYPE_CHECKING:
     from .connection import Exchange
@@ -214,6 +214,7 @@ class UpstreamResponse:
         """The body bytes of one read; b"" if it brought only framing or the end."""
         try:
             if self.framing.is_behind:
+                yield Turn()
                 return self.framing.feed(b"")
             received = yield from self._channel.receive(size)
             if received:

@@ -60,6 +60,11 @@ class Work(NamedTuple):
     call: Callable[[], None]
 
 
+class Turn(NamedTuple):
+    """An exchange has more bytes at hand, each of which takes long (one byte per chunk), and lets
+    others go first. The driver sends `Ready` back soon."""
+
+
 class Ready(NamedTuple):
     """What has happened. Nothing: it is later than `Wait.until`."""
 
@@ -68,7 +73,7 @@ class Ready(NamedTuple):
 
 
 #: What an exchange yields.
-Step: TypeAlias = Wait | Leave | Work
+Step: TypeAlias = Wait | Leave | Work | Turn
 #: Steps of an exchange, with a result.
 Steps: TypeAlias = Generator[Step, Ready, T]
 
