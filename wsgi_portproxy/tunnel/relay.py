@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -149,7 +150,11 @@ class Relay:
 
     def _run(self) -> None:
         while True:
-            self._turn()
+            try:
+                self._turn()
+            except BaseException:  # such as a SystemExit of `on_finished`: the others go on
+                sys.excepthook(*sys.exc_info())
+                unpatched("time", "sleep")(_SOON)  # in case it comes again and again
 
     def _turn(self) -> None:
         """Look at the sockets once, and do a bounded amount of work."""
