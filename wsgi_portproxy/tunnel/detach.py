@@ -257,13 +257,13 @@ def _is_event_stream(response: UpstreamResponse) -> bool:
 
 def _ready_in_time(wait: Step, until: float) -> Ready | None:
     """What has happened; None if it is time to leave."""
-    if isinstance(wait, Leave) or time.monotonic() >= until:
+    seconds = until - time.monotonic()
+    if isinstance(wait, Leave) or seconds <= 0:
         return None
-    if not isinstance(wait, Wait):
-        return ready_for(wait)
-    is_later = wait.until is None or wait.until > until
-    ready = ready_for(wait._replace(until=until) if is_later else wait)
-    return ready if any(ready) or not is_later else None
+    ready = ready_for(wait, seconds)
+    if not isinstance(wait, Wait) or ready.service or ready.visitor:
+        return ready
+    return ready if wait.until is not None and wait.until <= until else None
 
 
 def _ended_socket(*, broken: bool) -> _socket.socket | None:

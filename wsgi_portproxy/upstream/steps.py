@@ -72,6 +72,8 @@ class Ready(NamedTuple):
     visitor: bool = False
 
 
+_SERVICE_IS = Ready(service=True)
+
 #: What an exchange yields.
 Step: TypeAlias = Wait | Leave | Work | Turn
 #: Steps of an exchange, with a result.
@@ -89,13 +91,15 @@ def in_thread(steps: Steps[T]) -> T:
         return result
 
 
-def ready_for(wait: Step) -> Ready:
-    """Wait, or work, in this thread."""
+def ready_for(wait: Step, at_most: float | None = None) -> Ready:
+    """Wait, or work, in this thread. `at_most`: for so many seconds; None: as long as it takes."""
     if isinstance(wait, Work):
         wait.call()
     if not isinstance(wait, Wait):
         return Ready()
     remaining = None if wait.until is None else max(0.0, wait.until - time.monotonic())
+    if at_most is not None and (remaining is None or at_most < remaining):
+        remaining = at_most
     if wait.for_more:
         return _ready(wait, remaining, select.POLLIN)
     first = LOOK_AT_VISITOR_AFTER
@@ -103,7 +107,7 @@ def ready_for(wait: Step) -> Ready:
         first = remaining
     if wait.events == select.POLLIN:  # nearly always
         if wait.incoming.poll(first * 1000):
-            return Ready(service=True)
+            return _SERVICE_IS
     elif (ready := _ready(wait, first, 0)).service:
         return ready
     if remaining == first:
