@@ -85,7 +85,7 @@ def chunks(data: bytes) -> None:
     assert whole is None or len(whole[0]) <= len(data)
 
 
-def _decode(pieces: list[bytes]) -> tuple[bytes, bool, bool] | None:
+def _decode(pieces: list[bytes]) -> tuple[bytes, bool, int] | None:
     decoder = ChunkedDecoder()
     try:
         body = b"".join([_fed(decoder, piece) for piece in pieces])

@@ -19,6 +19,7 @@ from tests.support.servers import Server
 from tests.support.service import Exchange, Service, answers
 from tests.support.waiting import peer_left, until
 
+from .conftest import running_host
 from .strain import CHUNKED, little_memory, target
 
 
@@ -44,16 +45,19 @@ def test_a_reset_during_an_upload_is_seen_and_overcome(
 
 
 @pytest.mark.case("a full listen queue; errors of the system at any step")
-def test_without_a_free_descriptor_it_is_503_until_there_is_one(
-    strained: Server, service: ServiceFactory
-) -> None:
-    upstream, other = service(answers(OK)), service(answers(OK))
+def test_without_a_free_descriptor_it_is_503_until_there_is_one(service: ServiceFactory) -> None:
+    """The visitor's connection is kept: gunicorn's worker ends if it cannot accept another."""
+    with running_host("tests.hostile.hosts:strained", env={"LEAVING": "none"}) as host:
+        starve(host, service(answers(OK)), service(answers(OK)))
+
+
+def starve(host: Server, upstream: Service, other: Service) -> None:
 
     def visit(client: Client, path: str) -> Reply:
         client.send(request_bytes("GET", path))
         return client.reply()
 
-    with Client(strained.port) as client:
+    with Client(host.port) as client:
         assert visit(client, target(upstream)).status == 200
         assert visit(client, "/starve").status == 404
         try:
