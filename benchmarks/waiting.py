@@ -355,6 +355,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter polls")
     parser.add_argument("--only", choices=PARTS, help="one part, not saved")
+    parser.add_argument("--without", choices=PARTS, help="all parts but this, saved")
     parser.add_argument("--server", choices=THREADS, help="one server, not saved")
     options = parser.parse_args()
     limit = set_descriptor_limit(DESCRIPTORS)
@@ -364,7 +365,7 @@ def main() -> int:
     measured = revision()  # now: it may be another when all is measured
     print(f"Measures {Path(wsgi_portproxy.__file__).parent} at {measured}", flush=True)
     rows: list[Row] = []
-    parts = [options.only] if options.only else list(PARTS)
+    parts = [options.only] if options.only else [p for p in PARTS if p != options.without]
     servers = [options.server] if options.server else list(THREADS)
     for row in measure(parts, servers, QUICK if options.quick else FULL):
         print(" | ".join(row.cells()), flush=True)
@@ -373,7 +374,13 @@ def main() -> int:
     if options.only is None and options.server is None:
         settings: dict[str, Any] = {name: version(name) for name in STREAMING}
         settings |= {"package": f"this checkout's, {measured}", "descriptors": limit}
-        path = save("waiting", "Waiting", rows, {**settings, "quick": options.quick}, NOTES)
+        path = save(
+            "waiting",
+            "Waiting",
+            rows,
+            {**settings, "quick": options.quick, "without": options.without},
+            NOTES,
+        )
         print(f"Saved to {path.parent}")
     return 0 if all(row.reached is not False for row in rows) else 1
 

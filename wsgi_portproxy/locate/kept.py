@@ -27,7 +27,7 @@ def kept_of(environ: WSGIEnvironment) -> bytes:
 
 def environ_of(kept: bytes) -> WSGIEnvironment:
     """An environ with these values and an empty body."""
-    environ: WSGIEnvironment = marshal.loads(zlib.decompress(kept))  # noqa: S302  # nosec B302 - ours
+    environ: WSGIEnvironment = marshal.loads(zlib.decompress(kept))  # noqa: S302  # nosec B302
     return {
         **environ,
         "wsgi.version": (1, 0),
