@@ -69,7 +69,7 @@ PATIENT = Timeouts(connect=1.0, head=30.0, stream_idle=IDLE)
 default = _proxy()
 named = Service(name="Echo")
 limited = _proxy(
-    limits=Limits(request_body=MAX_BODY), timeouts=PATIENT, detach_after=0.05, services=named
+    limits=Limits(request_body=MAX_BODY), timeouts=PATIENT, detach_after=0.5, services=named
 )
 staying = _proxy(limits=Limits(request_body=MAX_BODY), timeouts=PATIENT, detach_after=None)
 hasty = _proxy(timeouts=Timeouts(connect=HEAD, head=HEAD), detach_after=None)
