@@ -18,7 +18,9 @@ from ..servers import server_threads
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-PATIENCE = 5.0  # seconds that a request waits for a slot, before it is refused
+# Seconds that a request waits for a slot before it is refused; and one that takes the last thread,
+# which is long enough for a service that responds, and short enough for the wrapped app.
+PATIENCE, LAST_PATIENCE = 5.0, 0.1
 _KEPT = 64  # ports whose count is kept without a request, since the next one comes soon
 
 
@@ -118,12 +120,11 @@ class ConcurrencyLimits:
             return sum(port.held for port in ports), sum(port.waiting for port in ports)
 
     def _wait(self, port: _Port, limit: int, threads: int | None, number: int) -> None:
-        """Wait for a slot, which takes a thread too: one is left to the wrapped app."""
+        """Wait for a slot, which takes a thread too: the last one is not kept from the app."""
         if port.turn is None:
             port.turn = threading.Condition(self._lock)
-        longest = time.monotonic() + PATIENCE
-        if threads is not None and port.waiting >= max(1, threads - limit - 1):
-            longest = 0.0
+        is_last = threads is not None and port.waiting >= threads - limit - 1
+        longest = time.monotonic() + (LAST_PATIENCE if is_last else PATIENCE)
         port.waiting += 1
         try:
             while port.held >= limit:
