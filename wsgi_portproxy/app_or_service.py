@@ -35,7 +35,6 @@ class AppOrService:
         app: WSGIApplication,
         strays: Strays,
         serve: Callable[[Visit, Target], WSGIApplication],
-        *,
         patience: float,
     ) -> None:
         self._app = app

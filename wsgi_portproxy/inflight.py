@@ -24,6 +24,7 @@ from .metrics import (
 )
 from .names import log
 from .policy.concurrency import ConcurrencyLimits
+from .settings import check_callable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -51,6 +52,8 @@ class InFlightRequests:
         on_finished: OnFinished | None,
         lasting: LastingRequests,
     ) -> None:
+        if on_finished is not None:
+            check_callable("on_finished", on_finished, "on_finished(metrics)", 1)
         self.limits = ConcurrencyLimits(requests_per_port)
         self.on_finished = on_finished
         self.lasting = lasting

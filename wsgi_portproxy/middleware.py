@@ -88,8 +88,6 @@ class PortProxy:
         on_finished: OnFinished | None = None,
     ) -> None:
         check_callable("authorizer", authorizer, "authorizer(request, target)", 2)
-        if on_finished is not None:
-            check_callable("on_finished", on_finished, "on_finished(metrics)", 1)
         self.app = app
         self._urls = urls
         self._locator = Locator(
@@ -106,11 +104,9 @@ class PortProxy:
         # If no page of a service is on the app's origin, no request can stray there.
         finds = urls.find_strays and not urls.isolate
         self._strays = Strays(self._locator) if finds else None
-        self._app_or_service = (
-            AppOrService(app, self._strays, self._serve, patience=timeouts.head)
-            if self._strays
-            else None
-        )
+        self._app_or_service: AppOrService | None = None
+        if self._strays:
+            self._app_or_service = AppOrService(app, self._strays, self._serve, timeouts.head)
         self._hosts = Hosts(hosts, known.hosts)
         self._cookies = CookiePolicy([*withhold.cookies, *known.withhold_cookies])
         headers_of = ResponseHeaders(self._cookies, withhold.response_headers)

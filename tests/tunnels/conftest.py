@@ -199,3 +199,11 @@ def clean(application: str, **options: object) -> Iterator[Server]:
     with gunicorn(application, **options) as server:  # type: ignore[arg-type]
         yield server
         assert_clean(server)
+
+
+@pytest.fixture
+def let_go() -> Iterator[threading.Event]:
+    """Set at the end of the test at the latest."""
+    event = threading.Event()
+    yield event
+    event.set()

@@ -37,14 +37,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield one
 
 
-@pytest.fixture
-def let_go() -> Iterator[threading.Event]:
-    """Set at the end of the test at the latest."""
-    event = threading.Event()
-    yield event
-    event.set()
-
-
 def upload(target: str, framing: str, **fields: str) -> bytes:
     line = ("Transfer-Encoding", "chunked")
     if framing == "length":

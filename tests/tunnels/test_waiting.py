@@ -40,14 +40,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield one
 
 
-@pytest.fixture
-def let_go() -> Iterator[threading.Event]:
-    """Set at the end of the test at the latest."""
-    event = threading.Event()
-    yield event
-    event.set()
-
-
 # --- Without a body, and with one that came at once
 
 
