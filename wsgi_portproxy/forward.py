@@ -121,7 +121,7 @@ class Forwarder:
 
     def _urls(self, visit: Visit, target: Target, service: Service) -> UrlMapper:
         preserves_host = service.preserve_host
-        if not (preserves_host or target.form.has_own_origin or self._hosts.knows(visit.environ)):
+        if not (preserves_host or target.form.has_own_host or self._hosts.knows(visit.environ)):
             self._hosts.warn_of_unknown(visit.environ)
             preserves_host = True
         return UrlMapper(

@@ -36,6 +36,7 @@ from .stats import Stats, stats_of
 from .stream_back import StreamBack
 from .tunnel.detach import Detaching, detached
 from .tunnel.hijack import Hijacker
+from .tunnel.listeners import Listeners
 from .tunnel.websocket import WebSockets
 
 if TYPE_CHECKING:
@@ -90,24 +91,28 @@ class PortProxy:
         check_callable("authorizer", authorizer, "authorizer(request, target)", 2)
         self.app = app
         self._urls = urls
+        self._ports = PortPolicy(ports)
+        self._listeners = Listeners(urls.listen)
+        places = Mount(mount)
         self._locator = Locator(
-            Mount(mount),
+            places,
             path_segment=urls.path_segment,
-            host_template=urls.host_template,
+            template=urls.template(places.names, ports, self._listeners.is_relayed),
+            mount_of=urls.mount_of,
+            opens=self._listeners.open if urls.listen else None,
             redirect_browsers=urls.redirect_browsers,
         )
         known = facts_of(authorizer)
         known.check_parameters(self._locator)
         self._authorizer = authorizer
         self._links = Links(self._locator)
-        self._ports = PortPolicy(ports)
         # If no page of a service is on the app's origin, no request can stray there.
         finds = urls.find_strays and not urls.isolate
         self._strays = Strays(self._locator) if finds else None
         self._app_or_service: AppOrService | None = None
         if self._strays:
             self._app_or_service = AppOrService(app, self._strays, self._serve, timeouts.head)
-        self._hosts = Hosts(hosts, known.hosts)
+        self._hosts = Hosts(hosts, [*known.hosts, *self._locator.hosts])
         self._cookies = CookiePolicy([*withhold.cookies, *known.withhold_cookies])
         headers_of = ResponseHeaders(self._cookies, withhold.response_headers)
         self._forwarder = Forwarder(
@@ -176,7 +181,7 @@ class PortProxy:
 
     def _check(self, visit: Visit, target: Target) -> None:
         """Step 2: raise `RequestError` unless the authorizer may be asked."""
-        if not target.form.has_own_origin:  # host_template defines those names
+        if not target.form.has_own_host:  # host_template defines those names
             self._hosts.check(visit.environ)
         self._ports.check(target, visit.environ)
         check_same_origin(visit, target)
@@ -211,7 +216,7 @@ class PortProxy:
         """The redirect to send to the visitor's browser, if any. Raises `PortProxyError`."""
         visit, target = request.visit, request.target
         if self._urls.isolate and not target.form.has_own_origin:
-            return self._links.at_host(target, visit)
+            return self._links.at_root(target, visit)
         location = self._locator.canonical_location(target, visit)
         if location is not None and target.is_guess:
             self._forwarder.check_exists(request)
@@ -237,5 +242,7 @@ class PortProxy:
         return stats_of(self._requests.limits)
 
     def close(self) -> None:
-        """Close the idle connections to services, for instance at the end of tests."""
+        """Close the idle connections to services and the listeners of the port form, for instance
+        at the end of tests."""
         self._forwarder.close()
+        self._listeners.close()

@@ -7,12 +7,16 @@ visitor's request. An error names the setting, the value given and the values ex
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+import ipaddress
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from .errors import SettingFailed
+from .locate.host_template import HostTemplate
+from .locate.locator import MountOf
+from .locate.port_template import PortTemplate, is_port_template
 from .locate.target import Target
 from .rewrite.cookies import DEFAULT_WITHHELD
 from .rewrite.header_tables import HeaderNames
@@ -70,25 +74,70 @@ Services: TypeAlias = "Service | Mapping[int, Service] | Callable[[Target], Serv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """How this process listens for the port form itself, for development and small sites.
+
+    A listener is opened when a visitor who may use the service is sent there, and its connections
+    are passed on to the server's own listener, by which the server is reached. It ends with this
+    process. Several processes share a number (SO_REUSEPORT). Linux only.
+
+    address: the address to listen on, of this machine.
+    proxy_protocol: whether each connection begins with a PROXY line that tells the visitor's
+        address (version 1 of HAProxy's PROXY protocol), which the server must be set to read.
+        Otherwise the server sees 127.0.0.1 as the visitor's address.
+    listeners: how many are open at a time; then those that were not used for longest are closed.
+    """
+
+    address: str = "127.0.0.1"
+    proxy_protocol: bool = False
+    listeners: int = 64
+
+    def __post_init__(self) -> None:
+        try:
+            ipaddress.ip_address(self.address)
+        except ValueError:
+            raise ValueError(
+                f"address takes an IP address of this machine, not {self.address!r}"
+            ) from None
+        _one_of("proxy_protocol", self.proxy_protocol, (True, False))
+        if type(self.listeners) is not int or self.listeners < 1:
+            raise ValueError(f"listeners takes a number from 1 on, not {self.listeners!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UrlForms:
     """How URLs name a port.
 
     path_segment: the word of the path form, `{mount}/proxy/{port}/`.
-    host_template: a host name for each port, such as `"{port}.ports.example.com"`, which gives each
-        service its own origin; may also contain the mount's parameters. None: no host form.
-    isolate: whether services open at their host names only. Browsers that navigate to the other
+    host_template: what gives each service its own root and origin. A host name for each port, such
+        as `"{port}.ports.example.com"`, which may also contain the mount's parameters (the host
+        form); or another port of the site's name, such as `"app.example.com:{port}"`,
+        `":{port}"` for whatever name the site is visited by, or `":{port+20000}"` if the same
+        number cannot be had (the port form). None: neither.
+    isolate: whether services open at their own roots only. Browsers that navigate to the other
         forms are redirected there; all other requests in those forms are refused.
-    redirect_browsers: whether a browser that navigates to `?port=` is redirected to the path form,
-        in which relative URLs work.
+    redirect_browsers: where a browser that navigates to `?port=` is sent. True: to the service's
+        own root, if it has one, else to the path form. `"path"`: to the path form, in which
+        relative URLs work. False: nowhere.
     find_strays: whether root-absolute URLs of a service's pages (`/static/app.js`) are routed back
         to it.
+    mount_of: the mount to which a port is reserved, see `MountOf`. Targets in the host and port
+        forms then have its parameters, and the port has its own root for this mount only.
+    port_range: in the port form, the ports whose numbers are services', whether they may be opened
+        or not; all other numbers are the wrapped app's. None: those of `ports`, which must then not
+        be a callable.
+    listen: in the port form, has this process listen on a service's number itself, see `Listen`.
+        None: the server or its front end listens.
     """
 
     path_segment: str = "proxy"
     host_template: str | None = None
     isolate: bool = False
-    redirect_browsers: bool = True
+    redirect_browsers: bool | Literal["path"] = True
     find_strays: bool = True
+    mount_of: MountOf | None = None
+    port_range: Container[int] | None = None
+    listen: Listen | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.path_segment, str):
@@ -96,10 +145,41 @@ class UrlForms:
         template = self.host_template
         if template is not None and not isinstance(template, str):
             raise TypeError(f"host_template takes a name with {{port}} in it, not {template!r}")
-        for name in ("isolate", "redirect_browsers", "find_strays"):
+        for name in ("isolate", "find_strays"):
             _one_of(name, getattr(self, name), (True, False))
-        if self.isolate and template is None:
-            raise ValueError("isolate requires a host_template")
+        _one_of("redirect_browsers", self.redirect_browsers, (True, False, "path"))
+        if self.mount_of is not None:
+            check_callable("mount_of", self.mount_of, "mount_of(port)", 1)
+        if self.port_range is not None and not hasattr(self.port_range, "__contains__"):
+            raise TypeError(f"port_range takes a container of ints, not {self.port_range!r}")
+        if self.listen is not None and not isinstance(self.listen, Listen):
+            raise TypeError(f"listen takes a Listen, not {self.listen!r}")
+        is_port = template is not None and is_port_template(template)
+        for name in ("port_range", "listen"):
+            if getattr(self, name) is not None and not is_port:
+                raise ValueError(f"{name} requires a host_template such as ':{{port+20000}}'")
+        for name in ("isolate", "mount_of"):
+            if getattr(self, name) and template is None:
+                raise ValueError(f"{name} requires a host_template")
+
+    def template(
+        self,
+        names: frozenset[str],
+        ports: Container[int] | Callable[[Target], Container[int]],
+        is_relayed: Callable[[int], bool],
+    ) -> HostTemplate | PortTemplate | None:
+        """The compiled `host_template`. names: the mount's parameters. ports: those that may be
+        opened. is_relayed: see `PortTemplate`. Raises `ValueError`."""
+        if self.host_template is None:
+            return None
+        if not is_port_template(self.host_template):
+            return HostTemplate(self.host_template, names)
+        belongs = ports if self.port_range is None else self.port_range
+        if not hasattr(belongs, "__contains__"):
+            raise ValueError(
+                "port_range must say which ports host_template is for, since ports is a callable"
+            )
+        return PortTemplate(self.host_template, belongs, is_relayed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

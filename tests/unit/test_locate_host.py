@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import BadRequest, InvalidPort, NotFound
+from wsgi_portproxy.locate.host_template import HostTemplate
 from wsgi_portproxy.locate.locator import Locator
 from wsgi_portproxy.locate.mount import Mount
 from wsgi_portproxy.locate.target import Form, Target
@@ -15,10 +16,15 @@ from wsgi_portproxy.locate.visit import Visit
 from .given import environ, target_of, words
 
 BELOW = "ports.example.com"
-LOCATOR = Locator(Mount("/{username}/{project}"), host_template=f"{{port}}.{BELOW}")
-CARRYING = Locator(
-    Mount("/{username}/{project}"), host_template=f"{{port}}--{{project}}--{{username}}.{BELOW}"
-)
+MOUNT = Mount("/{username}/{project}")
+
+
+def located_by(template: str) -> Locator:
+    return Locator(MOUNT, template=HostTemplate(f"{template}.{BELOW}", MOUNT.names))
+
+
+LOCATOR = located_by("{port}")
+CARRYING = located_by("{port}--{project}--{username}")
 
 
 def locate(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import NotFound
+from .target import Form
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -43,6 +44,8 @@ class HostTemplate:
     A port number in the template, as in `{port}.localhost:8000`, is used in generated links;
     incoming requests are matched by name only. Raises `ValueError` for an invalid template.
     """
+
+    form = Form.HOST
 
     def __init__(self, template: str, mount_names: frozenset[str]) -> None:
         match = _TEMPLATE.fullmatch(template)

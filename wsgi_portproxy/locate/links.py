@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from ..errors import PortProxyError, Refused
 from ..names import LINKS_KEY
-from .locator import Location, Locator, refuse_climbing
+from .locator import Location, Locator, is_read, refuse_climbing
 from .mount import Mount
 from .request_target import quoted_script, raw_target
 from .target import Form, Target, with_port
@@ -35,33 +35,27 @@ class Links:
         """A copy of `environ` in which `url_for_port` finds these links."""
         return {**environ, LINKS_KEY: (*environ.get(LINKS_KEY, ()), (self, environ))}
 
-    def at_host(self, target: Target, visit: Visit) -> Location:
-        """The redirect to a target in the host form, which must be configured.
+    def at_root(self, target: Target, visit: Visit) -> Location:
+        """The redirect to a target in the form that gives it a root, which must be configured.
 
-        Raises `Refused` if a parameter cannot be part of a host name, or if the request is not a
-        navigation by GET or HEAD: no other request can be redirected to another origin.
+        Raises `Refused` if the target has none, or if the request is not a navigation by GET or
+        HEAD: no other request can be redirected to another origin.
         """
-        host = self._locator.host_template
-        assert host is not None, "checked when the settings were"
-        message = "On this site each service has its own host name."
-        authority = host.authority(target.port, target.params, visit.environ)
-        if authority is None:
-            raise Refused(message, "This project's name cannot be part of a host name.")
-        path = target.path_qs if target.path_qs.startswith("/") else f"/{target.path_qs}"
-        url = f"{visit.address.scheme}://{authority}{visit.script}{path}"
-        if visit.method not in ("GET", "HEAD") or not visit.is_navigation:
-            raise Refused(message, f"Open it at {authority}.")
+        message = "On this site each service has its own address."
+        url = self._locator.root_url(target, visit)
+        if url is None:
+            raise Refused(message, "This port has none, or not for this project.")
+        if not (is_read(visit) and visit.is_navigation):
+            raise Refused(message, f"Open it at {urlsplit(url).netloc}.")
         return Location(307, url)
 
     def base(self, target: Target, visit: Visit) -> str | None:
         """The absolute URL of a port's root, in the form of `target`, without a final slash; None
-        if the port has no host name."""
+        if the port has none in that form."""
         if not target.form.has_own_origin:
             # Also from the query form: browsers are redirected to the path form.
             return visit.origin + self._locator.path_prefix(target.mount_path, target.port)
-        host = self._locator.host_template
-        assert host is not None, "else there is no such form"
-        authority = host.authority(target.port, target.params, visit.environ)
+        authority = self._locator.root_authority(target.port, target.params, visit.environ)
         return None if authority is None else f"{visit.address.scheme}://{authority}{visit.script}"
 
     def url(
@@ -73,23 +67,22 @@ class Links:
         if not mount.names <= params.keys():
             return None
         _check_params(mount, params)
-        host = self._locator.host_template
-        if host is not None and (authority := host.authority(port, params, environ)) is not None:
+        authority = self._locator.root_authority(port, params, environ)
+        if authority is not None and not self._locator.opens_late:
             return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
         base = quoted_script(environ) + "".join(f"/{part}" for part in mount.filled(params))
-        if self._locator.redirect_browsers:
+        if self._locator.redirect_browsers and authority is None:
             return self._locator.path_prefix(base, port) + path
         return with_port(Target(port, path, base, params, Form.QUERY, False))
 
     def _params_of(self, environ: WSGIEnvironment) -> Mapping[str, str]:
         """The mount's parameters in the request's URL; empty if it has none."""
-        if self._locator.host_template is not None:
-            try:
-                named = self._locator.host_template.match(environ)
-            except PortProxyError:
-                return {}
-            if named is not None:
-                return named.params
+        try:
+            target = self._locator.by_host(Visit(environ))
+        except PortProxyError:
+            return {}
+        if target is not None:
+            return target.params
         segments = raw_target(environ).path.split("/")[1:]
         try:
             params = self._locator.mount.match([unquote(one, "latin-1") for one in segments])
@@ -121,8 +114,9 @@ def url_for_port(
 ) -> str:
     """The link to a port for a browser, in the form that the deployment prefers.
 
-    That is the host form if there is one (an absolute URL), else the path form, or the query form
-    if `UrlForms.redirect_browsers` is off (both root-absolute, with SCRIPT_NAME). `path` is the
+    That is the host or port form if there is one (an absolute URL), else the path form (both others
+    are root-absolute, with SCRIPT_NAME), or the query form, if `UrlForms.redirect_browsers` is off
+    or the service gets its own root only when a visitor is sent there (`Listen`). `path` is the
     service's path, escaped as in a URL, with a query and a fragment if needed. `params` are the
     mount's parameters; missing parameters are taken from the request's URL.
 

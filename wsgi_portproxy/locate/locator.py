@@ -8,17 +8,26 @@ port may be used, and by whom; `rewrite.urls` maps URLs back.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
-from ..errors import BadRequest, InvalidPort, NotFound
+from ..errors import AuthorizerFailed, BadRequest, InvalidPort, NotFound
 from .host_template import HostTemplate
 from .mount import Mount
+from .port_template import PortTemplate
 from .request_target import RawTarget, escape_octets
 from .target import Form, Target, cut_port, parse_port, with_port
 from .visit import Visit
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+#: `mount_of(port)`: the parameters of the mount to which a port is reserved, all of them; None for
+#: a port that is reserved to none.
+MountOf: TypeAlias = Callable[[int], "Mapping[str, str] | None"]
 
 # Characters to escape in a URL that goes into a header: `;` would end a cookie's Path, and
 # browsers read `\` as `/`. All other visible characters stay as the visitor wrote them.
@@ -34,33 +43,110 @@ class Location(NamedTuple):
 
 
 class Locator:
-    """Finds targets under one mount. Settings as in `UrlForms`."""
+    """Finds targets under one mount. Settings as in `UrlForms`.
+
+    template: the form that gives each service its own root; None: there is none.
+    opens: makes sure that somebody listens on a number of the port form, when a visitor is sent
+        there; returns whether that is so. None: the server or its front end listens on all.
+    """
 
     def __init__(
         self,
         mount: Mount,
         *,
         path_segment: str = "proxy",
-        host_template: str | None = None,
-        redirect_browsers: bool = True,
+        template: HostTemplate | PortTemplate | None = None,
+        mount_of: MountOf | None = None,
+        opens: Callable[[int, Visit], bool] | None = None,
+        redirect_browsers: bool | str = True,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9\-._~]+", path_segment) or path_segment in (".", ".."):
             raise ValueError(f"path_segment takes one plain path segment, not {path_segment!r}")
         self.mount = mount
         self.path_segment = path_segment
-        self.host_template = (
-            None if host_template is None else HostTemplate(host_template, mount.names)
-        )
-        self.redirect_browsers = redirect_browsers
+        self.template = template
+        self._mount_of = mount_of
+        self._opens = opens
+        self.redirect_browsers = bool(redirect_browsers)
+        self._prefers_root = redirect_browsers is True
         self.path_mark = f"/{path_segment}/"
         self._depth = 1 + mount.depth + 2  # segments up to the port, with the empty first one
 
     def by_host(self, visit: Visit) -> Target | None:
-        """The target that the host name gives; None if the request has another form or is the
-        wrapped app's own. Raises like `by_url`."""
-        if self.host_template is None or (named := self.host_template.match(visit.environ)) is None:
+        """The target that the Host header gives, by its name or its port; None if the request has
+        another form or is the wrapped app's own.
+
+        Raises `Misdirected` for a port that is not the connection's, and else like `by_url`.
+        """
+        if self.template is None or (named := self.template.match(visit.environ)) is None:
             return None
-        return _at_root(visit, parse_port(named.port), named.params)
+        port, params = parse_port(named.port), named.params
+        reserved = self._reserved(port)
+        if reserved:
+            if any(reserved[name].lower() != value for name, value in params.items()):
+                raise NotFound("There is no such page.", detail="reserved to another mount")
+            params = reserved
+        return _at_root(visit, port, params, self.template.form)
+
+    def _reserved(self, port: int) -> Mapping[str, str] | None:
+        """The parameters of the mount to which a port is reserved. Raises `AuthorizerFailed`."""
+        if self._mount_of is None:
+            return None
+        try:
+            params: object = self._mount_of(port)
+        except Exception as error:
+            raise AuthorizerFailed("the mount_of callable raised") from error
+        if params is None:
+            return None
+        if not isinstance(params, Mapping) or params.keys() != self.mount.names:
+            raise AuthorizerFailed("the mount_of callable did not return the mount's parameters")
+        return MappingProxyType(dict(params))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The site's own name, if the template has it."""
+        template = self.template
+        return (template.name,) if isinstance(template, PortTemplate) and template.name else ()
+
+    @property
+    def carried(self) -> frozenset[str]:
+        """The parameters of the mount that a target in the form with a root may have."""
+        if self.template is None or self._mount_of is not None:
+            return self.mount.names
+        return self.template.names
+
+    def root_authority(
+        self, port: int, params: Mapping[str, str], environ: WSGIEnvironment
+    ) -> str | None:
+        """The authority under which a service has its own root; None if it has none.
+
+        A port that is reserved has it for its own mount only, and where reservations are known, one
+        that is not reserved has none: a target there would lack the mount's parameters. Raises
+        `AuthorizerFailed`.
+        """
+        if self.template is None:
+            return None
+        if self._mount_of is not None and params != (self._reserved(port) or {}):
+            return None
+        return self.template.authority(port, params, environ)
+
+    @property
+    def opens_late(self) -> bool:
+        """Whether a service has its own root only once a visitor was sent there."""
+        return self._opens is not None
+
+    def root_url(self, target: Target, visit: Visit) -> str | None:
+        """The visitor's URL of a target in the form with a root, to send the visitor there; None if
+        it has none."""
+        authority = self.root_authority(target.port, target.params, visit.environ)
+        if authority is None:
+            return None
+        if self._opens is not None and isinstance(self.template, PortTemplate):
+            number = self.template.number_of(target.port)
+            if number is None or not self._opens(number, visit):
+                return None
+        path = target.path_qs if target.path_qs.startswith("/") else f"/{target.path_qs}"
+        return f"{visit.address.scheme}://{authority}{visit.script}{path}"
 
     def by_url(self, visit: Visit) -> Target | None:
         """The target that the path or the query gives; None if the request is the wrapped app's
@@ -129,8 +215,10 @@ class Locator:
     def canonical_location(self, target: Target, visit: Visit) -> Location | None:
         """The redirect to the URL that the browser should use instead, or None.
 
-        A navigation in the query form is redirected to the path form, where relative URLs, reloads
-        and bookmarks keep the port. The status is 307, so that a form's POST stays a POST.
+        A navigation in the query form is redirected to the form that gives the service its own
+        root, if there is one and nothing is posted: a POST would come from another origin. Else it
+        is redirected to the path form, where relative URLs, reloads and bookmarks keep the port
+        too. The status is 307, so that a form's POST stays a POST.
         `.../proxy/16006` is redirected to the URL with a final slash, without which relative URLs
         would lose the port. The status is 308, since that never changes.
         """
@@ -139,7 +227,9 @@ class Locator:
         if not target.path_qs.startswith("/"):
             return Location(308, f"{target.prefix}/{target.path_qs}")
         if self.redirect_browsers and not target.form.keeps_pages and visit.is_navigation:
-            return Location(307, self.path_prefix(target.prefix, target.port) + target.path_qs)
+            root = self.root_url(target, visit) if self._prefers_root and is_read(visit) else None
+            here = self.path_prefix(target.prefix, target.port) + target.path_qs
+            return Location(307, here if root is None else root)
         return None
 
     def _at_home(self, target: Target) -> str:
@@ -178,14 +268,19 @@ def _place(
     return port, _header_safe(prefix), params
 
 
-def _at_root(visit: Visit, port: int, params: Mapping[str, str]) -> Target:
-    """The target of a request in the host form: the whole URL belongs to the service."""
+def is_read(visit: Visit) -> bool:
+    """Whether a navigation may be redirected to another origin: nothing is posted."""
+    return visit.method in ("GET", "HEAD")
+
+
+def _at_root(visit: Visit, port: int, params: Mapping[str, str], form: Form) -> Target:
+    """The target of a request in the host or port form: the whole URL belongs to the service."""
     raw = visit.raw
     _refuse_no_path(raw)
     path = raw.path or "/"
     if raw.query is not None:
         path += "?" + raw.query
-    return Target(port, path, _header_safe(raw.script), params, Form.HOST, visit.is_websocket)
+    return Target(port, path, _header_safe(raw.script), params, form, visit.is_websocket)
 
 
 def _refuse_no_path(raw: RawTarget) -> None:

@@ -23,6 +23,7 @@ class Form(str, Enum):
     QUERY = "query"
     PATH = "path"
     HOST = "host"
+    PORT = "port"
 
     __str__ = str.__str__
 
@@ -32,8 +33,14 @@ class Form(str, Enum):
         #: The prefix names the port, in this many segments after the mount's: `/proxy/16006`.
         self.segments = 2 if value == "path" else 0
         self.has_own_path = self.segments > 0
-        #: The service's pages share no origin with the wrapped app.
-        self.has_own_origin = value == "host"
+        #: The service has its own root. Its pages share no origin with the wrapped app.
+        self.has_own_origin = value in ("host", "port")
+        #: The template names the hosts of this form, and cookies stay at one of them.
+        self.has_own_host = value == "host"
+        #: The site itself listens on the ports of this form.
+        self.has_own_number = value == "port"
+        #: The service's cookies reach pages of the wrapped app.
+        self.shares_cookies = value in ("query", "port")
         #: A page stays in this form, and so keeps its relative URLs and its cookies.
         self.keeps_pages = value != "query"
 
@@ -46,9 +53,10 @@ class Target:
     path_qs: the path and query that the service is asked for, byte-exact, without `port`.
     prefix: the part of the visitor's URL before that path, with SCRIPT_NAME, without a final slash:
         `/alice/vision` in the query form, `/alice/vision/proxy/16006` in the path form, empty in
-        the host form. For a stray, the prefix of the page that made it.
+        the host and port forms. For a stray, the prefix of the page that made it.
     params: the mount's parameters, decoded: `{"username": "alice", "project": "vision"}`. In the
-        host form, only the parameters in the host name, in lower case.
+        host and port forms, those of the mount to which the port is reserved (`UrlForms.mount_of`),
+        and those in the host name, in lower case; else none.
     form: how the URL names the port; for a stray, the form of the page that made it.
     websocket: whether the request is a WebSocket handshake.
     is_astray: whether the request is a stray: its URL names no port and looks like the app's, but
@@ -68,7 +76,8 @@ class Target:
 
     @property
     def mount_path(self) -> str:
-        """The mount's path at the beginning of the prefix: `/alice/vision`; "" in the host form."""
+        """The mount's path at the beginning of the prefix: `/alice/vision`; "" in the host and
+        port forms."""
         return self.prefix.rsplit("/", self.form.segments)[0] if self.form.segments else self.prefix
 
 

@@ -18,7 +18,7 @@ from webob import Request
 from ..errors import AuthorizerFailed, AuthorizerMisused, Refused
 from ..locate.locator import Locator
 from ..locate.origin import own_address
-from ..locate.target import Target
+from ..locate.target import Form, Target
 from ..rewrite.cookies import CookiePolicy
 from ..subrequest import CapturedResponse
 
@@ -60,7 +60,7 @@ class AuthorizerFacts:
     """Facts about an authorizer, from its attributes of these names. All are optional.
 
     withhold_cookies: names of the app's own cookies. hosts: the host names that the app answers to.
-    parameters: the mount's parameters that it needs in `Target.params`, in the host form too.
+    parameters: the mount's parameters that it needs in `Target.params`, in every form.
     """
 
     withhold_cookies: tuple[str, ...] = ()
@@ -72,10 +72,10 @@ class AuthorizerFacts:
         lacking = sorted(self.parameters - locator.mount.names)
         if lacking:
             raise ValueError(f"the authorizer needs {lacking}, which mount does not have")
-        if locator.host_template is not None and not self.parameters <= locator.host_template.names:
+        if not self.parameters <= locator.carried:
             raise ValueError(
-                f"the authorizer needs {sorted(self.parameters)}, which host_template "
-                "has to carry too, as in '{port}--{project}--{username}.ports.example.com'"
+                f"the authorizer needs {sorted(self.parameters)}, which host_template has to carry "
+                "too, as in '{port}--{project}--{username}.ports.example.com', or mount_of to know"
             )
 
 
@@ -95,7 +95,7 @@ def facts_of(authorizer: Authorizer) -> AuthorizerFacts:
 
 _YES = Verdict()
 _REFUSED = "You do not have access to port {port} here."
-#: Advice in refusals at a port's own host name: the app's page would not explain the reason.
+#: Advice in refusals at a port's own address: the app's page would not explain the reason.
 NO_SESSION = (
     "You are not signed in on this host name. Sign in to the application first. If you already "
     "have, its session cookie is limited to its own host name: the administrator can set the "
@@ -122,7 +122,7 @@ def authorize(
     if isinstance(verdict, Allowed):
         return Verdict(visitor=verdict.visitor)
     refusal = None if verdict is False else _as_response(verdict, environ)
-    hint = _host_hint(refusal, environ, cookies) if target.form.has_own_origin else ""
+    hint = _hint(refusal, environ, cookies, target.form) if target.form.has_own_origin else ""
     # A WebSocket client cannot follow a login redirect or show a page: it only understands a 403.
     if refusal is None or hint or target.websocket:
         if refusal is not None:
@@ -131,13 +131,13 @@ def authorize(
     return Verdict(refusal)
 
 
-def _host_hint(
-    refusal: CapturedResponse | None, environ: WSGIEnvironment, cookies: CookiePolicy
+def _hint(
+    refusal: CapturedResponse | None, environ: WSGIEnvironment, cookies: CookiePolicy, form: Form
 ) -> str:
-    """Why a refusal at a port's own host name cannot be sent as it is; "" if it can.
+    """Why a refusal at a port's own address cannot be sent as it is; "" if it can.
 
-    The app's session may not reach that name. Then its login does not help: a redirect to `/login`
-    would lead to this port again, and a page would not explain the reason.
+    The app's session may not reach that host name. Then its login does not help: a redirect to
+    `/login` would lead to this port again, and a page would not explain the reason.
     """
     location = refusal.header("location") if refusal is not None else None
     if location is not None and not _leads_back(location, environ):
@@ -145,12 +145,12 @@ def _host_hint(
     if refusal is not None and refusal.header("www-authenticate") is not None:
         return ""  # asks for credentials, which work at this host name
     if not cookies.withholds_any(environ.get("HTTP_COOKIE", "")):
-        return NO_SESSION
+        return NO_SESSION if form.has_own_host else SIGN_IN_AGAIN
     return SIGN_IN_AGAIN if location is not None else ""
 
 
 def _leads_back(location: str, environ: WSGIEnvironment) -> bool:
-    """Whether a redirect stays at the host name of the request."""
+    """Whether a redirect stays at the address of the request."""
     try:
         there = urlsplit(urljoin(own_address(environ).origin + "/", location))
     except ValueError:  # such as `http://[`, which leads nowhere

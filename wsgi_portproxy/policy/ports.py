@@ -13,6 +13,7 @@ from ..errors import AuthorizerFailed, HeaderTooLarge, Loop, MethodNotAllowed, P
 from ..locate.target import Target
 from ..locate.visit import Visit
 from ..servers import VisitorSocket
+from ..servers.listening import listening_at
 from ..settings import check_callable
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _LAST_PORT = 65535
 _LOOKED_INTO = ("HTTP_COOKIE", "HTTP_CONNECTION", "HTTP_REFERER")
 _LONGEST_HEADER = 65536
 _MANY = 16  # values of SERVER_PORT whose ports are cached
+# The addresses that a connection to 127.0.0.1 reaches, as a listening socket has them.
+_REACHED = frozenset({"127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"})  # noqa: S104  # nosec B104
 _LISTED = 8  # ports that the refusal lists at most; more would not help a person
 # CONNECT names another target than the URL; TRACE would show a page the visitor's cookies.
 _NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
@@ -80,9 +83,10 @@ class PortPolicy:
             return False
 
     def check_not_own(self, target: Target, visit: Visit) -> None:
-        """Raise `Loop` if the server itself listens on the port. Only visitors who may use ports
-        should learn this."""
-        if target.port in self._known_own_ports(visit.environ, visit.socket):
+        """Raise `Loop` if the server itself listens where the service would be. Only visitors who
+        may use ports should learn this."""
+        own = self._known_own_ports(visit.environ, visit.socket)
+        if target.port in own and _would_reach_us(target):
             raise Loop(
                 f"This application itself listens on port {target.port}.",
                 "Start your service on another port.",
@@ -119,6 +123,18 @@ class PortPolicy:
         if not hasattr(allowed, "__contains__"):
             raise AuthorizerFailed(f"the ports callable returned {type(allowed).__name__}")
         return allowed
+
+
+def _would_reach_us(target: Target) -> bool:
+    """Whether a connection to a port of the server itself would reach it.
+
+    In the port form with an offset of 0, the site listens on a port of a public address and the
+    service on the same port of loopback. What a front end listens on cannot be seen; a request that
+    comes round is recognised by its Via.
+    """
+    if addresses := listening_at(target.port):
+        return not addresses.isdisjoint(_REACHED)
+    return not target.form.has_own_number
 
 
 def _contains(allowed: Container[int], port: int) -> bool:

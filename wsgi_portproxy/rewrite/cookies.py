@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from ..locate.target import Target
 from ..names import COOKIE_PREFIX
 from .cookie_limits import CookieLimits
+from .set_cookie import parse_set_cookie
 
 # Put before our cookie names in the host form on https: browsers accept such a cookie from this
 # host only, so no page of a sibling host can set it for their shared domain (RFC 6265bis section
@@ -85,7 +86,9 @@ class CookiePolicy:
             rf"; (?:{_NAME_PREFIX.pattern})?(?:{'|'.join(names)})=[^;]*", re.ASCII | re.IGNORECASE
         )
 
-    def for_service(self, cookie_header: str, port: int, *, of_this_host: bool = False) -> str:
+    def for_service(
+        self, cookie_header: str, port: int, *, of_this_host: bool = False, shared: bool = False
+    ) -> str:
         """A Cookie header without the withheld cookies; all other bytes and their order stay.
 
         A withheld name counts wherever a parser could find it: also within another cookie's quotes,
@@ -93,14 +96,17 @@ class CookiePolicy:
         removed too, since it may belong to the value. Cookies that we renamed for this port get
         their original names back.
 
-        of_this_host: as in `for_visitor`.
+        of_this_host: as in `for_visitor`. shared: whether services share their cookies with each
+        other, as in the port form. Then a renamed cookie takes the place of any other of its name.
         """
         own = _own(port, of_this_host=of_this_host)
+        if shared and own in cookie_header:
+            cookie_header = _without_twins(cookie_header, own)
         if own not in cookie_header and _PLAIN_HEADER.fullmatch(cookie_header):
             return self._withheld_plain.sub("", f"; {cookie_header}")[2:]
         kept = []
         lost = None  # the separator in front of the removed cookies
-        for separator, pair, is_withheld in self._pairs(cookie_header, own):
+        for separator, pair, is_withheld in self._pairs(cookie_header, own, shared=shared):
             if is_withheld:
                 lost = separator if lost is None else lost
                 continue
@@ -110,7 +116,9 @@ class CookiePolicy:
             lost = None
         return "".join(kept)
 
-    def _pairs(self, cookie_header: str, own: str) -> Iterator[tuple[str, str, bool]]:
+    def _pairs(
+        self, cookie_header: str, own: str, *, shared: bool
+    ) -> Iterator[tuple[str, str, bool]]:
         """The separator before each pair, the pair, and whether it is withheld."""
         pieces = _BETWEEN.split(cookie_header)
         position = end_of_quotes = 0
@@ -126,7 +134,7 @@ class CookiePolicy:
             if not is_withheld and (not _bare_name(name) or '"' in pair):
                 is_withheld = any(map(self._withholds, _NAME.findall(pair)))
             if not is_quoted and self._could_be_withheld(name):
-                if not is_rest and pair.startswith(own) and self._renames(name[len(own) :]):
+                if not is_rest and self._is_renamed(name, own, shared=shared):
                     yield separator, pair[len(own) :], False
                     position += len(pair)
                     continue
@@ -163,14 +171,21 @@ class CookiePolicy:
         if secure and len(_without(kept, "secure")) == len(kept):
             kept.append(" Secure")
         name = pair.partition("=")[0].strip(" \t")
-        if not self._renames(name):
+        # Where services share their cookies, one that no script reads is this port's alone.
+        is_apart = target.form.has_own_number and _NOT_TOKEN.search(name) is None
+        is_removed = is_apart and parse_set_cookie(set_cookie, "").expired  # under either name
+        is_own = is_apart and (is_removed or _is_http_only(kept))
+        if not (is_own or self._renames(name)):
             return [";".join([pair, *kept])]
         renamed = _own(target.port, of_this_host=of_this_host) + pair.lstrip(" \t")
         if of_this_host:
             values = [";".join([renamed, *_without(kept, "path", "secure"), " Path=/; Secure"])]
         else:
             values = [";".join([renamed, *kept])]
-        if is_for_scripts and name in _READ_BY_SCRIPTS and target.form.keeps_pages:
+        if is_removed and not self._renames(name):
+            values.append(";".join([pair, *kept]))
+        has_copy = target.form.keeps_pages and not target.form.shares_cookies
+        if is_for_scripts and name in _READ_BY_SCRIPTS and has_copy:
             # A page's scripts look for the original name, and find this cookie before the app's,
             # which has a shorter Path (RFC 6265 section 5.4) or belongs to another host. No page of
             # the app lies under this Path, and no service ever gets this cookie.
@@ -239,6 +254,15 @@ class CookiePolicy:
             return False
         return self._withholds(name) or _bare_name(name).startswith(_HOST_PREFIX)
 
+    def _is_renamed(self, name: str, own: str, *, shared: bool) -> bool:
+        """Whether a name, as sent, is one that we gave to a cookie of this port."""
+        if not name.startswith(own):
+            return False
+        original = name[len(own) :]
+        if shared and original and _NOT_TOKEN.search(original) is None:
+            return not _is_ours(_bare_name(original))
+        return self._renames(original)
+
     def _could_be_withheld(self, name: str) -> bool:
         """Whether some parser reads a name, as sent, as a withheld one.
 
@@ -267,6 +291,19 @@ def is_plain(set_cookie: str) -> bool:
 def _own(port: int, *, of_this_host: bool) -> str:
     """The name prefix of cookies that are renamed for a port."""
     return f"{_OF_THIS_HOST if of_this_host else ''}{COOKIE_PREFIX}{port}."
+
+
+def _without_twins(cookie_header: str, own: str) -> str:
+    """A Cookie header without the cookies that have the original name of one renamed for a port."""
+    pairs = cookie_header.split(";")
+    names = [pair.partition("=")[0].strip(" \t") for pair in pairs]
+    renamed = {name[len(own) :] for name in names if name.startswith(own)}
+    kept = (pair for name, pair in zip(names, pairs, strict=True) if name not in renamed)
+    return ";".join(kept).lstrip(" \t")
+
+
+def _is_http_only(attributes: list[str]) -> bool:
+    return len(_without(attributes, "httponly")) < len(attributes)
 
 
 def _is_ours(bare: str) -> bool:

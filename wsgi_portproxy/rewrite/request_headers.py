@@ -60,7 +60,9 @@ def request_headers(
         headers.append(("Content-Type", content_type))
     if (cookie := environ.get("HTTP_COOKIE")) and "cookie" not in known.withheld:
         port = urls.target.port
-        kept = cookies.for_service(cookie, port, of_this_host=urls.of_this_host)
+        kept = cookies.for_service(
+            cookie, port, of_this_host=urls.of_this_host, shared=urls.target.form.has_own_number
+        )
         if urls.target.is_astray and (copies := copied(cookie, port)):
             kept = f"{kept}; {copies}" if kept.strip() else copies
         if kept.strip():

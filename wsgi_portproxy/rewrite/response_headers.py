@@ -139,7 +139,9 @@ def _set_cookies(
     target = urls.target
     visitor = cookies.withheld_of(visitors_cookies) or visitor
     known = cookies.sent(visitors_cookies)
-    pages = target.prefix if target.form.has_port_in_query else None
+    pages = None
+    if target.form.shares_cookies:  # in the port form, with all pages of the app
+        pages = target.prefix if target.form.has_port_in_query else urls.root
     headers: Headers = []
     passed = []
     for value in values:

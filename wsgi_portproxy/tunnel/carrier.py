@@ -172,9 +172,8 @@ class Carrier:
         framing: FrameTracker | Reframer | None = tunnel.stream
         if framing is not None:
             self._pass_stream(end, data, now)
-        elif end is tunnel.service:
+        elif end is tunnel.service and tunnel.frames is not None:
             framing = tunnel.frames
-            assert framing is not None, "a tunnel without a stream has frames"
             self._write(end.peer, framing.feed(data), now)
         else:
             self._write(end.peer, data, now)
@@ -362,7 +361,8 @@ class Carrier:
                     end.sock.shutdown(_socket.SHUT_RDWR)
             end.sock.close()
         self.streams -= tunnel.stream is not None
-        self._places.give_back(tunnel.port)
+        if not tunnel.is_raw:
+            self._places.give_back(tunnel.port)
         tunnel.conclude()
 
     def spoil(self, end: End) -> bool:

@@ -12,6 +12,7 @@ from .carrier import Carrier
 from .frames import CLOSE_GOING_AWAY, CLOSE_POLICY_VIOLATION
 from .records import Tunnel
 
+_QUIET = 0.2  # seconds without bytes on a connection to the server
 _STOPPED = 2.0  # seconds in which a WebSocket that is to be stopped may reach the end of a frame
 
 
@@ -27,9 +28,13 @@ class Goodbyes:
         return len(self._stopping)
 
     def to_all(self, now: float) -> None:
-        """Close each WebSocket that is between two frames, by status 1001."""
+        """Close each WebSocket that is between two frames, by status 1001, and each connection to
+        the server that is quiet."""
         for tunnel in list(self._carrier.tunnels.values()):
-            self._carrier.say_goodbye(tunnel, CLOSE_GOING_AWAY, now)
+            if not tunnel.is_raw:
+                self._carrier.say_goodbye(tunnel, CLOSE_GOING_AWAY, now)
+            elif now - tunnel.last > _QUIET:
+                self._carrier.close(tunnel)
 
     def stop(self, key: object, now: float) -> None:
         """End the tunnel with this key, if it is open, whose visitor may no longer use the port.

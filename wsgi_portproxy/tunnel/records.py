@@ -32,6 +32,8 @@ class NewTunnel(NamedTuple):
     upload: the rest of the request, of which `to_service` is the next part; None: there is none.
     is_sent: whether the service has taken the whole request.
     key: by which the tunnel can be ended. on_end: see `OnEnd`.
+    is_raw: whether the bytes pass unread, because they are a visitor's connection to the server
+        itself. Such a tunnel has no place; its `port` is 0.
     """
 
     port: int
@@ -47,6 +49,7 @@ class NewTunnel(NamedTuple):
     is_sent: bool = True
     key: object = None
     on_end: OnEnd | None = None
+    is_raw: bool = False
 
     def abandon(self) -> None:
         """In a forked child: close the copies of the parent's sockets."""
@@ -92,7 +95,8 @@ class End:
 
 
 class Tunnel:
-    """Two ends, and either the service's `frames` to follow or its `stream` to re-frame."""
+    """Two ends, and either the service's `frames` to follow or its `stream` to re-frame; or, if it
+    is raw, neither."""
 
     __slots__ = (
         "broken",
@@ -101,6 +105,7 @@ class Tunnel:
         "half_closed",
         "idle_timeout",
         "is_muted",
+        "is_raw",
         "is_sent",
         "key",
         "last",
@@ -121,7 +126,8 @@ class Tunnel:
         self.upload = new.upload
         self.is_sent = new.is_sent
         self.is_muted = False  # what the visitor still sends is dropped
-        self.frames = FrameTracker() if new.stream is None else None
+        self.is_raw = new.is_raw
+        self.frames = FrameTracker() if new.stream is None and not new.is_raw else None
         to_visitor: bytes | memoryview = new.to_visitor
         if self.frames is not None:
             to_visitor = self.frames.feed(memoryview(new.to_visitor))

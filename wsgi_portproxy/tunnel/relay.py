@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ..errors import Restarting
 from ..upstream.steps import Work
+from .accepting import Accepting, Closed, Listener
 from .carrier import LINGER, Carrier
 from .goodbye import Goodbyes
 from .hub import run_pending
@@ -59,10 +60,11 @@ class Relay:
         self._lock = threading.Lock()  # never taken by the relay thread
         self.places = Places()
         self.turns = Turns()
-        self._new: deque[NewTunnel | Waiting | Stop | Done] = deque()
+        self._new: deque[NewTunnel | Waiting | Stop | Done | Listener | Closed] = deque()
         self._unswept: list[Tunnel] = []
         self._next_sweep = 0.0
         self._carrier = Carrier(self.places)
+        self._accepting = Accepting(self._carrier)
         self._goodbyes = Goodbyes(self._carrier)
         self._waiters = Waiters(self._carrier, self.places, self._work)
         self._workers = Workers(self._work_is_done)
@@ -89,6 +91,11 @@ class Relay:
 
     def add(self, new: NewTunnel | Waiting) -> None:
         """Start carrying a tunnel, or driving an exchange, which must have a place."""
+        self._new.append(new)
+        os.eventfd_write(self._wake_fd, 1)
+
+    def listen(self, new: Listener | Closed) -> None:
+        """Accept connections on a socket, or stop. The relay must have been started."""
         self._new.append(new)
         os.eventfd_write(self._wake_fd, 1)
 
@@ -128,8 +135,11 @@ class Relay:
         for new in self._new:
             if isinstance(new, (NewTunnel, Waiting)):
                 new.abandon()
+            elif isinstance(new, Listener):
+                new.sock.close()
         self._carrier.abandon()
         self._waiters.abandon()
+        self._accepting.abandon()
         if self._epoll is not None:
             self._epoll.close()
             os.close(self._wake_fd)
@@ -159,7 +169,7 @@ class Relay:
     def _turn(self) -> None:
         """Look at the sockets once, and do a bounded amount of work."""
         carrier = self._carrier
-        waits = _SWEEP if carrier.tunnels else -1.0
+        waits = _SWEEP if carrier.tunnels or self._accepting.rests else -1.0
         if (until := self._waiters.deadline) is not None:
             waits = max(0.0, min(_SWEEP, until - time.monotonic()))
         if self._goodbyes:
@@ -171,7 +181,7 @@ class Relay:
         for fd, event in events:
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
-            elif not self._waiters.on_event(fd, event):
+            elif not (self._waiters.on_event(fd, event) or self._accepting.on_event(fd)):
                 carrier.on_event(fd, event, now)
         self._waiters.expire(now)
         if carrier.behind:
@@ -201,13 +211,17 @@ class Relay:
         self._new.append(Done(one))
         os.eventfd_write(self._wake_fd, 1)
 
-    def _begin(self, new: NewTunnel | Waiting | Stop | Done, now: float) -> None:
+    def _begin(
+        self, new: NewTunnel | Waiting | Stop | Done | Listener | Closed, now: float
+    ) -> None:
         if isinstance(new, Waiting):
             self._waiters.begin(new)
         elif isinstance(new, Done):
             self._waiters.resume(new.one)
         elif isinstance(new, NewTunnel):
             self._carrier.begin(new)
+        elif isinstance(new, (Listener, Closed)):
+            self._accepting.begin(new)
         elif not self._waiters.stop(new.key, new.error):
             self._goodbyes.stop(new.key, now)
 
@@ -215,6 +229,7 @@ class Relay:
         """Check some of the tunnels for silence, each about once a second."""
         if not self._unswept:
             self._next_sweep = now + _SWEEP
+            self._accepting.go_on()
             self._unswept = list(self._carrier.tunnels.values())
         for _ in range(min(_SWEPT, len(self._unswept))):
             tunnel = self._unswept.pop()

@@ -1,0 +1,97 @@
+"""Listens for the port form in this process, for development and small sites, whose server has one
+port.
+
+Opens and closes listeners in the server's threads; `accepting` accepts connections in the relay's.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import threading
+from typing import Any
+
+from ..locate.visit import Visit
+from ..names import log
+from ..servers.listening import forget_listening
+from ..settings import Listen
+from .accepting import Closed, Listener
+from .shared import is_available, relay
+
+_BACKLOG = 128
+
+
+class Listeners:
+    """Those of one `PortProxy` in this process, the least recently used first. settings: None if it
+    opens none."""
+
+    def __init__(self, settings: Listen | None) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._open: dict[int, Listener] = {}
+
+    def is_relayed(self, number: int) -> bool:
+        """Whether this process listens on a number and passes its connections on."""
+        return number in self._open and self._pid == os.getpid()
+
+    def open(self, number: int, visit: Visit) -> bool:
+        """Listen on a number, if that is not done yet. Returns whether somebody listens there: this
+        process, or a server or front end if there are no settings."""
+        settings = self._settings
+        if settings is None:
+            return True
+        with self._lock:
+            if self._pid != os.getpid():  # the parent's relay serves the parent's listeners
+                self._pid, self._open = os.getpid(), {}
+            known = self._open.pop(number, None)
+            if known is not None:
+                self._open[number] = known
+                return True
+            try:
+                listener = _listener(settings, number, _server_of(visit))
+            except OSError as error:
+                log.warning("cannot listen on port %d: %s", number, error.strerror or error)
+                return False
+            while len(self._open) >= settings.listeners:
+                relay().listen(Closed(self._open.pop(next(iter(self._open)))))
+            self._open[number] = listener
+        forget_listening()
+        relay().listen(listener)
+        return True
+
+    def close(self) -> None:
+        """Stop listening. Connections that were accepted go on."""
+        with self._lock:
+            closed, self._open = self._open, {}
+        if self._pid == os.getpid():
+            for listener in closed.values():
+                relay().listen(Closed(listener))
+
+
+def _server_of(visit: Visit) -> tuple[int, Any]:
+    """Family and address at which the request's server was reached. Raises `OSError`."""
+    sock: Any = visit.socket
+    if sock is None:
+        raise OSError(errno.EOPNOTSUPP, "the server does not show where it listens")
+    return int(sock.family), sock.getsockname()
+
+
+def _listener(settings: Listen, number: int, server: tuple[int, Any]) -> Listener:
+    """Begin to listen. Raises `OSError`."""
+    if not is_available():
+        raise OSError(errno.EOPNOTSUPP, "listening needs Linux")
+    relay().start()
+    family = _socket.AF_INET6 if ":" in settings.address else _socket.AF_INET
+    sock = _socket.socket(family, _socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        sock.setblocking(False)
+        sock.bind((settings.address, number))
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return Listener(sock, sock.fileno(), server, settings.proxy_protocol)
