@@ -7,6 +7,7 @@ application = PortProxy(app, authorizer=may_view, mount="/{username}/{project}")
 
 from .errors import PortProxyError
 from .locate.links import url_for_port
+from .locate.port_template import port_addresses
 from .locate.target import Target
 from .metrics import OnFinished, RequestMetrics
 from .middleware import PortProxy
@@ -15,7 +16,7 @@ from .policy.authorize import Allowed, Authorizer
 from .policy.ports import AllowedPorts
 from .rewrite.pages import Page, PageAdapter
 from .rewrite.pages.adapters import DEFAULT_PAGE_ADAPTERS
-from .settings import Limits, Service, Services, Timeouts, UrlForms, Withhold
+from .settings import Limits, Listen, Service, Services, Timeouts, UrlForms, Withhold
 from .stats import Stats
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "AskApp",
     "Authorizer",
     "Limits",
+    "Listen",
     "OnFinished",
     "Page",
     "PageAdapter",
@@ -38,6 +40,7 @@ __all__ = [
     "Timeouts",
     "UrlForms",
     "Withhold",
+    "port_addresses",
     "url_for_port",
 ]
 __version__ = "0.3.0"
