@@ -13,10 +13,15 @@ from typing import Any
 
 from werkzeug.serving import run_simple
 
-from . import AskApp, PortProxy, UrlForms, __version__
+from . import AskApp, Listen, PortProxy, UrlForms, __version__
 from .locate.mount import Mount
+from .locate.port_template import is_port_template
 from .policy.hosts import LOOPBACK
 from .policy.ports import DEFAULT_PORTS
+
+# Below the ports from which Linux chooses for outgoing connections (32768 to 60999).
+OFFSET = 10000
+PORT_FORM = f":{{port+{OFFSET}}}"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
             app,
             authorizer=authorizer,
             mount=options.mount,
-            urls=UrlForms(host_template=options.host_template),
+            urls=_forms(options.host_template),
             ports=options.ports,
             hosts=LOOPBACK,
         )
@@ -44,10 +49,17 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"Services on ports {first}-{last}: http://localhost:{options.port}{options.mount}/?port=N"
     )
-    if options.host_template is not None:
-        example = options.host_template.replace("{port}", str(first))
-        print(f"Each service also has its own host name: http://{example}:{options.port}/")
+    if options.host_template == PORT_FORM:
+        print(f"Each opens at its own address: port {first} at http://localhost:{first + OFFSET}/")
+    elif options.host_template is not None:
+        print(f"Each opens at its own address: {options.host_template}")
     run_simple("127.0.0.1", options.port, application, threaded=True)
+
+
+def _forms(template: str | None) -> UrlForms:
+    if template is None or not is_port_template(template):
+        return UrlForms(host_template=template)
+    return UrlForms(host_template=template, listen=Listen())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--host-template",
         metavar="TEMPLATE",
-        help="a host name for each port, such as {port}.localhost (none)",
+        type=lambda text: None if text == "none" else text,
+        default=PORT_FORM,
+        help=f"what gives each service its own address: another port of this machine, or a host "
+        f"name such as {{port}}.localhost, or none ({PORT_FORM})",
     )
     parser.add_argument(
         "--ports",

@@ -16,7 +16,8 @@ from .forward import Forwarder
 from .inflight import InFlight, InFlightRequests
 from .lasting import LastingRequests
 from .locate.links import Links
-from .locate.locator import Location, Locator
+from .locate.location import Location
+from .locate.locator import Locator
 from .locate.mount import Mount
 from .locate.strays import Strays, at_location, keep_from_straying
 from .locate.target import Target
@@ -109,9 +110,8 @@ class PortProxy:
         # If no page of a service is on the app's origin, no request can stray there.
         finds = urls.find_strays and not urls.isolate
         self._strays = Strays(self._locator) if finds else None
-        self._app_or_service: AppOrService | None = None
-        if self._strays:
-            self._app_or_service = AppOrService(app, self._strays, self._serve, timeouts.head)
+        strays, head = self._strays, timeouts.head
+        self._app_or_service = AppOrService(app, strays, self._serve, head) if strays else None
         self._hosts = Hosts(hosts, [*known.hosts, *self._locator.hosts])
         self._cookies = CookiePolicy([*withhold.cookies, *known.withhold_cookies])
         headers_of = ResponseHeaders(self._cookies, withhold.response_headers)
@@ -170,6 +170,8 @@ class PortProxy:
             self._check_authorized(visit, target)
             redirect = self._redirect(request)
             cookies = self._strays.remember(target, visit) if self._strays else []
+            if self._locator.opened is not None:
+                cookies += self._locator.opened.remember(target, visit, redirect)
             if redirect is not None:
                 return request.end_with(moved(*redirect, cookies), redirect.status, "redirected")
             steps = self._forwarder.forward(request, visit)  # 4

@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import PortProxyError, Refused
 from ..names import LINKS_KEY
-from .locator import Location, Locator, is_read, refuse_climbing
+from .location import Location
+from .locator import Locator, is_read, refuse_climbing
 from .mount import Mount
 from .request_target import quoted_script, raw_target
 from .target import Form, Target, with_port
@@ -68,10 +69,11 @@ class Links:
             return None
         _check_params(mount, params)
         authority = self._locator.root_authority(port, params, environ)
-        if authority is not None and not self._locator.opens_late:
+        if authority is not None and self._locator.leads_to_root(port):
             return f"{environ['wsgi.url_scheme']}://{authority}{quoted_script(environ)}{path}"
         base = quoted_script(environ) + "".join(f"/{part}" for part in mount.filled(params))
-        if self._locator.redirect_browsers and authority is None:
+        is_sent = authority is not None and self._locator.prefers_root
+        if self._locator.redirect_browsers and not is_sent:
             return self._locator.path_prefix(base, port) + path
         return with_port(Target(port, path, base, params, Form.QUERY, False))
 
@@ -116,7 +118,8 @@ def url_for_port(
 
     That is the host or port form if there is one (an absolute URL), else the path form (both others
     are root-absolute, with SCRIPT_NAME), or the query form, if `UrlForms.redirect_browsers` is off
-    or the service gets its own root only when a visitor is sent there (`Listen`). `path` is the
+    or a visitor has to be sent to the service's own root (the port form of a port that is not
+    reserved, and `Listen`). `path` is the
     service's path, escaped as in a URL, with a query and a fragment if needed. `params` are the
     mount's parameters; missing parameters are taken from the request's URL.
 

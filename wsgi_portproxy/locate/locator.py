@@ -11,12 +11,14 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
 from ..errors import AuthorizerFailed, BadRequest, InvalidPort, NotFound
 from .host_template import HostTemplate
+from .location import Location
 from .mount import Mount
+from .opened import Opened
 from .port_template import PortTemplate
 from .request_target import RawTarget, escape_octets
 from .target import Form, Target, cut_port, parse_port, with_port
@@ -33,13 +35,6 @@ MountOf: TypeAlias = Callable[[int], "Mapping[str, str] | None"]
 # browsers read `\` as `/`. All other visible characters stay as the visitor wrote them.
 _UNSAFE_IN_PREFIX = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+,=:@%/]")
 _LONGEST_KEPT = 2048  # characters of a path that may be a cache key
-
-
-class Location(NamedTuple):
-    """A redirect for the visitor's browser. status: 307 or 308."""
-
-    status: int
-    url: str
 
 
 class Locator:
@@ -67,8 +62,9 @@ class Locator:
         self.template = template
         self._mount_of = mount_of
         self._opens = opens
+        self.opened = Opened(mount) if isinstance(template, PortTemplate) else None
         self.redirect_browsers = bool(redirect_browsers)
-        self._prefers_root = redirect_browsers is True
+        self.prefers_root = redirect_browsers is True
         self.path_mark = f"/{path_segment}/"
         self._depth = 1 + mount.depth + 2  # segments up to the port, with the empty first one
 
@@ -86,6 +82,8 @@ class Locator:
             if any(reserved[name].lower() != value for name, value in params.items()):
                 raise NotFound("There is no such page.", detail="reserved to another mount")
             params = reserved
+        elif self.opened is not None:
+            params = self.opened.params(port, visit.environ) or params
         return _at_root(visit, port, params, self.template.form)
 
     def _reserved(self, port: int) -> Mapping[str, str] | None:
@@ -111,7 +109,7 @@ class Locator:
     @property
     def carried(self) -> frozenset[str]:
         """The parameters of the mount that a target in the form with a root may have."""
-        if self.template is None or self._mount_of is not None:
+        if self.template is None or self._mount_of is not None or self.opened is not None:
             return self.mount.names
         return self.template.names
 
@@ -120,20 +118,18 @@ class Locator:
     ) -> str | None:
         """The authority under which a service has its own root; None if it has none.
 
-        A port that is reserved has it for its own mount only, and where reservations are known, one
-        that is not reserved has none: a target there would lack the mount's parameters. Raises
-        `AuthorizerFailed`.
+        A port that is reserved has it for its own mount only. Raises `AuthorizerFailed`.
         """
-        if self.template is None:
-            return None
-        if self._mount_of is not None and params != (self._reserved(port) or {}):
+        if self.template is None or self._reserved(port) not in (None, params):
             return None
         return self.template.authority(port, params, environ)
 
-    @property
-    def opens_late(self) -> bool:
-        """Whether a service has its own root only once a visitor was sent there."""
-        return self._opens is not None
+    def leads_to_root(self, port: int) -> bool:
+        """Whether a link may lead to a service's own root, which is not so if a visitor has to be
+        sent there: to be remembered, or because nobody listens before."""
+        if self._opens is not None:
+            return False
+        return self.opened is None or not self.mount.names or self._reserved(port) is not None
 
     def root_url(self, target: Target, visit: Visit) -> str | None:
         """The visitor's URL of a target in the form with a root, to send the visitor there; None if
@@ -227,7 +223,7 @@ class Locator:
         if not target.path_qs.startswith("/"):
             return Location(308, f"{target.prefix}/{target.path_qs}")
         if self.redirect_browsers and not target.form.keeps_pages and visit.is_navigation:
-            root = self.root_url(target, visit) if self._prefers_root and is_read(visit) else None
+            root = self.root_url(target, visit) if self.prefers_root and is_read(visit) else None
             here = self.path_prefix(target.prefix, target.port) + target.path_qs
             return Location(307, here if root is None else root)
         return None

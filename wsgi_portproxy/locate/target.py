@@ -55,8 +55,9 @@ class Target:
         `/alice/vision` in the query form, `/alice/vision/proxy/16006` in the path form, empty in
         the host and port forms. For a stray, the prefix of the page that made it.
     params: the mount's parameters, decoded: `{"username": "alice", "project": "vision"}`. In the
-        host and port forms, those of the mount to which the port is reserved (`UrlForms.mount_of`),
-        and those in the host name, in lower case; else none.
+        host and port forms, those of the mount to which the port is reserved (`UrlForms.mount_of`);
+        else in the host form those in the host name, in lower case, and in the port form those of
+        the mount under which this browser was sent there; else none.
     form: how the URL names the port; for a stray, the form of the page that made it.
     websocket: whether the request is a WebSocket handshake.
     is_astray: whether the request is a stray: its URL names no port and looks like the app's, but

@@ -135,7 +135,8 @@ class AskApp:
         self._lock = threading.Lock()
 
     def __call__(self, request: Request, target: Target) -> bool | WSGIApplication:
-        """The verdict. Raises `RuntimeError` for a response that means neither yes nor no."""
+        """The verdict. Raises `RuntimeError` for a response that means neither yes nor no, and
+        `KeyError` if the target lacks a parameter."""
         path = self._page.format_map(target.params)
         key = _key(request.environ, path, target.port)
         if key is not None and self._is_known(key):

@@ -18,7 +18,7 @@ from webob import Request
 from ..errors import AuthorizerFailed, AuthorizerMisused, Refused
 from ..locate.locator import Locator
 from ..locate.origin import own_address
-from ..locate.target import Form, Target
+from ..locate.target import Target
 from ..rewrite.cookies import CookiePolicy
 from ..subrequest import CapturedResponse
 
@@ -102,6 +102,7 @@ NO_SESSION = (
     "cookie's Domain to the domain that both names share."
 )
 SIGN_IN_AGAIN = "Sign in to the application, then open this address again."
+OPEN_FROM_PROJECT = "This address does not say for which project. Open it from the project's page."
 
 
 def authorize(
@@ -116,13 +117,15 @@ def authorize(
     try:
         verdict = authorizer(Request(without_body(environ)), target)
     except Exception as error:
+        if isinstance(error, KeyError) and target.form.has_own_origin and not target.params:
+            raise Refused(_REFUSED.format(port=target.port), OPEN_FROM_PROJECT) from error
         raise AuthorizerFailed("the authorizer raised") from error
     if verdict is True:
         return _YES
     if isinstance(verdict, Allowed):
         return Verdict(visitor=verdict.visitor)
     refusal = None if verdict is False else _as_response(verdict, environ)
-    hint = _hint(refusal, environ, cookies, target.form) if target.form.has_own_origin else ""
+    hint = _hint(refusal, environ, cookies, target) if target.form.has_own_origin else ""
     # A WebSocket client cannot follow a login redirect or show a page: it only understands a 403.
     if refusal is None or hint or target.websocket:
         if refusal is not None:
@@ -132,7 +135,10 @@ def authorize(
 
 
 def _hint(
-    refusal: CapturedResponse | None, environ: WSGIEnvironment, cookies: CookiePolicy, form: Form
+    refusal: CapturedResponse | None,
+    environ: WSGIEnvironment,
+    cookies: CookiePolicy,
+    target: Target,
 ) -> str:
     """Why a refusal at a port's own address cannot be sent as it is; "" if it can.
 
@@ -145,7 +151,7 @@ def _hint(
     if refusal is not None and refusal.header("www-authenticate") is not None:
         return ""  # asks for credentials, which work at this host name
     if not cookies.withholds_any(environ.get("HTTP_COOKIE", "")):
-        return NO_SESSION if form.has_own_host else SIGN_IN_AGAIN
+        return NO_SESSION if target.form.has_own_host else SIGN_IN_AGAIN
     return SIGN_IN_AGAIN if location is not None else ""
 
 
