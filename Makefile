@@ -4,6 +4,7 @@
 # For the command line: make demo PORT=8001, make test PYTHON=/path/to/python3.12
 PYTHON = python3
 PORT = 8000
+FORM = port
 TENSORBOARD_PORT = 16006
 
 VENV = .venv
@@ -34,7 +35,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: $(VENV)/demo-installed ## A multi-user Django app with TensorBoard behind it, to try in a browser
-	@$(VENV_PYTHON) examples/demo.py --port $(PORT) --tensorboard-port $(TENSORBOARD_PORT)
+	@$(VENV_PYTHON) examples/demo.py --port $(PORT) --tensorboard-port $(TENSORBOARD_PORT) --form $(FORM)
 
 # Side by side, the long ones first. Most of them wait as often as they work.
 CHECKS = servers leaving test-browser-quick tables unit wheel-test types audit lint

@@ -25,6 +25,8 @@ from types import FrameType, TracebackType
 EXAMPLES = Path(__file__).resolve().parent
 DJANGO_PROJECT = EXAMPLES / "django_project"
 FIRST_PORT, LAST_PORT = 10000, 20000  # what the proxy opens; the project's settings say the same
+# A service on port 16006 has a root of its own at port 26006 of the site, where every service works.
+OFFSET = 10000
 
 START_SECONDS = 60  # TensorBoard takes 3 to 10; longer from a cold disk on a small machine
 END_SECONDS = 10  # to end by itself; then it is killed
@@ -62,7 +64,8 @@ def run(options: Options, processes: Processes) -> None:
 
     begin(1, "Ports")
     require_free_ports(options)
-    done(f"{options.port} and {options.tensorboard_port} are free")
+    *others, last = map(str, ports_of(options).values())
+    done(f"{', '.join(others)} and {last} are free")
 
     begin(2, "Database")
     processes.complete([python, "manage.py", "migrate", "--verbosity=0"], DJANGO_PROJECT)
@@ -85,6 +88,8 @@ def run(options: Options, processes: Processes) -> None:
     gunicorn = [python, "-m", "gunicorn", "--config", "../gunicorn/gunicorn.conf.py"]
     gunicorn += ["--bind", f"127.0.0.1:{options.port}", "workbench.wsgi:application"]
     gunicorn += ["--graceful-timeout", "1"]  # Ctrl-C is not to wait for pages that stream
+    # The project's settings read it.
+    os.environ["WORKBENCH_PORTS"] = f":{{port+{OFFSET}}}" if options.form == "port" else ""
     processes.serve("gunicorn", gunicorn, DJANGO_PROJECT, options.port, "/login/")
     done(f"answers on port {options.port}")
 
@@ -94,6 +99,13 @@ def run(options: Options, processes: Processes) -> None:
 
 def what_to_do(options: Options) -> str:
     site = f"http://localhost:{options.port}"
+    opens = "\n"
+    if options.form == "port":
+        opens = f"""
+TensorBoard then has an address of its own, http://localhost:{options.tensorboard_port + OFFSET}/
+So has every service that you start on a port from {FIRST_PORT} to {LAST_PORT} and open like this.
+
+"""
     return f"""
 Ready. Open
 
@@ -104,8 +116,7 @@ and sign in as
     alice   password alice-demo   who owns the project,
     carol   password carol-demo   who may view it and sees the same, or
     bob     password bob-demo     who may not: for him there is no such page.
-
-The page of the project is {site}/alice/vision/
+{opens}The page of the project is {site}/alice/vision/
 The log files and the database are in {shown(options.data)}/
 
 Ctrl-C ends the demo."""
@@ -118,13 +129,14 @@ Ctrl-C ends the demo."""
 class Options:
     port: int
     tensorboard_port: int
+    form: str
     data: Path
 
 
 def parse_options() -> Options:
     parser = argparse.ArgumentParser(
         description="Run the demo: a multi-user Django app with a TensorBoard behind it.",
-        epilog="With make: make demo PORT=8001 TENSORBOARD_PORT=16007",
+        epilog="With make: make demo PORT=8001 TENSORBOARD_PORT=16007 FORM=path",
     )
     parser.add_argument(
         "--port", type=int, default=8000, metavar="N", help="port of the Django app (8000)"
@@ -135,6 +147,13 @@ def parse_options() -> Options:
         default=16006,
         metavar="N",
         help=f"port of TensorBoard, from {FIRST_PORT} to {LAST_PORT} (16006)",
+    )
+    parser.add_argument(
+        "--form",
+        choices=("port", "path"),
+        default="port",
+        help=f"where services open: each at a port of the site of its own, {OFFSET} above the "
+        "service's, or below the project's page (port)",
     )
     parser.add_argument(
         "--data",
@@ -151,9 +170,11 @@ def parse_options() -> Options:
             f"--tensorboard-port {given.tensorboard_port}: "
             f"the proxy opens ports from {FIRST_PORT} to {LAST_PORT}"
         )
-    if given.port == given.tensorboard_port:
-        parser.error("--port and --tensorboard-port must differ")
-    return Options(given.port, given.tensorboard_port, given.data.resolve())
+    options = Options(given.port, given.tensorboard_port, given.form, given.data.resolve())
+    numbers = ports_of(options)
+    if len(set(numbers.values())) < len(numbers):
+        parser.error(f"these must differ: {', '.join(map(str, numbers.values()))}")
+    return options
 
 
 def require_packages() -> None:
@@ -166,10 +187,25 @@ def require_packages() -> None:
         )
 
 
-def require_free_ports(options: Options) -> None:
+def ports_of(options: Options) -> dict[str, int]:
+    """The ports that the demo listens on, by the option that chooses each."""
     chosen = {"port": options.port, "tensorboard-port": options.tensorboard_port}
+    if options.form == "port":
+        chosen["form"] = options.tensorboard_port + OFFSET
+    return chosen
+
+
+def require_free_ports(options: Options) -> None:
+    chosen = ports_of(options)
     for option, port in chosen.items():
         if not is_free(port):
+            if option == "form":
+                raise Problem(
+                    f"Port {port}, where TensorBoard is to open, is taken by another program. End "
+                    "that program, or let it open below the project's page:\n"
+                    "    make demo FORM=path\n"
+                    "    python examples/demo.py --form path"
+                )
             above = range(port + 1, 65536 if option == "port" else LAST_PORT + 1)
             free = next((n for n in above if n not in chosen.values() and is_free(n)), "NUMBER")
             raise Problem(

@@ -4,6 +4,8 @@ Read from the environment:
     WORKBENCH_DATA    folder of the database and the secret key (default: data/ beside manage.py)
     WORKBENCH_HOSTS   host names the site is reached by, separated by commas
     WORKBENCH_HTTPS   1 if visitors come over HTTPS: cookies are then sent over HTTPS only
+    WORKBENCH_PORTS   such as :{port+10000}: a service on port 16006 then has a root of its own, at
+                      port 26006 of this site; without it, it opens below its project's page
     WORKBENCH_DEBUG   1 for Django's debug pages, on your own machine
 """
 
@@ -87,3 +89,5 @@ LOGGING = {
 
 # What `?port=` may open at all. Who may open it is projects.permissions.
 PORT_RANGE = range(10000, 20001)
+# What gives each service a root of its own, see UrlForms.host_template.
+PORT_FORM = os.environ.get("WORKBENCH_PORTS", "")
