@@ -25,7 +25,7 @@ from types import FrameType, TracebackType
 EXAMPLES = Path(__file__).resolve().parent
 DJANGO_PROJECT = EXAMPLES / "django_project"
 FIRST_PORT, LAST_PORT = 10000, 20000  # what the proxy opens; the project's settings say the same
-# A service on port 16006 has a root of its own at port 26006 of the site, where every service works.
+# A service on port 16006 has a root of its own at port 26006 of the site: there every one works.
 OFFSET = 10000
 
 START_SECONDS = 60  # TensorBoard takes 3 to 10; longer from a cold disk on a small machine

@@ -2,6 +2,7 @@
 
     PortProxyError
     ├── RequestError             we do not pass the request on
+    │   ├── NeedsOwnRoot         307  to the address at which the service's page works
     │   ├── BadRequest           400  cannot be understood
     │   │   └── InvalidPort      400  not a port
     │   ├── PortNotAllowed       403  a port that this deployment does not open
@@ -57,7 +58,7 @@ class PortProxyError(Exception):
     status: ClassVar[int] = 500
     port: int | None = None
     log_extra: Mapping[str, object] = MappingProxyType({})
-    headers: ClassVar[tuple[tuple[str, str], ...]] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, message: str, hint: str = "", *, detail: str = "") -> None:
         super().__init__(message)
@@ -68,6 +69,19 @@ class PortProxyError(Exception):
 
 class RequestError(PortProxyError):
     status = 400
+
+
+class NeedsOwnRoot(RequestError):
+    """The service's page cannot work under a path, and the service has a root of its own.
+
+    headers: the redirect's, with the Location.
+    """
+
+    status = 307
+
+    def __init__(self, headers: list[tuple[str, str]], *, detail: str) -> None:
+        super().__init__("This service opens at its own address.", detail=detail)
+        self.headers = tuple(headers)
 
 
 class BadRequest(RequestError):

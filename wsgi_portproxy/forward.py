@@ -9,17 +9,21 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from .errors import NotFound
+from .errors import NeedsOwnRoot, NotFound, ServiceUnreachable
 from .inflight import InFlight
 from .locate.address import address
 from .locate.links import Links
+from .locate.location import Location
+from .locate.locator import Locator, is_read
 from .locate.strays import as_question
 from .locate.target import Target
 from .locate.visit import Visit
+from .names import log
 from .policy.hosts import Hosts
 from .policy.ports import PortPolicy
 from .respond.documents import adapt, headers_of_adapters, may_adapt, without_compression
 from .rewrite.cookies import CookiePolicy
+from .rewrite.pages.kinds import Kind
 from .rewrite.response_headers import ResponseHeaders
 from .rewrite.urls import UrlMapper
 from .settings import Limits, Service, ServiceOf, Services, Timeouts, Withhold
@@ -29,6 +33,8 @@ from .upstream.request import RequestHeaders, UpstreamRequest
 from .upstream.request_body import Upload, upload_of
 from .upstream.response import UpstreamResponse
 from .upstream.steps import Steps, in_thread
+
+_KINDS = 256  # ports that are known to need a root of their own
 
 
 class Forwarder:
@@ -48,6 +54,7 @@ class Forwarder:
         cookies: CookiePolicy,
         hosts: Hosts,
         ports: PortPolicy,
+        locator: Locator,
         links: Links,
         finds_strays: bool,
         response_headers_of: ResponseHeaders,
@@ -62,6 +69,8 @@ class Forwarder:
         self._ports = ports
         self._links = links
         self._finds_strays = finds_strays
+        self._locator = locator
+        self._kinds: dict[int, Kind] = {}  # of ports whose page cannot work under a path
 
     def forward(self, request: InFlight, visit: Visit) -> Steps[tuple[UpstreamResponse, UrlMapper]]:
         """Send `visit` to the service of `request`; return the response and its URL mapper.
@@ -81,14 +90,40 @@ class Forwarder:
         sending = self._upstream.send(sent, route, upload, early_hints=hints)
         if not follows:
             sent = sent.without_headers()
-        response = yield from sending
+        try:
+            response = yield from sending
+        except ServiceUnreachable as error:
+            known = self._kinds.get(target.port) if target.form.has_own_path else None
+            if known is not None and type(error) is ServiceUnreachable:
+                error.hint = known.advice(target.prefix, target.port)
+            raise
         check_no_way_to_https(response, sent.method, urls)
-        if adapts:
-            yield from adapt(service.page_adapters, response, urls)
+        if adapts and (kind := (yield from adapt(service.page_adapters, response, urls))):
+            self._check_root(kind, response, target, visit)
         if not follows:
             return response, urls
         send = partial(self._upstream.send, route=route)
         return (yield from follow_redirects(response, sent, urls, self._cookies, send))
+
+    def _check_root(
+        self, kind: Kind, response: UpstreamResponse, target: Target, visit: Visit
+    ) -> None:
+        """Send the visitor to the service's own root, because its page cannot work under a path.
+
+        Raises `NeedsOwnRoot`, with `response` closed. Without such a root the page opens, and the
+        log says once what helps.
+        """
+        root = self._locator.root_url(target, visit) if is_read(visit) else None
+        if root is not None:
+            response.close()
+            location = Location(307, root)
+            headers = [("Location", root)]
+            if self._locator.opened is not None:
+                headers += self._locator.opened.remember(target, visit, location)
+            raise NeedsOwnRoot(headers, detail=f"a page of {kind.name} needs a root of its own")
+        if self._kinds.get(target.port) is not kind and len(self._kinds) < _KINDS:
+            self._kinds[target.port] = kind
+            log.warning("port %d: %s", target.port, kind.advice(target.prefix, target.port))
 
     def _request(
         self,

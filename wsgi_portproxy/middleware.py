@@ -123,6 +123,7 @@ class PortProxy:
             cookies=self._cookies,
             hosts=self._hosts,
             ports=self._ports,
+            locator=self._locator,
             links=self._links,
             finds_strays=finds,
             response_headers_of=headers_of,

@@ -17,6 +17,7 @@ from ..locate.visit import Visit
 from ..names import log
 from ..rewrite.header_tables import Headers
 from ..rewrite.pages import Page, PageAdapter
+from ..rewrite.pages.kinds import Kind, kind_of
 from ..rewrite.urls import UrlMapper
 from ..upstream.steps import Steps, Work
 
@@ -45,15 +46,20 @@ def may_adapt(service_adapters: Collection[PageAdapter], urls: UrlMapper, visit:
 
 def adapt(
     adapters: Collection[PageAdapter], response: UpstreamResponse, urls: UrlMapper
-) -> Steps[None]:
-    """Correct the body of a response, and its headers, if an adapter recognises it."""
+) -> Steps[Kind | None]:
+    """Correct the body of a response, and its headers, if an adapter recognises it.
+
+    Returns the kind of a page that cannot work under the target's path.
+    """
     came = yield from _document(response)
     if came is None:
-        return
+        return None
     adapted = came.data
+    kind = None
 
     def work() -> None:
-        nonlocal adapted
+        nonlocal adapted, kind
+        kind = kind_of(came.data) if urls.target.form.has_own_path else None
         adapted = _adapted(adapters, came.data, Page(urls))
 
     yield Work(work)  # of a large page it takes seconds
@@ -63,6 +69,7 @@ def adapt(
             response.headers.discard(name)
         if came.is_whole:
             response.headers["Content-Length"] = str(len(adapted))
+    return kind
 
 
 def _adapted(adapters: Collection[PageAdapter], document: bytes, page: Page) -> bytes:
