@@ -8,7 +8,7 @@ such as `session`, is called `portproxy.16006.session` in the browser, so that b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from ..locate.target import Target
 from ..names import COOKIE_PREFIX
@@ -152,6 +152,7 @@ class CookiePolicy:
         needs_path: bool,
         of_this_host: bool = False,
         secure: bool = False,
+        sent: Container[str] = (),
     ) -> list[str]:
         """Set-Cookie values with the Path under the prefix and no Domain; none if it may not pass.
 
@@ -161,6 +162,7 @@ class CookiePolicy:
         needs_path: add a Path if there is none, because the one that browsers would assume lies
             above the prefix (RFC 6265 section 5.1.4).
         of_this_host: the port has its own host name, on https.
+        sent: the names of the cookies that the visitor sent.
         secure: the site is on https. Add a Secure if there is none, since a service that is told
             http cannot know this.
         """
@@ -184,7 +186,9 @@ class CookiePolicy:
             values = [";".join([renamed, *kept])]
         if is_removed and not self._renames(name):
             values.append(";".join([pair, *kept]))
-        has_copy = target.form.keeps_pages and not target.form.shares_cookies
+        # Where services share their cookies, it must not take the place of the app's own.
+        is_free = not target.form.shares_cookies or name not in sent
+        has_copy = target.form.keeps_pages and is_free
         if is_for_scripts and name in _READ_BY_SCRIPTS and has_copy:
             # A page's scripts look for the original name, and find this cookie before the app's,
             # which has a shorter Path (RFC 6265 section 5.4) or belongs to another host. No page of
@@ -300,6 +304,21 @@ def _without_twins(cookie_header: str, own: str) -> str:
     renamed = {name[len(own) :] for name in names if name.startswith(own)}
     kept = (pair for name, pair in zip(names, pairs, strict=True) if name not in renamed)
     return ";".join(kept).lstrip(" \t")
+
+
+def of_this_port(value: str, cookie_header: str, port: int, *, of_this_host: bool) -> str:
+    """The value of a header in which a page's scripts echo a cookie, such as `X-CSRFToken`.
+
+    Where services share their cookies, scripts find the wrapped app's under that name. Then the
+    service gets the value of its own, and does not see the app's.
+    """
+    pairs = [pair.strip(" \t").partition("=") for pair in cookie_header.split(";")]
+    own = _own(port, of_this_host=of_this_host)
+    for name in _READ_BY_SCRIPTS:
+        of_service = [text for renamed, _, text in pairs if renamed == own + name]
+        if of_service and any(one == name and text == value for one, _, text in pairs):
+            return of_service[0]
+    return value
 
 
 def _is_http_only(attributes: list[str]) -> bool:

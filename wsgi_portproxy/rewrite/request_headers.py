@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from .cookie_copies import copied
-from .cookies import CookiePolicy
+from .cookies import CookiePolicy, of_this_port
 from .header_tables import (
     NAMING_NO_HEADER,
     NOT_TO_SERVICE,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # A visitor's `Connection` may name these without effect. Without an Origin or a Referer to compare
 # with its Host, a service would take the request of a foreign page for its own.
 _NEVER_HOP_BY_HOP = frozenset({"host", "content-type", "cookie", "origin", "referer"})
+_ECHO = "HTTP_X_CSRFTOKEN"  # Django's; its pages' scripts read it from a cookie
 # Headers that `request_headers` handles one by one.
 _FILTERED_TO_SERVICE = frozenset(
     {
@@ -67,6 +68,9 @@ def request_headers(
             kept = f"{kept}; {copies}" if kept.strip() else copies
         if kept.strip():
             headers.append(("Cookie", kept))
+        if urls.target.form.has_own_number and _ECHO in environ:
+            echoed = of_this_port(environ[_ECHO], cookie, port, of_this_host=urls.of_this_host)
+            headers = [(n, echoed if n.lower() == "x-csrftoken" else v) for n, v in headers]
     for key in known.urls:
         name, to_service = URLS_TO_SERVICE[key]
         headers.append((name, to_service(urls, environ[key])))

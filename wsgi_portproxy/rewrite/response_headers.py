@@ -151,6 +151,7 @@ def _set_cookies(
             needs_path=needs_path,
             of_this_host=urls.of_this_host,
             secure=urls.is_https,
+            sent=known,
         )
         if pages is not None and not all(map(is_plain, scoped)):
             continue

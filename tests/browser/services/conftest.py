@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.chromium import keep_pictures
 from tests.browser.conftest import FAILURES, failed
-from tests.support.servers import gunicorn
+from tests.support.servers import Server, gunicorn
 
 from .front import tls_front
-from .service import HTTP, HTTPS, SCHEMES, Running
+from .service import HTTP, HTTPS, OFFSETS, PORT, QUERY, SCHEMES, Running
 from .tour import Guest, Site, Tour, begin
 
 Begin = Callable[[Running, str], Tour]
 
 
+#: Where the host app is, by scheme and by whether services have the port form.
+Sites = dict[tuple[str, bool], Site]
+APPS = {False: ("application", "application"), True: ("listening", "behind_front")}
+
+
 @pytest.fixture(scope="package")
-def sites() -> Iterator[dict[str, Site]]:
-    """Where the one host app is, by scheme. A traceback in its log fails what ran meanwhile.
+def sites() -> Iterator[Sites]:
+    """A traceback in a host app's log fails what ran meanwhile.
 
     With as many threads as gunicorn.conf.py of the examples has. Of 8 a port gets 4, a browser asks
     six things at a time, and on a busy machine JupyterLab takes so long that the last are refused.
     """
-    with (
-        gunicorn("tests.browser.services.hostapp:application", threads=32) as server,
-        tls_front(server.port) as front,
-    ):
-        yield {
-            HTTP: Site(f"http://localhost:{server.port}"),
-            HTTPS: Site(front.site, front.authority),
-        }
-        assert "Traceback" not in server.output(), server.output()
+    found: Sites = {}
+    with ExitStack() as running:
+        servers: dict[str, Server] = {}
+        for has_ports, apps in APPS.items():
+            for app in apps:
+                if app not in servers:
+                    name = f"tests.browser.services.hostapp:{app}"
+                    servers[app] = running.enter_context(gunicorn(name, threads=32))
+            plain, behind = (servers[app].port for app in apps)
+            front = running.enter_context(tls_front(behind))
+            found[HTTP, has_ports] = Site(f"http://localhost:{plain}")
+            found[HTTPS, has_ports] = Site(front.site, front.authority, behind)
+        yield found
+        for server in servers.values():
+            assert "Traceback" not in server.output(), server.output()
 
 
 @pytest.fixture(params=SCHEMES)
@@ -44,8 +56,9 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def site(scheme: str, sites: dict[str, Site]) -> Site:
-    return sites[scheme]
+def site(scheme: str, sites: Sites, request: pytest.FixtureRequest) -> Site:
+    form = request.node.callspec.params.get("form", QUERY)
+    return sites[scheme, form == PORT]
 
 
 @pytest.fixture
@@ -62,6 +75,13 @@ def guest(site: Site, browser: Browser, request: pytest.FixtureRequest) -> Itera
 
 
 @pytest.fixture
-def begin_tour(site: Site, guest: Guest) -> Begin:
+def begin_tour(site: Site, guest: Guest) -> Iterator[Begin]:
     """A tour by the one guest of the test: `begin_tour(running, "query")`."""
-    return lambda running, form: begin(running, form, site, guest)
+    with ExitStack() as fronts:
+
+        def begun(running: Running, form: str) -> Tour:
+            if form == PORT and site.behind is not None:  # nginx listens there too
+                fronts.enter_context(tls_front(site.behind, running.port + OFFSETS[HTTPS]))
+            return begin(running, form, site, guest)
+
+        yield begun

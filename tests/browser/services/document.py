@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.servers import ROOT
 
-from .service import FORMS, HOST, QUERY, REQUIREMENTS, Service
+from .service import FORMS, HOST, HTTP, OFFSETS, PORT, QUERY, REQUIREMENTS, Service
 
 FOLDER = ROOT / "docs" / "services"
 YES = "✓"  # the tests fail for a service that does not work in each form
@@ -18,7 +18,7 @@ WRITTEN = (
     " tests/browser/services/test_services.py -k document -->"
 )
 SITE = "http://localhost:8000"
-NAMES = {QUERY: "`?port=` and `/proxy/`", HOST: "host name per port"}
+NAMES = {QUERY: "`?port=` and `/proxy/`", HOST: "host name per port", PORT: "port of the site"}
 
 
 def documents(services: tuple[Service, ...]) -> dict[Path, str]:
@@ -48,7 +48,8 @@ def overview(services: tuple[Service, ...]) -> str:
         " links lead back to the app's own pages, and those get their own script, API and cookies.",
         "\n".join(f"| {' | '.join(row)} |" for row in table),
         f"The forms are those of [the README](../../README.md#url-forms): `{typed(QUERY)}`,"
-        f" which a browser is sent on from to `/alice/vision/proxy/16006/`, and `{typed(HOST)}`.",
+        f" which a browser is sent on from to `/alice/vision/proxy/16006/`, `{typed(HOST)}`, and"
+        f" `{typed(PORT)}`, to which `?port=` leads where it is configured.",
         "Also tried: TensorBoard and JupyterLab in two tabs of one project, and two Streamlit apps,"
         " used and reloaded in turns. Each stays itself.",
     )
@@ -103,6 +104,8 @@ def typed(form: str, service: Service | None = None) -> str:
     port, query = (service.port, service.guide.query) if service else (16006, "")
     if form == HOST:
         return f"http://{port}.localhost:8000/{'?' if query else ''}{query}"
+    if form == PORT:
+        return f"http://localhost:{port + OFFSETS[HTTP]}/{'?' if query else ''}{query}"
     return f"{SITE}/alice/vision/?port={port}{'&' if query else ''}{query}"
 
 

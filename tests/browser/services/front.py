@@ -57,9 +57,12 @@ class Front:
 
 
 @contextmanager
-def tls_front(behind: int) -> Iterator[Front]:
-    """TLS and HTTP/2 in front of the server on port `behind`, by any of its names."""
-    port = free_port()
+def tls_front(behind: int, port: int | None = None) -> Iterator[Front]:
+    """TLS and HTTP/2 in front of the server on port `behind`, by any of its names.
+
+    port: the one to listen on; None: any.
+    """
+    port = free_port() if port is None else port
     with tls_files() as tls:
         http = _HTTP.format(behind=behind, port=port, tls=tls)
         with nginx_with(port, _MAIN, http, speaks_tls(tls)) as server:

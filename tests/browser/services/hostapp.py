@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from webob import Request, Response
 from webob.exc import HTTPNotFound, HTTPUnauthorized
 
-from wsgi_portproxy import PortProxy, Target, UrlForms
+from wsgi_portproxy import Listen, PortProxy, Target, UrlForms
+
+from .service import HTTP, HTTPS, OFFSETS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -76,6 +78,12 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     return answer(Request(environ))(environ, start_response)
 
 
-application = PortProxy(
-    app, authorizer=may_open, mount=MOUNT, urls=UrlForms(host_template="{port}.localhost")
-)
+def _proxied(urls: UrlForms) -> PortProxy:
+    return PortProxy(app, authorizer=may_open, mount=MOUNT, urls=urls)
+
+
+#: With the path form, in which `?port=` opens, and the host form.
+application = _proxied(UrlForms(host_template="{port}.localhost", redirect_browsers="path"))
+#: With the port form: on http this app listens, on https its front end.
+listening = _proxied(UrlForms(host_template=f":{{port+{OFFSETS[HTTP]}}}", listen=Listen()))
+behind_front = _proxied(UrlForms(host_template=f":{{port+{OFFSETS[HTTPS]}}}"))

@@ -28,10 +28,14 @@ APPS = Path(__file__).parent / "apps"
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 START_SECONDS = 300.0  # MLflow on a busy machine, which makes its database and starts four workers
 
-QUERY, HOST = "query", "host"
-FORMS = (QUERY, HOST)
+QUERY, HOST, PORT = "query", "host", "port"
+FORMS = (QUERY, HOST, PORT)
 HTTP, HTTPS = "http", "https"
 SCHEMES = (HTTP, HTTPS)
+# How far the site's ports are from the services' in the port form: on http the host app itself
+# listens there, on https nginx does, and no two of all these numbers are the same.
+OFFSETS = {HTTP: 10000, HTTPS: 15000}
+LAST_PORT = 14999
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def programs(service: Service) -> Path:
 @contextlib.contextmanager
 def running_service(service: Service, folder: Path) -> Iterator[Running]:
     """Start it in the empty `folder`, as its users do; end it and what it started."""
-    port = free_port()
+    port = next(port for port in iter(free_port, None) if port <= LAST_PORT)
     path = f"{programs(service)}{os.pathsep}{os.environ['PATH']}"
     environment = {"PATH": path, **service.environment}
     _fill(folder, service, port)

@@ -25,7 +25,7 @@ from tests.support.waiting import PATIENCE, until
 from .builders import VITE
 from .conftest import Begin
 from .modules import BEFORE_PARTS, INDEX, NAMES, path_of, see_that_all_ran, sources
-from .service import FORMS, QUERY, running_service
+from .service import HOST, QUERY, running_service
 from .tour import PROJECT, Address, Guest, Site, see_the_app
 
 THREADS = 4
@@ -93,7 +93,7 @@ def site() -> Iterator[Site]:
         assert "[error]" not in front.output(), front.output()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [QUERY, HOST])
 def test_a_page_of_300_modules_that_are_compiled_slowly_is_complete(
     form: str, site: Site, guest: Guest, service: ServiceFactory
 ) -> None:
@@ -148,7 +148,7 @@ def test_the_app_answers_while_a_hundred_modules_wait(
 
 
 @pytest.mark.npm
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [QUERY, HOST])
 def test_the_same_of_vite_itself(
     form: str, begin_tour: Begin, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, Page, Request, WebSocket, expect
 from tests.browser.chromium import Visitor
 
 from .hostapp import COOKIES
-from .service import HOST, QUERY, Running
+from .service import HOST, OFFSETS, PORT, QUERY, Running
 
 PROJECT = "/alice/vision/"
 DIRECT = "direct"  # without a proxy, for whoever writes or doubts a test
@@ -26,10 +26,12 @@ WITHOUT_ORIGIN = ("data:", "blob:", "about:", "chrome-extension:")
 
 @dataclass(frozen=True)
 class Site:
-    """The host app. authority: the file with the certificate that programs have to trust."""
+    """The host app. authority: the file with the certificate that programs have to trust. behind:
+    the port of the server behind the front end, if there is one."""
 
     url: str
     authority: Path | None = None
+    behind: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class Address:
             return f"http://localhost:{self.port}/"
         if self.form == HOST:
             return self.site.replace("//localhost", f"//{self.port}.localhost") + "/"
+        if self.form == PORT:
+            scheme = urlsplit(self.site).scheme
+            return f"{scheme}://localhost:{self.port + OFFSETS[scheme]}/"
         return f"{self.site}{PROJECT}proxy/{self.port}/"
 
     @property
@@ -60,7 +65,7 @@ class Address:
 
     def typed(self, path: str, query: str) -> str:
         """What a person types, or a page links to, for a path of the service."""
-        if self.form == QUERY:
+        if self.form in (QUERY, PORT):
             more = f"&{query}" if query else ""
             return f"{self.site}{PROJECT}{path}?port={self.port}{more}"
         return f"{self.base}{path}{'?' if query else ''}{query}"
@@ -136,7 +141,7 @@ def see_that_the_app_is_the_app(tour: Tour, page: Page) -> None:
     app = tour.guest.site
     for path, title in (("/logout", "Logout of the app"), ("/", "Start page")):
         with page.context.expect_page() as opened:
-            follow_a_link(page, app + path if tour.address.form == HOST else path)
+            follow_a_link(page, path if tour.address.form == QUERY else app + path)
         see_the_app(opened.value, app + path, title)
     page.goto(app + PROJECT)
     see_the_app(page, app + PROJECT, "Project page")
