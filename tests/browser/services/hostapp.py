@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from webob import Request, Response
 from webob.exc import HTTPNotFound, HTTPUnauthorized
 
-from wsgi_portproxy import PortProxy, Target, UrlForms
+from wsgi_portproxy import PortProxy, Service, Target, UrlForms
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -76,6 +76,18 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     return answer(Request(environ))(environ, start_response)
 
 
+STRIPPED, UNSTRIPPED = Service(), Service(strip_prefix=False)
+
+
+def services(target: Target) -> Service:
+    """Services of the project `whole` are asked for the visitor's full path."""
+    return UNSTRIPPED if target.params.get("project") == "whole" else STRIPPED
+
+
 application = PortProxy(
-    app, authorizer=may_open, mount=MOUNT, urls=UrlForms(host_template="{port}.localhost")
+    app,
+    authorizer=may_open,
+    mount=MOUNT,
+    urls=UrlForms(host_template="{port}.localhost"),
+    services=services,
 )
