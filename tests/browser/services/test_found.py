@@ -2,11 +2,13 @@
 
 It works in the forms that it says. In the others it does not: a test that fails there tells of a
 service, or of this package, that has become better. With `under_path` it is also started with the
-flags for a path, in the form "prefix". See `found/`; `make test-services` runs it.
+flags for a path, in the form "prefix". See `found/`; `make test-services` runs it. With `DIRECT=1`
+each is also looked at without a proxy, to tell whose fault a failure is.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
@@ -19,19 +21,29 @@ from tests.browser.chromium import PATIENCE_MS
 from .conftest import Begin
 from .found.catalogue import FOUND
 from .found.steps import see
-from .service import FORMS, QUERY, SCHEMES, Running, Service, running_service, started_under_path
-from .tour import Tour, see_that_the_app_is_the_app
+from .service import (
+    FORMS,
+    HTTP,
+    QUERY,
+    SCHEMES,
+    Running,
+    Service,
+    running_service,
+    started_under_path,
+)
+from .tour import DIRECT, Tour, see_that_the_app_is_the_app
 
 pytestmark = pytest.mark.found
 
 PREFIX = "prefix"  # the path form, and a service started for that
+WAYS = [*product(FORMS, SCHEMES), *([(DIRECT, HTTP)] if os.environ.get("DIRECT") else [])]
 BROKEN_MS = 20_000.0  # until a service without `sign` counts as one that does not work
 
 
 def _ways() -> Iterator[Any]:
     """Each service is started once, or twice, and all its tests follow one another."""
     for service in FOUND:
-        for form, scheme in product(FORMS, SCHEMES):
+        for form, scheme in WAYS:
             yield pytest.param(service, form, scheme, id=f"{service.name}-{form}-{scheme}")
         if service.under_path is not None:
             other = started_under_path(service)
@@ -63,7 +75,7 @@ def test_it_works_where_it_says_so(
     record_property("service", service.title)
     record_property("form", form)
     try:
-        if tour.address.form in service.forms:
+        if tour.address.form in (*service.forms, DIRECT):
             use(tour)
         else:
             record_property("why", service.why)
@@ -78,8 +90,9 @@ def use(tour: Tour) -> None:
     pages = tour.guest.context.pages
     for page in pages:
         tour.stays(page)
-    with tour.step("the app itself"):
-        see_that_the_app_is_the_app(tour, pages[-1])
+    if tour.address.form != DIRECT:
+        with tour.step("the app itself"):
+            see_that_the_app_is_the_app(tour, pages[-1])
 
 
 def see_that_it_does_not_work(tour: Tour) -> None:
