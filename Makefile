@@ -119,7 +119,7 @@ wheel-test: $(VENV)/test-installed ## Build the wheel and install it into an emp
 
 .PHONY: test-browser-quick
 test-browser-quick: $(VENV)/test-installed chromium ## The demo and light services in headless Chromium
-	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m "not services and not npm" -n $(BROWSERS) --no-loadscope-reorder
+	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m "not services and not npm and not found" -n $(BROWSERS) --no-loadscope-reorder
 
 .PHONY: test-browser
 test-browser: $(VENV)/test-installed $(SERVICES_VENV)/installed chromium ## The other services in headless Chromium, JupyterLab and MLflow too
@@ -131,6 +131,20 @@ test-browser: $(VENV)/test-installed $(SERVICES_VENV)/installed chromium ## The 
 .PHONY: test-browser-npm
 test-browser-npm: $(VENV)/test-installed $(SERVICES_VENV)/npm-installed chromium ## What comes from npm in headless Chromium: Vite, Socket.IO's own client
 	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m npm -n $(BROWSERS) --no-loadscope-reorder
+
+# Not part of .ci/run: some take from npm and Debian what they need, and all of it takes hours.
+FOUND_RESULTS = .bench/services.xml
+# For the command line: make test-services SERVICES_FLAGS="-k dagster"
+SERVICES_FLAGS =
+
+.PHONY: test-services
+test-services: $(VENV)/test-installed chromium ## Some seventy services in headless Chromium, each from an environment of its own; every night
+	@mkdir -p $(dir $(FOUND_RESULTS))
+	CHROMIUM="$$(scripts/chromium.sh)" $(VENV_PYTHON) -m pytest tests/browser -m found --junitxml=$(FOUND_RESULTS) $(SERVICES_FLAGS)
+
+.PHONY: services-table
+services-table: $(VENV)/test-installed ## Write docs/services-table.md anew, from the last run of test-services
+	$(VENV_PYTHON) -m tests.browser.services.found.table $(FOUND_RESULTS)
 
 # First of the checks, so that a missing browser is said before ten minutes of tests.
 .PHONY: chromium
@@ -184,7 +198,7 @@ screenshot: $(VENV)/test-installed chromium ## Make the pictures of the README a
 
 .PHONY: clean
 clean: ## Remove the environments, caches, builds and the demo's data
-	rm -rf $(VENV) $(SERVICES_VENV) $(FUZZ_VENV) $(PEERS_VENV) .fuzz .venv-3.* build dist
+	rm -rf $(VENV) $(SERVICES_VENV) .venv-found $(FUZZ_VENV) $(PEERS_VENV) .fuzz .venv-3.* build dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .bench
 	rm -rf examples/django_project/data
 	find wsgi_portproxy tests examples scripts benchmarks fuzz -name __pycache__ -prune -exec rm -rf {} +

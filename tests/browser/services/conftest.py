@@ -57,6 +57,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def site(scheme: str, sites: Sites, request: pytest.FixtureRequest) -> Site:
+    """For tests with a parameter `form`; without one, that of the path form."""
     form = request.node.callspec.params.get("form", QUERY)
     return sites[scheme, form == PORT]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from webob import Request, Response
 from webob.exc import HTTPNotFound, HTTPUnauthorized
 
-from wsgi_portproxy import Listen, PortProxy, Target, UrlForms
+from wsgi_portproxy import Listen, PortProxy, Service, Target, UrlForms
 
 from .service import HTTP, HTTPS, OFFSETS
 
@@ -78,8 +78,16 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     return answer(Request(environ))(environ, start_response)
 
 
+STRIPPED, UNSTRIPPED = Service(), Service(strip_prefix=False)
+
+
+def services(target: Target) -> Service:
+    """Services of the project `whole` are asked for the visitor's full path."""
+    return UNSTRIPPED if target.params.get("project") == "whole" else STRIPPED
+
+
 def _proxied(urls: UrlForms) -> PortProxy:
-    return PortProxy(app, authorizer=may_open, mount=MOUNT, urls=urls)
+    return PortProxy(app, authorizer=may_open, mount=MOUNT, urls=urls, services=services)
 
 
 #: With the path form, in which `?port=` opens, and the host form.

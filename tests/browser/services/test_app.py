@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from .conftest import Begin
 from .own_apps import FLASK
-from .service import HOST, QUERY, Running, running_service
-from .tour import PROJECT, Tour, see_the_app
+from .service import HOST, PROJECT, QUERY, Running, running_service
+from .tour import Tour, see_the_app
 
 ASK = "async url => { const a = await fetch(url); return [a.status, a.url, await a.text()]; }"
 

@@ -25,8 +25,8 @@ from tests.support.waiting import PATIENCE, until
 from .builders import VITE
 from .conftest import Begin
 from .modules import BEFORE_PARTS, INDEX, NAMES, path_of, see_that_all_ran, sources
-from .service import HOST, QUERY, running_service
-from .tour import PROJECT, Address, Guest, Site, see_the_app
+from .service import HOST, PROJECT, QUERY, running_service
+from .tour import Address, Guest, Site, see_the_app
 
 THREADS = 4
 COMPILERS = 24

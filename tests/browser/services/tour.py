@@ -6,9 +6,11 @@ Notes, beside what every `Visitor` does, each request that leaves the site: a pa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,9 +19,8 @@ from playwright.sync_api import BrowserContext, Page, Request, WebSocket, expect
 from tests.browser.chromium import Visitor
 
 from .hostapp import COOKIES
-from .service import HOST, OFFSETS, PORT, QUERY, Running
+from .service import HOST, OFFSETS, PORT, PROJECT, QUERY, WHOLE, Running
 
-PROJECT = "/alice/vision/"
 DIRECT = "direct"  # without a proxy, for whoever writes or doubts a test
 WITHOUT_ORIGIN = ("data:", "blob:", "about:", "chrome-extension:")
 
@@ -36,11 +37,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a service is for its visitors. site: the host app's. base: of the service's pages."""
+    """Where a service is for its visitors. site: the host app's. base: of the service's pages.
+
+    project: the path of the project below which it is opened.
+    """
 
     form: str
     site: str
     port: int
+    project: str = PROJECT
 
     @property
     def base(self) -> str:
@@ -51,7 +56,7 @@ class Address:
         if self.form == PORT:
             scheme = urlsplit(self.site).scheme
             return f"{scheme}://localhost:{self.port + OFFSETS[scheme]}/"
-        return f"{self.site}{PROJECT}proxy/{self.port}/"
+        return f"{self.site}{self.project}proxy/{self.port}/"
 
     @property
     def label(self) -> str:
@@ -65,10 +70,13 @@ class Address:
 
     def typed(self, path: str, query: str) -> str:
         """What a person types, or a page links to, for a path of the service."""
+        path, hash_sign, fragment = path.partition("#")
         if self.form in (QUERY, PORT):
             more = f"&{query}" if query else ""
-            return f"{self.site}{PROJECT}{path}?port={self.port}{more}"
-        return f"{self.base}{path}{'?' if query else ''}{query}"
+            start = f"{self.site}{self.project}{path}?port={self.port}{more}"
+        else:
+            start = f"{self.base}{path}{'?' if query else ''}{query}"
+        return start + hash_sign + fragment
 
 
 class Guest(Visitor):
@@ -105,12 +113,16 @@ class Guest(Visitor):
 
 @dataclass(frozen=True)
 class Tour:
-    """What `Service.use` gets: a running service, and a guest before its door."""
+    """What `Service.use` gets: a running service, and a guest before its door.
+
+    done: the steps so far, by name, and whether each worked.
+    """
 
     running: Running
     address: Address
     guest: Guest
     site: Site
+    done: dict[str, bool] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -126,10 +138,18 @@ class Tour:
         """The address bar shows this path of the service, below where the service is."""
         expect(page).to_have_url(re.compile(re.escape(self.base + path)))
 
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """What is done in the block is a step, which has worked if nothing is raised."""
+        self.done[name] = False
+        yield
+        self.done[name] = True
+
 
 def begin(running: Running, form: str, site: Site, guest: Guest) -> Tour:
     service = running.service
-    address = Address(form, site.url, running.port)
+    project = PROJECT if service.strip else WHOLE
+    address = Address(form, site.url, running.port, project)
     guest.at(address)
     # Where they are aborted or fail, the console says so as well, with the URL.
     guest.expects(*service.expected, *service.elsewhere)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
@@ -140,7 +141,7 @@ def log_a_run(tour: Tour, address: str, name: str) -> None:
         **({} if tour.address.form == DIRECT else {"MLFLOW_TRACKING_TOKEN": TOKEN}),
     }
     done = subprocess.run(
-        [programs(tour.running.service) / "python", "-c", LOG_A_RUN, name],
+        [Path(programs(tour.running.service), "python"), "-c", LOG_A_RUN, name],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

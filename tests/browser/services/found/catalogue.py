@@ -1,0 +1,11 @@
+"""The services of found.md, by theme; each works in the forms that it says, or else the tests fail.
+
+A theme is a module with a tuple of its services, and one line here.
+"""
+
+from __future__ import annotations
+
+from ..service import Service
+from .python_dashboards import PYTHON_DASHBOARDS
+
+FOUND: tuple[Service, ...] = (*PYTHON_DASHBOARDS,)
