@@ -33,7 +33,8 @@ REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 START_SECONDS = 300.0  # MLflow on a busy machine, which makes its database and starts four workers
 
 QUERY, HOST, PORT = "query", "host", "port"
-FORMS = (QUERY, HOST, PORT)
+ROOTS = (HOST, PORT)  # those that give a service a root of its own
+FORMS = (QUERY, *ROOTS)
 HTTP, HTTPS = "http", "https"
 SCHEMES = (HTTP, HTTPS)
 # How far the site's ports are from the services' in the port form: on http the host app itself

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page
 
-from ..service import HOST, Service, UnderPath
+from ..service import ROOTS, Service, UnderPath
 from ..tour import Tour
 from .steps import Steps, see
 
@@ -23,7 +23,7 @@ DASH_PAGES = Service(
     command="python3 app.py",
     port=15050,
     environment_of="dash",
-    forms=(HOST,),
+    forms=ROOTS,
     why="its server compares the browser's pathname with its own prefix",
     sign="text=404 - Page not found",
     under_path=UnderPath(
