@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -91,7 +92,7 @@ def test_a_port_that_was_not_found_is_searched_for_again_later(
 ) -> None:
     """A front end's numbers are asked about with each request, and never found."""
     now = [1000.0]
-    monkeypatch.setattr(listening.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     known, port = Listening(), free_port()
     assert known.at(port) == frozenset()
     with at("127.0.0.1", port):

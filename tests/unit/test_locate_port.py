@@ -291,20 +291,22 @@ def test_listeners_are_opened_when_a_visitor_is_sent_there_and_not_before() -> N
 
 def test_isolated_services_have_no_other_form() -> None:
     links = Links(RESERVING)
-    for url, path in [(QUERY, "/x%2Fy?a=1"), (BY_PATH, "/x%2Fy?a=1")]:
-        for method in ("GET", "HEAD"):
-            visit = at(url, 8000, method=method, **NAVIGATES)
-            target = RESERVING.by_url(visit)
-            assert target is not None
-            assert links.at_root(target, visit) == (307, f"http://app.test:36006{path}")
-        for visit in (at(url, 8000, method="POST", **NAVIGATES), at(url, 8000)):
-            with pytest.raises(Refused) as caught:
-                links.at_root(target, visit)
-            assert caught.value.hint == "Open it at app.test:36006."
-    for url in ("/bob/x/?port=16006", "/alice/vision/?port=9"):
-        visit = at(url, 8000, **NAVIGATES)
+
+    def at_root(url: str, **fields: Any) -> object:
+        visit = at(url, 8000, **fields)
         target = RESERVING.by_url(visit)
         assert target is not None
+        return links.at_root(target, visit)
+
+    for url, path in [(QUERY, "/x%2Fy?a=1"), (BY_PATH, "/x%2Fy?a=1")]:
+        for method in ("GET", "HEAD"):
+            moved = at_root(url, method=method, **NAVIGATES)
+            assert moved == (307, f"http://app.test:36006{path}")
+        for fields in ({"method": "POST", **NAVIGATES}, {}):
+            with pytest.raises(Refused) as caught:
+                at_root(url, **fields)
+            assert caught.value.hint == "Open it at app.test:36006."
+    for url in ("/bob/x/?port=16006", "/alice/vision/?port=9"):
         with pytest.raises(Refused, match="has its own address") as caught:
-            links.at_root(target, visit)
+            at_root(url, **NAVIGATES)
         assert caught.value.hint.startswith("This port has none")

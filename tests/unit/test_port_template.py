@@ -283,10 +283,11 @@ class Raising(Container[int]):
 
 def test_a_container_that_raises_is_our_error() -> None:
     form = made(":{port+20000}", Raising())
-    for ask in (
+    asks: list[Callable[[], object]] = [
         lambda: port_in(form, "app.test:36006"),
         lambda: form.authority(16006, {}, environ()),
-    ):
+    ]
+    for ask in asks:
         with pytest.raises(AuthorizerFailed) as caught:
             ask()
         assert "database" not in caught.value.message + caught.value.hint
@@ -367,6 +368,5 @@ def test_a_port_without_a_number_has_none(template: str, port: int) -> None:
 
 @pytest.mark.parametrize("template", ["{port}.ports.test", ":{port+x}", ""])
 def test_addresses_of_no_template(template: str) -> None:
-    make: Callable[[], object] = lambda: port_addresses(template, [16006])  # noqa: E731
     with pytest.raises(ValueError, match="host_template takes"):
-        make()
+        port_addresses(template, [16006])
