@@ -112,7 +112,7 @@ class PortProxy:
         self._strays = Strays(self._locator) if finds else None
         strays, head = self._strays, timeouts.head
         self._app_or_service = AppOrService(app, strays, self._serve, head) if strays else None
-        self._hosts = Hosts(hosts, [*known.hosts, *self._locator.hosts])
+        self._hosts = Hosts(hosts, known.hosts, self._locator.hosts)
         self._cookies = CookiePolicy([*withhold.cookies, *known.withhold_cookies])
         headers_of = ResponseHeaders(self._cookies, withhold.response_headers)
         self._forwarder = Forwarder(

@@ -150,7 +150,9 @@ class UrlForms:
         _one_of("redirect_browsers", self.redirect_browsers, (True, False, "path"))
         if self.mount_of is not None:
             check_callable("mount_of", self.mount_of, "mount_of(port)", 1)
-        if self.port_range is not None and not hasattr(self.port_range, "__contains__"):
+        is_text = isinstance(self.port_range, (str, bytes, type))  # as in `PortPolicy`
+        has_ports = not is_text and hasattr(self.port_range, "__contains__")
+        if self.port_range is not None and not has_ports:
             raise TypeError(f"port_range takes a container of ints, not {self.port_range!r}")
         if self.listen is not None and not isinstance(self.listen, Listen):
             raise TypeError(f"listen takes a Listen, not {self.listen!r}")

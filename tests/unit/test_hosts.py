@@ -56,6 +56,13 @@ def test_a_dot_in_front_is_for_that_name_and_all_below_it() -> None:
     assert known(hosts, names) == names[:3]
 
 
+@pytest.mark.parametrize("named", [None, ["other.test"], [], [".other.test"]])
+def test_the_name_in_the_template_counts_as_said(named: Any) -> None:
+    hosts = Hosts(named, (), ["app.test", "[::1]"])
+    assert known(hosts, [*APP, "[::1]:8000", *EVIL]) == [*APP, "[::1]:8000"]
+    hosts.check(asked_by("app.test:36006"))
+
+
 def test_an_iterator_of_names_is_read_once() -> None:
     assert known(Hosts(iter(["app.test"])), ["app.test", "app.test"]) == ["app.test"] * 2
 

@@ -8,7 +8,7 @@ import pytest
 from webob import Request
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from wsgi_portproxy import PortProxy, UrlForms, url_for_port
+from wsgi_portproxy import Listen, PortProxy, PortProxyError, UrlForms, url_for_port
 
 from .asking import MOUNT, App
 from .given import environ, table
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PLAIN_HOST = {"host_template": "{port}.ports.example.com"}
 CARRYING = {"host_template": "{port}--{project}--{username}.ports.example.com"}
+PORTS = {"host_template": ":{port+20000}"}
+RESERVING = {**PORTS, "mount_of": lambda port: {"username": "alice", "project": "vision"}}
 IN_PLACE = {"redirect_browsers": False}
 
 
@@ -87,6 +89,64 @@ def test_the_mounts_parameters_in_the_host_name() -> None:
     assert made == "/Alice/vision/proxy/16006/"  # no host name has upper case
 
 
+# --- The port form -------------------------------------------------------------------------------
+
+OWN, BY_PATH, BY_QUERY = (
+    "http://app.test:36006/x?y",
+    "/alice/vision/proxy/16006/x?y",
+    "/alice/vision/x?y&port=16006",
+)
+
+
+@table(
+    "settings, made",
+    {
+        "reserved": (RESERVING, OWN),
+        "own-name": ({**RESERVING, "host_template": "a.test:{port}"}, "http://a.test:16006/x?y"),
+        "reserved-and-not-redirected": ({**RESERVING, **IN_PLACE}, OWN),
+        # Else the visitor is sent there first: the mount is remembered then.
+        "not-reserved": (PORTS, BY_QUERY),
+        "reserved-to-none": ({**PORTS, "mount_of": lambda port: None}, BY_QUERY),
+        "to-the-path-form": ({**PORTS, "redirect_browsers": "path"}, BY_PATH),
+        "to-nowhere": ({**PORTS, **IN_PLACE}, BY_QUERY),
+        "listening": ({**RESERVING, "listen": Listen()}, BY_QUERY),
+        "listening-path": ({**PORTS, "listen": Listen(), "redirect_browsers": "path"}, BY_PATH),
+        "not-a-services": ({**PORTS, "port_range": {16007}}, BY_PATH),
+        "no-number": ({"host_template": ":{port+60000}"}, BY_PATH),
+    },
+)
+def test_the_port_form(settings: dict[str, Any], made: str) -> None:
+    assert link(path="/x?y", settings=settings) == made
+
+
+def test_without_parameters_of_the_mount_nothing_has_to_be_remembered() -> None:
+    settings = {**PORTS, "mount": "/lab"}
+    assert link(settings=settings) == "http://app.test:36006/"
+    assert link(settings={**settings, "listen": Listen()}) == "/lab/?port=16006"
+
+
+def test_a_reserved_port_is_its_own_mounts() -> None:
+    assert link("/bob/x/", settings=RESERVING) == "/bob/x/proxy/16006/"
+    params = {"username": "alice", "project": "vision", "more": "than it has"}
+    assert link("/bob/x/", settings=RESERVING, params=params) == "http://app.test:36006/"
+
+
+def test_where_the_reservation_cannot_be_known_that_is_told() -> None:
+    def fails(port: int) -> Any:
+        raise RuntimeError("the database is gone")
+
+    with pytest.raises(PortProxyError):
+        link(settings={**PORTS, "mount_of": fails})
+
+
+def test_the_visitors_own_name_is_that_of_the_link() -> None:
+    for host, made in (("APP.test", "app.test"), ("[::1]:8000", "[::1]")):
+        assert link(settings=RESERVING, HTTP_HOST=host) == f"http://{made}:36006/"
+    assert link(settings=RESERVING, HTTP_HOST="x@evil.test") == "/alice/vision/proxy/16006/"
+    https: Any = {"wsgi.url_scheme": "https"}
+    assert link(settings=RESERVING, **https) == "https://app.test:36006/"
+
+
 def test_another_word_for_the_path_form() -> None:
     assert link(settings={"path_segment": "ports"}) == "/alice/vision/ports/16006/"
 
@@ -99,13 +159,18 @@ def test_another_word_for_the_path_form() -> None:
         "query": IN_PLACE,
         "host": PLAIN_HOST,
         "carrying": CARRYING,
+        "port": RESERVING,
         "whole-app": {"mount": ""},
         "whole-app-query": {"mount": "", **IN_PLACE},
     },
 )
 def test_no_path_makes_a_link_to_another_site(settings: dict[str, Any], path: str) -> None:
     made = link(path=path, settings=settings)
-    own = ("http://16006.ports.example.com/", "http://16006--vision--alice.ports.example.com/")
+    own = (
+        "http://16006.ports.example.com/",
+        "http://16006--vision--alice.ports.example.com/",
+        "http://app.test:36006/",
+    )
     assert made.startswith(own) or (made[0] == "/" and made[1] not in "/\\")
 
 
@@ -155,6 +220,7 @@ def test_without_parameters_the_url_does_not_matter() -> None:
         "path": ({}, "/my%20apps/one/alice/vision/proxy/16006/x?y"),
         "query": (IN_PLACE, "/my%20apps/one/alice/vision/x?y&port=16006"),
         "host": (PLAIN_HOST, "http://16006.ports.example.com/my%20apps/one/x?y"),
+        "port": (RESERVING, "http://app.test:36006/my%20apps/one/x?y"),
     },
 )
 def test_below_a_script_name(server: str, settings: dict[str, Any], made: str) -> None:
@@ -211,7 +277,17 @@ def test_only_a_tcp_port_is_one() -> None:
             url_for_port(made, port)
 
 
-FORMS = table("settings", {"path": {}, "query": IN_PLACE, "host": PLAIN_HOST, "carrying": CARRYING})
+FORMS = table(
+    "settings",
+    {
+        "path": {},
+        "query": IN_PLACE,
+        "host": PLAIN_HOST,
+        "carrying": CARRYING,
+        "port": RESERVING,
+        "listening": {**PORTS, "listen": Listen()},
+    },
+)
 
 
 @pytest.mark.case("links with odd parameters")

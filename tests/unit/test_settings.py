@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from wsgi_portproxy.errors import SettingFailed
+from wsgi_portproxy.locate.host_template import HostTemplate
+from wsgi_portproxy.locate.port_template import PortTemplate
 from wsgi_portproxy.locate.target import Target
 from wsgi_portproxy.settings import (
     Limits,
+    Listen,
     Service,
     ServiceOf,
     Timeouts,
@@ -21,8 +24,18 @@ from wsgi_portproxy.settings import (
 
 from .given import a_target
 
+NO_NAMES: frozenset[str] = frozenset()
+NO_REDIRECTS: list[Any] = ["PATH", "host", 1, 0, ""]
+NO_LISTENS: list[Any] = [True, Listen, 8000, "127.0.0.1"]
+NO_MOUNTS: list[Any] = [True, {}, "alice"]
+PORTS_THAT_ARE_NONE: list[Any] = ["1-2", b"1", range, 8000]
 NO_BOOLS: list[Any] = [None, "False", 2, [], 1, 0]
 EXTERNAL, LOCAL = Service(preserve_host=True), Service()
+
+
+def never(number: int) -> bool:
+    return False
+
 
 # --- Values --------------------------------------------------------------------------------------
 
@@ -40,6 +53,13 @@ EXTERNAL, LOCAL = Service(preserve_host=True), Service()
             (UrlForms, {"isolate": 1}),
         ),
         *((UrlForms, {"isolate": True}), (UrlForms, {"redirect_browsers": None})),
+        *((UrlForms, {"redirect_browsers": one}) for one in NO_REDIRECTS),
+        *((UrlForms, {"port_range": one}) for one in PORTS_THAT_ARE_NONE),
+        *((UrlForms, {"listen": one}) for one in NO_LISTENS),
+        *((UrlForms, {"mount_of": one}) for one in NO_MOUNTS),
+        *((Listen, {"address": one}) for one in ("", "localhost", "127.0.0.1:80", "[::1]", None)),
+        *((Listen, {"listeners": one}) for one in (0, -1, 1.5, True, "8", None)),
+        *((Listen, {"proxy_protocol": one}) for one in NO_BOOLS),
         *((Timeouts, {name: 0}) for name in ("connect", "head", "stream_idle", "tunnel_idle")),
         *((Timeouts, {name: "3"}) for name in ("connect", "head", "stream_idle", "tunnel_idle")),
         *((Timeouts, {name: -1.0}) for name in ("connect", "head", "stream_idle", "tunnel_idle")),
@@ -63,7 +83,60 @@ def test_what_could_never_work_is_told_by_its_name_and_what_was_given(
         assert repr(wrong).strip("[]") in str(refused.value)
 
 
+@pytest.mark.parametrize("template", [None, "{port}.p.test"])
+@pytest.mark.parametrize("name", ["port_range", "listen", "isolate", "mount_of"])
+def test_what_requires_a_template_says_so(name: str, template: str | None) -> None:
+    of_either = name in ("isolate", "mount_of")
+    given: dict[str, Any] = {
+        "port_range": range(10),
+        "listen": Listen(),
+        "isolate": True,
+        "mount_of": lambda port: None,
+    }
+    if of_either and template is not None:
+        UrlForms(host_template=template, **{name: given[name]})
+        return
+    with pytest.raises(ValueError, match=f"^{name} requires a host_template"):
+        UrlForms(host_template=template, **{name: given[name]})
+    UrlForms(host_template=":{port}", **{name: given[name]})
+
+
+def test_a_reservation_is_asked_for_with_the_port_alone() -> None:
+    for wrong in (lambda: None, lambda port, target: None, later):
+        given: Any = wrong
+        with pytest.raises(TypeError, match=r"^mount_of .*mount_of\(port\)"):
+            UrlForms(host_template=":{port}", mount_of=given)
+
+
+def test_which_ports_have_numbers() -> None:
+    """Those of `port_range`, else those that may be opened, which must then be known at start."""
+
+    def of(ports: Any, **given: Any) -> PortTemplate:
+        made = UrlForms(host_template=":{port+1}", **given).template(NO_NAMES, ports, never)
+        assert isinstance(made, PortTemplate)
+        return made
+
+    assert of({5}).number_of(5) == 6
+    assert of({5}).number_of(6) is None
+    assert of({5}, port_range=range(10)).number_of(6) == 7
+    assert of(lambda target: {5}, port_range=[5]).number_of(5) == 6
+    with pytest.raises(ValueError, match=r"^port_range must say"):
+        of(lambda target: {5})
+
+
+def test_the_template_is_of_its_kind() -> None:
+    assert UrlForms().template(NO_NAMES, {5}, never) is None
+    host = UrlForms(host_template="{port}.p.test").template(NO_NAMES, lambda target: {5}, never)
+    assert isinstance(host, HostTemplate)
+    for wrong in (":{port", "a b:{port}", "{port}:{port}"):
+        with pytest.raises(ValueError, match=r"^host_template takes"):
+            UrlForms(host_template=wrong).template(NO_NAMES, {5}, never)
+
+
 def test_what_works() -> None:
+    Listen(address="::1", proxy_protocol=True, listeners=1)
+    Listen(address="0.0.0.0")
+    UrlForms(host_template=":{port}", listen=Listen(), port_range={5}, redirect_browsers="path")
     Limits(requests_per_port=1, request_body=0, tunnels=0, tunnels_per_port=0)
     Timeouts(connect=1, head=0.1, stream_idle=None, tunnel_idle=float("inf"))
     UrlForms(host_template="{port}.p.test", isolate=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from ..errors import PortProxyError, Refused
+from ..errors import AuthorizerFailed, PortProxyError, Refused
 from ..names import LINKS_KEY
 from .location import Location
 from .locator import Locator, is_read, refuse_climbing
@@ -56,7 +56,10 @@ class Links:
         if not target.form.has_own_origin:
             # Also from the query form: browsers are redirected to the path form.
             return visit.origin + self._locator.path_prefix(target.mount_path, target.port)
-        authority = self._locator.root_authority(target.port, target.params, visit.environ)
+        try:
+            authority = self._locator.root_authority(target.port, target.params, visit.environ)
+        except AuthorizerFailed:
+            return None
         return None if authority is None else f"{visit.address.scheme}://{authority}{visit.script}"
 
     def url(
@@ -64,9 +67,10 @@ class Links:
     ) -> str | None:
         """The link; None if a parameter of the mount is neither in `given` nor in the URL."""
         mount = self._locator.mount
-        params = {**self._params_of(environ), **given}
-        if not mount.names <= params.keys():
+        known = {**self._params_of(environ), **given}
+        if not mount.names <= known.keys():
             return None
+        params = {name: known[name] for name in mount.names}
         _check_params(mount, params)
         authority = self._locator.root_authority(port, params, environ)
         if authority is not None and self._locator.leads_to_root(port):

@@ -98,6 +98,8 @@ class Locator:
             return None
         if not isinstance(params, Mapping) or params.keys() != self.mount.names:
             raise AuthorizerFailed("the mount_of callable did not return the mount's parameters")
+        if not all(isinstance(value, str) for value in params.values()):
+            raise AuthorizerFailed("the mount_of callable returned a parameter that is no text")
         return MappingProxyType(dict(params))
 
     @property

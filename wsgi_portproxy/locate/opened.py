@@ -66,7 +66,7 @@ class Opened:
     ) -> list[tuple[str, str]]:
         """The Set-Cookie headers for a browser that is redirected to the port form, or that opens a
         page there; none if it remembers already, or if there is nothing to remember."""
-        is_sent = redirect is not None and "://" in redirect.url
+        is_sent = redirect is not None and not redirect.url.startswith("/")
         if not (self._mount.names and visit.is_navigation):
             return []
         if not (is_sent or target.form.has_own_number):

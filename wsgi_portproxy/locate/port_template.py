@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..errors import BadRequest, Misdirected
+from ..errors import AuthorizerFailed, BadRequest, Misdirected
 from ..servers.listening import listening_at
 from .host_template import Matched
 from .origin import own_address
@@ -29,6 +29,7 @@ _AUTHORITY = re.compile(r"(?P<name>\[[^\]]*\]|[^:]*)(?::(?P<number>[0-9]*))?")
 _DEFAULT_NUMBER = {"http": 80, "https": 443}
 _LAST_PORT = 65535
 _LONGEST_NAME = 253  # octets; RFC 1035 section 2.3.4
+_LONGEST_HOST = 512  # characters of a Host header that is looked into
 _NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 _OF_SERVICES = frozenset({"127.0.0.1", "::1"})
 _HINT = "Use the address to which the application leads you."
@@ -76,21 +77,28 @@ class PortTemplate:
     def number_of(self, port: int) -> int | None:
         """The number in the URLs of a service; None if it has none."""
         number = port + self.offset
-        return number if 0 < number <= _LAST_PORT and port in self._belongs else None
+        return number if 0 < number <= _LAST_PORT and self._is_services(port) else None
 
     def _port_of(self, number: int) -> int | None:
         port = number - self.offset
-        return port if 0 < port <= _LAST_PORT and port in self._belongs else None
+        return port if 0 < port <= _LAST_PORT and self._is_services(port) else None
+
+    def _is_services(self, port: int) -> bool:
+        try:
+            return port in self._belongs
+        except Exception as error:
+            raise AuthorizerFailed("the container of services' ports raised") from error
 
     def match(self, environ: WSGIEnvironment) -> Matched | None:
         """The port in the request's Host; None if the number is the wrapped app's.
 
         Raises `Misdirected` if the request came on a connection to another port (RFC 9110 section
-        7.4), or with another name, and `BadRequest` for a number that is not plainly written.
+        7.4), or with another name, `BadRequest` for a number that is not plainly written, and
+        `AuthorizerFailed` if the container of ports raised.
         """
         scheme = environ.get("wsgi.url_scheme", "http")
         host = environ.get("HTTP_HOST") or f"{environ.get('SERVER_NAME')}:{_told(environ)}"
-        parsed = _AUTHORITY.fullmatch(host[:512])
+        parsed = _AUTHORITY.fullmatch(host) if len(host) <= _LONGEST_HOST else None
         if parsed is None:
             number = 0
         elif parsed["number"]:

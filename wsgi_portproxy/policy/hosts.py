@@ -36,11 +36,17 @@ class Hosts:
         all below it; None: not set.
     of_framework: the names that the app's framework allows. They are used if `named` is None, and
         only to recognise a name, not to refuse others.
+    of_template: the site's own name in `host_template`, which counts as named too.
 
     Raises `TypeError` or `ValueError` for anything but a collection of host names.
     """
 
-    def __init__(self, named: Iterable[str] | None, of_framework: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        named: Iterable[str] | None,
+        of_framework: Iterable[str] = (),
+        of_template: Iterable[str] = (),
+    ) -> None:
         if isinstance(named, str):
             raise TypeError("hosts must be a collection of host names, not one string")
         self._is_said = named is not None
@@ -54,7 +60,7 @@ class Hosts:
         for name in names:
             if _NAME.fullmatch(name) is None:
                 raise ValueError(f"hosts takes host names without a scheme or port, not {name!r}")
-        self._names = frozenset(name.removeprefix(".") for name in names)
+        self._names = frozenset(name.removeprefix(".") for name in names).union(of_template)
         self._below = tuple(name for name in names if name.startswith("."))
         self._has_warned = False
         self._judged: dict[str, bool] = {}  # by the Host as it was sent

@@ -263,8 +263,8 @@ class CookiePolicy:
         if not name.startswith(own):
             return False
         original = name[len(own) :]
-        if shared and original and _NOT_TOKEN.search(original) is None:
-            return not _is_ours(_bare_name(original))
+        if shared and original:
+            return _NOT_TOKEN.search(original) is None
         return self._renames(original)
 
     def _could_be_withheld(self, name: str) -> bool:

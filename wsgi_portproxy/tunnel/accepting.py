@@ -55,7 +55,7 @@ class Accepting:
         """Begin to accept, or stop."""
         if isinstance(new, Listener):
             self._listeners[new.fd] = new
-            self._carrier.epoll.register(new.fd, _IN)
+            self._watch(new)
             return
         listener = self._listeners.pop(new.listener.fd)
         if listener in self._resting:
@@ -84,7 +84,13 @@ class Accepting:
         """Accept again."""
         resting, self._resting = self._resting, []
         for listener in resting:
+            self._watch(listener)
+
+    def _watch(self, listener: Listener) -> None:
+        try:
             self._carrier.epoll.register(listener.fd, _IN)
+        except OSError:  # out of memory, or over the user's limit of epoll watches (epoll(7))
+            self._resting.append(listener)
 
     def _accept(self, listener: Listener) -> None:
         fd, peer = listener.sock._accept()  # type: ignore[attr-defined]
@@ -132,4 +138,5 @@ def _proxy_line(visitor: _socket.socket, peer: Any) -> bytes:
     """The line that tells a server the visitor's address (HAProxy's PROXY protocol, version 1)."""
     own = visitor.getsockname()
     version = 6 if visitor.family == _socket.AF_INET6 else 4
-    return f"PROXY TCP{version} {peer[0]} {own[0]} {peer[1]} {own[1]}\r\n".encode("ascii")
+    there, here = (name[0].partition("%")[0] for name in (peer, own))  # without an IPv6 zone
+    return f"PROXY TCP{version} {there} {here} {peer[1]} {own[1]}\r\n".encode("ascii")

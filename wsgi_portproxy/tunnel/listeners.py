@@ -31,10 +31,12 @@ class Listeners:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._open: dict[int, Listener] = {}
+        # Connections go on when their listener is closed, so a number stays known.
+        self._numbers: set[int] = set()
 
     def is_relayed(self, number: int) -> bool:
-        """Whether this process listens on a number and passes its connections on."""
-        return number in self._open and self._pid == os.getpid()
+        """Whether this process listens on a number, or did, and passes its connections on."""
+        return number in self._numbers and self._pid == os.getpid()
 
     def open(self, number: int, visit: Visit) -> bool:
         """Listen on a number, if that is not done yet. Returns whether somebody listens there: this
@@ -44,7 +46,7 @@ class Listeners:
             return True
         with self._lock:
             if self._pid != os.getpid():  # the parent's relay serves the parent's listeners
-                self._pid, self._open = os.getpid(), {}
+                self._pid, self._open, self._numbers = os.getpid(), {}, set()
             known = self._open.pop(number, None)
             if known is not None:
                 self._open[number] = known
@@ -57,6 +59,7 @@ class Listeners:
             while len(self._open) >= settings.listeners:
                 relay().listen(Closed(self._open.pop(next(iter(self._open)))))
             self._open[number] = listener
+            self._numbers.add(number)
         forget_listening()
         relay().listen(listener)
         return True
