@@ -382,6 +382,34 @@ def at_host(cookie: str, authorizer: Callable[..., Any]) -> tuple[int, str]:
     return ask("/", authorizer=authorizer, headers=headers, urls=UrlForms(host_template=HOST))
 
 
+def errors_of_the_port_form() -> Iterator[tuple[int, str]]:
+    number = DOCUMENTED_PORT + 10000
+    urls = UrlForms(host_template=":{port+10000}")
+
+    def at_port(host: str, **settings: Any) -> tuple[int, str]:
+        return ask("/", headers={"Host": host}, **{"urls": urls, **settings})
+
+    yield at_port(
+        f"localhost:{number}",
+        mount="/{name}",
+        authorizer=lambda request, target: target.params["name"] == "alice",
+        environ={"SERVER_PORT": str(number)},
+    )
+    yield at_port("localhost", environ={"SERVER_PORT": str(number)})
+    named = UrlForms(host_template="app.example.com:{port+10000}")
+    yield at_port(f"elsewhere.example:{number}", urls=named)
+    yield at_port(f"localhost:0{number}")
+
+
+def page_that_needs_a_root(service: ServiceFactory) -> tuple[int, str]:
+    page = b"<script>__MESOP_BASE_URL_PATH__ = ''</script>"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page)
+    port = service(answers(head + page)).port
+    headers = {"Accept": "text/plain", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    urls = UrlForms(host_template=":{port+10000}")
+    return ask(f"/proxy/{port}/", headers=headers, urls=urls)
+
+
 def no(request: object, target: Target) -> bool:
     return False
 
@@ -496,6 +524,8 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     yield ask(urls=UrlForms(host_template=HOST, isolate=True))
     urls = UrlForms(host_template="{port}--{name}.ports.example.com", isolate=True)
     yield ask(f"/Alice/?port={DOCUMENTED_PORT}", urls=urls, mount="/{name}")
+    yield from errors_of_the_port_form()
+    yield page_that_needs_a_root(service)
     # The request
     yield post({"CONTENT_LENGTH": "1x"})
     yield post({"CONTENT_LENGTH": "1000001"}, limits=Limits(request_body=1_000_000))

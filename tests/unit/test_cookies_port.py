@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import pytest
 
 from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
+from wsgi_portproxy.rewrite.request_headers import request_headers
 from wsgi_portproxy.rewrite.response_headers import response_headers
 from wsgi_portproxy.rewrite.urls import UrlMapper
 
-from .given import a_target, a_view, costs_little, table
+from .given import a_target, a_view, costs_little, environ, table
 
 POLICY = CookiePolicy(DEFAULT_WITHHELD)
 TARGET = a_target(prefix="", form="port")
 FOR_SCRIPTS = "csrftoken=1; Path=/; SameSite=Lax"
 
 
-def set_for(set_cookie: str, *, https: bool = False, port: int = 16006) -> list[str]:
+def set_for(
+    set_cookie: str, *, https: bool = False, port: int = 16006, sent: Container[str] = ()
+) -> list[str]:
     target = a_target(prefix="", form="port", port=port)
     return POLICY.for_visitor(
-        set_cookie, target, needs_path=False, of_this_host=https, secure=https
+        set_cookie, target, needs_path=False, of_this_host=https, secure=https, sent=sent
     )
 
 
@@ -39,7 +44,6 @@ def sent_to(cookies: str, port: int = 16006, *, https: bool = False) -> str:
         "domain": ("a=1; Domain=app.test; HttpOnly", "a=1; HttpOnly"),
         "spaces": (" \ta =1; HTTPONLY", "a =1; HTTPONLY"),
         "apps-name": ("sessionid=1; Path=/", "sessionid=1; Path=/"),
-        "apps-name-for-scripts": (FOR_SCRIPTS, FOR_SCRIPTS),
         "host-prefix": ("__Host-a=1; Secure; Path=/", "__Host-a=1; Secure; Path=/"),
         "secure-prefix": ("__Secure-a=1; HttpOnly", "__Secure-a=1; HttpOnly"),
         "another-ports": ("portproxy.16007.a=1", "portproxy.16007.a=1"),
@@ -80,11 +84,37 @@ def test_a_cookie_that_scripts_read_keeps_its_name(set_cookie: str) -> None:
     assert set_for(set_cookie, https=True) == [f"{set_cookie}; Secure"]
 
 
-def test_names_of_the_app_get_no_plain_copy() -> None:
+def test_a_copy_for_scripts_never_takes_the_place_of_the_apps_cookie() -> None:
     """Pages of the app would find it: they are on the same host."""
-    assert set_for(FOR_SCRIPTS) == [f"portproxy.16006.{FOR_SCRIPTS}"]
-    [value] = set_for(FOR_SCRIPTS, https=True)
+    own = f"portproxy.16006.{FOR_SCRIPTS}"
+    assert set_for(FOR_SCRIPTS) == [own, FOR_SCRIPTS]
+    assert set_for(FOR_SCRIPTS, sent={"csrftoken"}) == [own]
+    [value] = set_for(FOR_SCRIPTS, https=True, sent={"csrftoken"})
     assert value.startswith("__Host-portproxy.16006.csrftoken=1;")
+
+
+BOTH = "csrftoken=APPS; a=1; portproxy.16006.csrftoken=own; portproxy.16007.csrftoken=others"
+
+
+@table(
+    "token, cookies, sent",
+    {
+        "the-apps": ("APPS", BOTH, "own"),
+        "its-own": ("own", BOTH, "own"),
+        "masked": ("masked", BOTH, "masked"),
+        "no-own": ("APPS", "csrftoken=APPS", "APPS"),
+        "another-ports": ("others", BOTH, "others"),
+        "no-cookies": ("APPS", "", "APPS"),
+    },
+)
+def test_a_token_that_scripts_took_from_the_apps_cookie_is_the_services(
+    token: str, cookies: str, sent: str
+) -> None:
+    asked = environ(HTTP_COOKIE=cookies, HTTP_X_CSRFTOKEN=token)
+    headers = dict(request_headers(asked, a_view(prefix="", form="port"), POLICY))
+    assert headers["X-Csrftoken"] == sent
+    assert "APPS" not in headers.get("Cookie", "")
+    assert dict(request_headers(asked, a_view(), POLICY))["X-Csrftoken"] == token
 
 
 @pytest.mark.parametrize(

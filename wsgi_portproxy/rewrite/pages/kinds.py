@@ -8,14 +8,16 @@ releases change.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
 class Kind(NamedTuple):
     """A kind of page.
 
-    name: of the software. signs: bytes that all occur in its pages, as long as it does not know its
-    base path. remedy: how the service is told its base path, with `{prefix}`; "": it cannot be.
+    name: of the software. signs: patterns that all occur in its pages, as long as it does not know
+    its base path; each must take linear time. remedy: how the service is told its base path, with
+    `{prefix}`; "": it cannot be.
     """
 
     name: str
@@ -32,10 +34,30 @@ class Kind(NamedTuple):
         )
 
 
-#: With the default flags of each.
-KINDS: tuple[Kind, ...] = ()
+KINDS: tuple[Kind, ...] = (
+    # Its server compares the browser's path with its own prefix. Only such apps write a card.
+    Kind(
+        "Dash with use_pages=True",
+        (
+            rb'id="_dash-config"',
+            rb'"requests_pathname_prefix":"(?:/|\\u002f)"',
+            rb'="twitter:card"',
+        ),
+        "DASH_REQUESTS_PATHNAME_PREFIX={prefix}/ DASH_ROUTES_PATHNAME_PREFIX=/ in its environment",
+    ),
+    # Its page sends the browser's path to its server.
+    Kind("Evidently", (rb"<title>Evidently - ML Monitoring", rb'src="/static/js/')),
+    Kind(
+        "Mesop",
+        (rb"__MESOP_BASE_URL_PATH__ = (?:''|\"\")",),
+        "MESOP_BASE_URL_PATH={prefix} in its environment, and Service(strip_prefix=False)",
+    ),
+    Kind("Optuna Dashboard", (rb'"optuna-loading-wrapper"', rb'src="/static/')),
+)
 
 
 def kind_of(document: bytes) -> Kind | None:
-    """The kind of a page that cannot work under a path; None for all others. Takes linear time."""
-    return next((kind for kind in KINDS if all(sign in document for sign in kind.signs)), None)
+    """The kind of a page that cannot work under a path; None for all others."""
+    return next(
+        (kind for kind in KINDS if all(re.search(sign, document) for sign in kind.signs)), None
+    )
