@@ -382,6 +382,16 @@ def at_host(cookie: str, authorizer: Callable[..., Any]) -> tuple[int, str]:
     return ask("/", authorizer=authorizer, headers=headers, urls=UrlForms(host_template=HOST))
 
 
+def at_number(
+    authorizer: Any = yes, *, template: str = ":{port+10000}", **environ: str
+) -> tuple[int, str]:
+    """The answer at a port's own number."""
+    number = DOCUMENTED_PORT + 10000
+    urls = UrlForms(host_template=template)
+    made = {"HTTP_HOST": f"localhost:{number}", "SERVER_PORT": str(number), **environ}
+    return ask("/", authorizer=authorizer, environ=made, urls=urls, mount="/{name}")
+
+
 def no(request: object, target: Target) -> bool:
     return False
 
@@ -493,6 +503,10 @@ def all_errors(service: ServiceFactory) -> Iterator[tuple[int, str]]:
     yield ask(headers={"Service-Worker": "script"})
     yield at_host("", no)
     yield at_host("sessionid=old", lambda request, target: HTTPFound(location="/login"))
+    yield at_number(lambda request, target: bool(target.params["name"]))
+    yield at_number(HTTP_HOST="localhost:8000")
+    yield at_number(template="app.example.com:{port+10000}")
+    yield at_number(HTTP_HOST=f"localhost:0{DOCUMENTED_PORT + 10000}")
     yield ask(urls=UrlForms(host_template=HOST, isolate=True))
     urls = UrlForms(host_template="{port}--{name}.ports.example.com", isolate=True)
     yield ask(f"/Alice/?port={DOCUMENTED_PORT}", urls=urls, mount="/{name}")
