@@ -6,10 +6,11 @@ from collections.abc import Container
 
 import pytest
 
-from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy
-from wsgi_portproxy.rewrite.request_headers import request_headers
+from wsgi_portproxy.rewrite.cookies import DEFAULT_WITHHELD, CookiePolicy, of_this_port
 from wsgi_portproxy.rewrite.response_headers import response_headers
 from wsgi_portproxy.rewrite.urls import UrlMapper
+from wsgi_portproxy.settings import Withhold
+from wsgi_portproxy.upstream.request import RequestHeaders
 
 from .given import a_target, a_view, costs_little, environ, table
 
@@ -19,11 +20,10 @@ FOR_SCRIPTS = "csrftoken=1; Path=/; SameSite=Lax"
 
 
 def set_for(
-    set_cookie: str, *, https: bool = False, port: int = 16006, sent: Container[str] = ()
+    set_cookie: str, *, https: bool = False, sent: Container[str] = frozenset()
 ) -> list[str]:
-    target = a_target(prefix="", form="port", port=port)
     return POLICY.for_visitor(
-        set_cookie, target, needs_path=False, of_this_host=https, secure=https, sent=sent
+        set_cookie, TARGET, needs_path=False, of_this_host=https, secure=https, sent=sent
     )
 
 
@@ -84,37 +84,51 @@ def test_a_cookie_that_scripts_read_keeps_its_name(set_cookie: str) -> None:
     assert set_for(set_cookie, https=True) == [f"{set_cookie}; Secure"]
 
 
-def test_a_copy_for_scripts_never_takes_the_place_of_the_apps_cookie() -> None:
+@pytest.mark.parametrize("https", [False, True])
+def test_a_token_for_scripts_never_takes_the_place_of_the_apps(https: bool) -> None:
     """Pages of the app would find it: they are on the same host."""
-    own = f"portproxy.16006.{FOR_SCRIPTS}"
-    assert set_for(FOR_SCRIPTS) == [own, FOR_SCRIPTS]
-    assert set_for(FOR_SCRIPTS, sent={"csrftoken"}) == [own]
-    [value] = set_for(FOR_SCRIPTS, https=True, sent={"csrftoken"})
-    assert value.startswith("__Host-portproxy.16006.csrftoken=1;")
+    begin = f"{'__Host-' if https else ''}portproxy.16006.csrftoken=1"
+    for set_cookie in (FOR_SCRIPTS, "csrftoken=1", f"{FOR_SCRIPTS}; HttpOnly"):
+        [value] = set_for(set_cookie, https=https, sent={"csrftoken"})
+        assert value.startswith(begin)
+    for hidden in ("csrftoken=1", f"{FOR_SCRIPTS}; HttpOnly", "sessionid=1; Path=/"):
+        assert len(set_for(hidden, https=https)) == 1
+    renamed, plain = set_for(FOR_SCRIPTS, https=https, sent={"csrftoken2", "sessionid"})
+    assert renamed.startswith(begin)
+    assert plain == FOR_SCRIPTS + ("; Secure" if https else "")
 
 
-BOTH = "csrftoken=APPS; a=1; portproxy.16006.csrftoken=own; portproxy.16007.csrftoken=others"
+ECHOES = "a=1; csrftoken=APPS; portproxy.16006.csrftoken=OWN; portproxy.16007.csrftoken=OTHERS"
 
 
-@table(
-    "token, cookies, sent",
-    {
-        "the-apps": ("APPS", BOTH, "own"),
-        "its-own": ("own", BOTH, "own"),
-        "masked": ("masked", BOTH, "masked"),
-        "no-own": ("APPS", "csrftoken=APPS", "APPS"),
-        "another-ports": ("others", BOTH, "others"),
-        "no-cookies": ("APPS", "", "APPS"),
-    },
+@pytest.mark.parametrize(
+    ("value", "port", "cookies", "echoed"),
+    [
+        ("APPS", 16006, ECHOES, "OWN"),
+        ("APPS", 16007, ECHOES, "OTHERS"),
+        ("APPS", 16008, ECHOES, "APPS"),  # it has none: another service's script reads as much
+        ("OWN", 16006, ECHOES, "OWN"),
+        ("masked", 16006, ECHOES, "masked"),
+        ("APPS", 16006, "a=APPS; portproxy.16006.csrftoken=OWN", "APPS"),
+        ("1", 16006, ECHOES, "1"),
+        ("APPS", 16006, f"__Host-portproxy.16006.csrftoken=EVIL; {ECHOES}", "OWN"),
+    ],
 )
-def test_a_token_that_scripts_took_from_the_apps_cookie_is_the_services(
-    token: str, cookies: str, sent: str
+def test_a_token_that_scripts_echo_is_the_services_own(
+    value: str, port: int, cookies: str, echoed: str
 ) -> None:
-    asked = environ(HTTP_COOKIE=cookies, HTTP_X_CSRFTOKEN=token)
-    headers = dict(request_headers(asked, a_view(prefix="", form="port"), POLICY))
-    assert headers["X-Csrftoken"] == sent
-    assert "APPS" not in headers.get("Cookie", "")
-    assert dict(request_headers(asked, a_view(), POLICY))["X-Csrftoken"] == token
+    assert of_this_port(value, cookies, port, of_this_host=False) == echoed
+    on_https = cookies.replace("portproxy.", "__Host-portproxy.").replace("__Host-__Host-", "x")
+    assert of_this_port(value, on_https, port, of_this_host=True) == echoed
+
+
+@pytest.mark.parametrize("form", ["port", "path"])
+def test_the_header_of_the_echo(form: str) -> None:
+    made = environ("/", HTTP_COOKIE=ECHOES, HTTP_X_CSRFTOKEN="APPS", HTTP_X_OTHER="APPS")
+    urls = a_view(prefix="" if form == "port" else "/p", form=form)
+    headers = dict(RequestHeaders(POLICY, Withhold()).of(made, urls, None))
+    assert headers["X-CSRFToken".title()] == ("OWN" if form == "port" else "APPS")
+    assert headers["X-Other"] == "APPS"
 
 
 @pytest.mark.parametrize(
