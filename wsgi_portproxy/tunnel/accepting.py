@@ -99,7 +99,8 @@ class Accepting:
         server = None
         try:
             server = _socket.socket(family, _socket.SOCK_STREAM)
-            if descriptors.are_scarce(server.fileno()):
+            # The server may still have to accept its side of each.
+            if descriptors.are_scarce(server.fileno() + self._carrier.raw):
                 raise OSError(errno.EMFILE, "the last descriptors are the server's")
             for sock in (visitor, server):
                 if sock.family != _socket.AF_UNIX:

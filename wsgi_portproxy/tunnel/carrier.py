@@ -47,6 +47,7 @@ class Carrier:
         self._places = places
         self.tunnels: dict[int, Tunnel] = {}  # by the visitor's descriptor
         self.streams = 0  # how many of the tunnels are streams
+        self.raw = 0  # how many are raw
         self.behind: deque[End] = deque()  # the queue of ends with bytes still to process
         self._ends: dict[int, End] = {}
         self._dummies: dict[int, _socket.socket] = {}
@@ -97,6 +98,7 @@ class Carrier:
         """Start carrying a tunnel."""
         tunnel = Tunnel(new, time.monotonic())
         self.streams += tunnel.stream is not None
+        self.raw += tunnel.is_raw
         for end in (tunnel.visitor, tunnel.service):
             end.sock.setblocking(False)
             self._ends[end.fd] = end
@@ -361,6 +363,7 @@ class Carrier:
                     end.sock.shutdown(_socket.SHUT_RDWR)
             end.sock.close()
         self.streams -= tunnel.stream is not None
+        self.raw -= tunnel.is_raw
         if not tunnel.is_raw:
             self._places.give_back(tunnel.port)
         tunnel.conclude()
