@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .ports import free_port
-from .readme import blocks, substituted
+from .readme import block, blocks, substituted
 from .servers import ROOT, Server, running, speaks_http
 from .tls import Tls, speaks_tls
 from .waiting import until
@@ -77,23 +78,46 @@ def nginx(behind: int) -> Iterator[Server]:
 
 
 @contextmanager
-def nginx_of_readme(behind: int, tls: Tls) -> Iterator[Nginx]:
+def nginx_of_readme(
+    behind: int, tls: Tls | None, numbers: Sequence[int] = (), *, tells_port: bool = False
+) -> Iterator[Nginx]:
     """nginx on TLS as localhost, in front of the server on port `behind`, with the README's lines:
-    of these, nothing but addresses, ports, the name and the certificate's paths are others."""
-    main, http = blocks("nginx")
+    of these, nothing but addresses, ports, the name and the certificate's paths are others.
+
+    tls: None: without TLS. numbers: two more ports, for the port form. tells_port: whether the
+    server is told the connection's port.
+    """
+    main, http = blocks("nginx")[:2]
     port = free_port()
+    if numbers:
+        listen = block("# the port form", "nginx").partition("\n")[2]
+        more = zip(("26000", "26001"), numbers, strict=True)
+        changed = {f"listen {old} ": f"listen 127.0.0.1:{number} " for old, number in more}
+        http = with_lines(http, "listen 443 ", substituted(listen, changed))
+    if tells_port:
+        told = block("# the port of the connection", "nginx").partition("\n")[2]
+        http = with_lines(http, "proxy_set_header Host $http_host;", told)
     http = substituted(
         http,
         {
             "server 127.0.0.1:8000;": f"server 127.0.0.1:{behind};",
             "listen 443 ": f"listen 127.0.0.1:{port} ",
             "server_name app.example.com;": "server_name localhost;",
-            "/etc/ssl/certs/app.example.com.pem": str(tls.certificate),
-            "/etc/ssl/private/app.example.com.key": str(tls.key),
+            "/etc/ssl/certs/app.example.com.pem": str(tls.certificate) if tls else "none",
+            "/etc/ssl/private/app.example.com.key": str(tls.key) if tls else "none",
         },
     )
-    with nginx_with(port, main, http, speaks_tls(tls)) as server:
+    if tls is None:
+        http = re.sub(r"^ +ssl_certificate.*\n", "", http, flags=re.MULTILINE)
+        http = http.replace(" ssl http2;", ";")
+    with nginx_with(port, main, http, speaks_tls(tls) if tls else speaks_http) as server:
         yield server
+
+
+def with_lines(config: str, after: str, lines: str) -> str:
+    """A configuration with lines after the one line that has `after`."""
+    [position] = [found.end() for found in re.finditer(rf".*{re.escape(after)}.*\n", config)]
+    return config[:position] + lines + config[position:]
 
 
 @contextmanager

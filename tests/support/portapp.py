@@ -144,7 +144,7 @@ def running_site(name: str, ports: list[int], tls: Tls | None = None) -> Iterato
             yield Site(name, server, ports, on_demand=on_demand)
         return
     worker, _, rest = more.partition("-")
-    options = ("--workers", "2") if rest == "2" else ()
+    options: tuple[str, ...] = ("--workers", "2") if rest == "2" else ()
     if rest not in ("tls", "demand"):
         options += bound(numbers)
         with gunicorn("tests.support.portapp:served", worker=worker, options=options) as server:
