@@ -79,7 +79,7 @@ class Listen:
 
     A listener is opened when a visitor who may use the service is sent there, and its connections
     are passed on to the server's own listener, by which the server is reached. It ends with this
-    process. Several processes share a number (SO_REUSEPORT). Linux only.
+    process. The processes of one server share a number (SO_REUSEPORT). Linux only.
 
     address: the address to listen on, of this machine.
     proxy_protocol: whether each connection begins with a PROXY line that tells the visitor's

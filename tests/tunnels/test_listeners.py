@@ -140,6 +140,22 @@ def test_where_another_program_listens_the_visitor_goes_to_the_path_form(site: S
     assert site.open(port) == number
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_another_site_of_the_same_user_does_not_get_half_of_the_visitors(workers: str) -> None:
+    with (
+        a_site("--workers", workers) as site,
+        gunicorn(APP, options=("--workers", workers)) as another,
+        service_on(site.ports[0], answers(OK)),
+    ):
+        port, number = site.ports[0], site.open(site.ports[0])
+        other = Site("another", another, site.ports)
+        for _ in range(3):
+            moved = other.ask(another.port, "GET", query_form(port, "/x"), headers=NAVIGATES)
+            assert moved.value("Location") == path_form(port, "/x")
+        for _ in range(5):
+            assert site.open(port) == number
+
+
 def test_two_workers_share_a_number() -> None:
     with a_site("--workers", "2") as site, service_on(site.ports[0], answers(OK)):
         number = site.ports[0] + OFFSET
@@ -267,7 +283,7 @@ class Opened:
         self.listeners = Listeners(Listen(**settings))
         there = ("127.0.0.1", server.port)
         reached = SimpleNamespace(family=socket.AF_INET, getsockname=lambda: there)
-        visit: Any = SimpleNamespace(socket=reached)
+        visit: Any = SimpleNamespace(socket=reached, environ={"wsgi.multiprocess": True})
         self.visit = visit
         self.number = free_port()
 

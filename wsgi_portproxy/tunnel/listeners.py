@@ -15,6 +15,7 @@ from typing import Any
 from ..locate.visit import Visit
 from ..names import log
 from ..servers.listening import forget_listening
+from ..servers.processes import another_listens
 from ..settings import Listen
 from .accepting import Closed, Listener
 from .shared import is_available, relay
@@ -52,7 +53,7 @@ class Listeners:
                 self._open[number] = known
                 return True
             try:
-                listener = _listener(settings, number, _server_of(visit))
+                listener = _listener(settings, number, visit)
             except OSError as error:
                 log.warning("cannot listen on port %d: %s", number, error.strerror or error)
                 return False
@@ -81,8 +82,9 @@ def _server_of(visit: Visit) -> tuple[int, Any]:
     return int(sock.family), sock.getsockname()
 
 
-def _listener(settings: Listen, number: int, server: tuple[int, Any]) -> Listener:
+def _listener(settings: Listen, number: int, visit: Visit) -> Listener:
     """Begin to listen. Raises `OSError`."""
+    server = _server_of(visit)
     if not is_available():
         raise OSError(errno.EOPNOTSUPP, "listening needs Linux")
     relay().start()
@@ -90,11 +92,27 @@ def _listener(settings: Listen, number: int, server: tuple[int, Any]) -> Listene
     sock = _socket.socket(family, _socket.SOCK_STREAM)
     try:
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         sock.setblocking(False)
-        sock.bind((settings.address, number))
+        _bind(sock, (settings.address, number), visit)
         sock.listen(_BACKLOG)
     except BaseException:
         sock.close()
         raise
     return Listener(sock, sock.fileno(), server, settings.proxy_protocol)
+
+
+def _bind(sock: _socket.socket, address: tuple[str, int], visit: Visit) -> None:
+    """Bind to an address where nobody listens but other processes of the same server.
+
+    With SO_REUSEPORT alone, half of the visitors would come to another site of the same user. Set
+    after the address was had, it lets those processes in.
+    """
+    try:
+        sock.bind(address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not another_listens(visit.environ, address[1]):
+            raise
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+    else:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
