@@ -9,6 +9,15 @@ Options on the command line win over this file.
 # README has the lines for nginx and for Caddy: with nginx's defaults event streams arrive in lumps.
 bind = "127.0.0.1:8000"
 
+# In the port form, UrlForms(host_template=":{port+10000}"), each service has a port of the site.
+# Where no front-end listens on these, gunicorn does (on "0.0.0.0" for visitors from elsewhere):
+#
+#     from wsgi_portproxy import port_addresses
+#     bind = [bind, *port_addresses(":{port+10000}", range(16000, 16100), "127.0.0.1")]
+#
+# With ":{port}" that has to be an address of its own: neither loopback, where the services are, nor
+# all addresses (0.0.0.0).
+
 # Several requests at a time. The sync worker works too, but a slow page of the app stops everybody.
 worker_class = "gthread"
 

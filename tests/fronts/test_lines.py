@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,15 @@ def test_the_front_end_has_nothing_to_complain_of(name: str, behind: Server, tls
         lines = front.server.output().splitlines()
     complaints = [line for line in lines if "[warn]" in line or '"level":"error"' in line]
     assert [line for line in complaints if '"listen ... http2" directive' not in line] == []
+
+
+def test_the_lines_for_the_port_form_in_the_settings_of_gunicorn(tmp_path: Path) -> None:
+    text = SETTINGS.read_text("utf-8")
+    uncommented = re.sub(r"^#     ", "", text, flags=re.MULTILINE)
+    assert uncommented != text
+    path = tmp_path / "gunicorn.conf.py"
+    path.write_text(uncommented)
+    assert runpy.run_path(str(path))["bind"] == [
+        "127.0.0.1:8000",
+        *(f"127.0.0.1:{number}" for number in range(26000, 26100)),
+    ]
