@@ -26,7 +26,9 @@ from tests.support.service import Exchange, Service, answers
 from tests.support.urls import path_form, query_form
 from tests.support.waiting import PATIENCE, until
 from tests.support.websocket import echoing, handshake
+from tests.unit.given import environ
 from wsgi_portproxy import Listen
+from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.servers.listening import forget_listening, listening_at
 from wsgi_portproxy.tunnel.listeners import Listeners
 
@@ -281,9 +283,8 @@ class Opened:
 
     def __init__(self, server: Service, **settings: Any) -> None:
         self.listeners = Listeners(Listen(**settings))
-        there = ("127.0.0.1", server.port)
-        reached = SimpleNamespace(family=socket.AF_INET, getsockname=lambda: there)
-        visit: Any = SimpleNamespace(socket=reached, environ={"wsgi.multiprocess": True})
+        reached = (socket.AF_INET, ("127.0.0.1", server.port))
+        visit: Any = SimpleNamespace(reached=reached, environ={"wsgi.multiprocess": True})
         self.visit = visit
         self.number = free_port()
 
@@ -423,7 +424,7 @@ def test_where_it_cannot_listen_it_says_why(caplog: pytest.LogCaptureFixture) ->
         taken = other.getsockname()[1]
         assert not one.open(taken)
         assert not one.listeners.is_relayed(taken)
-        silent: Any = SimpleNamespace(socket=None)
+        silent: Any = SimpleNamespace(reached=None)
         assert not one.listeners.open(free_port(), silent)
         elsewhere = Listeners(Listen(address="192.0.2.7"))
         assert not elsewhere.open(free_port(), one.visit)
@@ -436,10 +437,22 @@ def test_where_it_cannot_listen_it_says_why(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_without_settings_nothing_is_opened() -> None:
-    visit: Any = SimpleNamespace(socket=None)
+    visit: Any = SimpleNamespace(reached=None)
     number = free_port()
     listeners = Listeners(None)
     assert listeners.open(number, visit)
     assert is_refused(number)
     assert not listeners.is_relayed(number)
     listeners.close()
+
+
+def test_where_the_server_was_reached_is_known_after_a_request_has_left_it() -> None:
+    """A page that takes long may turn out to need a root of its own."""
+    with bound_socket() as sock:
+        fields: Any = {"gunicorn.socket": sock}
+        visit = Visit(environ(**fields))
+        reached = (socket.AF_INET, sock.getsockname())
+        visit.forget_server(lambda headers: None)
+    assert visit.socket is None
+    assert visit.reached == reached
+    assert Visit(environ()).reached is None

@@ -105,12 +105,22 @@ class Visit:
         """Sends the visitor a 103 with these headers; None if the server cannot."""
         return self.environ.get("wsgi.early_hints") or None
 
+    @fact
+    def reached(self) -> tuple[int, Any] | None:
+        """Socket family and address at which the server was reached; None if it does not show."""
+        sock: Any = self.socket
+        try:
+            return None if sock is None else (int(sock.family), sock.getsockname())
+        except (AttributeError, OSError):
+            return None
+
     def forget_server(self, send_early_hints: SendHints) -> None:
         """Drop what belongs to the server, which no longer has the connection.
 
         The request may last for days, so that of the environ only what `kept_of` keeps stays.
         """
         self._kept = kept_of(self.environ)
+        self.__dict__["reached"] = self.reached  # known before the connection is gone
         self.answer = None
         self.__dict__.update(connection=None, send_early_hints=send_early_hints)
         del self.environ

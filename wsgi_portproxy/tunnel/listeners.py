@@ -10,7 +10,6 @@ import _socket
 import errno
 import os
 import threading
-from typing import Any
 
 from ..locate.visit import Visit
 from ..names import log
@@ -74,17 +73,10 @@ class Listeners:
                 relay().listen(Closed(listener))
 
 
-def _server_of(visit: Visit) -> tuple[int, Any]:
-    """Family and address at which the request's server was reached. Raises `OSError`."""
-    sock: Any = visit.socket
-    if sock is None:
-        raise OSError(errno.EOPNOTSUPP, "the server does not show where it listens")
-    return int(sock.family), sock.getsockname()
-
-
 def _listener(settings: Listen, number: int, visit: Visit) -> Listener:
     """Begin to listen. Raises `OSError`."""
-    server = _server_of(visit)
+    if visit.reached is None:
+        raise OSError(errno.EOPNOTSUPP, "the server does not show where it listens")
     if not is_available():
         raise OSError(errno.EOPNOTSUPP, "listening needs Linux")
     relay().start()
@@ -98,7 +90,7 @@ def _listener(settings: Listen, number: int, visit: Visit) -> Listener:
     except BaseException:
         sock.close()
         raise
-    return Listener(sock, sock.fileno(), server, settings.proxy_protocol)
+    return Listener(sock, sock.fileno(), visit.reached, settings.proxy_protocol)
 
 
 def _bind(sock: _socket.socket, address: tuple[str, int], visit: Visit) -> None:
