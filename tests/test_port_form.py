@@ -5,6 +5,8 @@ The connection's port is what SERVER_PORT says; tests/http/test_port_form.py has
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import Any
 
 import pytest
@@ -14,8 +16,11 @@ from werkzeug.utils import redirect
 
 from tests.conftest import ServiceFactory
 from tests.support import service as scripted
+from tests.support.client import ask
+from tests.support.ports import free_port
 from tests.support.received import Received, recording
-from wsgi_portproxy import Target, UrlForms
+from tests.support.waiting import until
+from wsgi_portproxy import Listen, Target, UrlForms
 
 from .test_middleware import opened
 
@@ -227,3 +232,34 @@ def test_a_login_that_would_lead_to_the_service_is_not_sent() -> None:
         assert answer.status_code == 403
         assert "Sign in to the application, then open this address again." in answer.text
         assert visited(client, "/alice/vision/?port=16006", 8000).status_code == 302
+
+
+def test_close_ends_the_listeners_on_demand(
+    echo: tuple[scripted.Service, list[Received]],
+) -> None:
+    """Here they would lead to the service itself, which stands for the server."""
+    port, number = free_port(), 0
+    service, seen = echo
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+        until(lambda: service.exchanges, "it has a connection")
+        server = {"werkzeug.socket": service.exchanges[0].sock, "SERVER_PORT": "8000"}
+        urls = UrlForms(host_template=":{port+10000}", listen=Listen())
+        with opened(urls=urls) as client:
+            fields = {"Cookie": "user=alice", "Sec-Fetch-Mode": "navigate", "Host": "app.test:8000"}
+            url = f"/alice/vision/x?port={port}"
+            moved = client.get(url, headers=fields, environ_overrides=server)
+            number = port + 10000
+            assert moved.headers["Location"] == f"http://app.test:{number}/x"
+            assert ask(number, "GET", "/passed").body == b"hi"
+            assert [one.target for one in seen] == ["/passed"]
+        sock.close()
+
+    def is_refused() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", number)).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    until(is_refused, "nobody listens")

@@ -126,6 +126,18 @@ def test_a_closed_listener_is_gone_and_can_be_opened_anew() -> None:
         assert not one.listeners.is_relayed(one.number + 1)
 
 
+def test_one_that_is_being_closed_can_be_opened_anew() -> None:
+    with opened(shout, listeners=1) as one:
+        other = free_port()
+        for _ in range(30):
+            assert one.open(other)
+            assert one.open()
+            with Client(one.number) as visitor:
+                visitor.send(b"a")
+                assert visitor.fill()
+        until(lambda: is_refused(other), "it is closed")
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it has threads
 def test_a_forked_child_drops_them() -> None:
     with opened(shout) as one:
@@ -204,3 +216,21 @@ def test_where_the_server_was_reached_is_known_after_a_request_has_left_it() -> 
     assert visit.socket is None
     assert visit.reached == reached
     assert Visit(environ()).reached is None
+
+
+def test_a_server_on_a_unix_socket(tmp_path: object) -> None:
+    there = f"{tmp_path}/server"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(there)
+        server.listen(1)
+        visit: Any = SimpleNamespace(reached=(socket.AF_UNIX, there), environ={})
+        listeners, number = Listeners(Listen(proxy_protocol=True)), free_port()
+        assert listeners.open(number, visit)
+        with Client(number) as visitor:
+            port = visitor.sock.getsockname()[1]
+            served, _ = server.accept()
+            with served:
+                line = b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\n" % (port, number)
+                assert served.recv(100) == line
+        listeners.close()
+        until(lambda: is_refused(number), "it is closed")

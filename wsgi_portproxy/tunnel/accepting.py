@@ -16,6 +16,7 @@ from ..upstream import descriptors
 from .carrier import Carrier
 from .records import NewTunnel
 
+BACKLOG = 128  # connections that wait to be accepted
 _ACCEPTED = 8  # connections accepted in one turn of the relay
 _IDLE = 86400.0  # seconds; the server and the visitor have their own ideas of an idle connection
 _IN = 0x001  # linux/eventpoll.h; absent from gevent's select
@@ -62,6 +63,9 @@ class Accepting:
             self._resting.remove(listener)
         else:
             self._carrier.epoll.unregister(listener.fd)
+        with contextlib.suppress(OSError):  # visitors who have connected already
+            for _ in range(BACKLOG):
+                self._accept(listener)
         listener.sock.close()
 
     def on_event(self, fd: int) -> bool:

@@ -16,10 +16,8 @@ from ..names import log
 from ..servers.listening import forget_listening
 from ..servers.processes import another_listens
 from ..settings import Listen
-from .accepting import Closed, Listener
+from .accepting import BACKLOG, Closed, Listener
 from .shared import is_available, relay
-
-_BACKLOG = 128
 
 
 class Listeners:
@@ -52,7 +50,7 @@ class Listeners:
                 self._open[number] = known
                 return True
             try:
-                listener = _listener(settings, number, visit)
+                listener = _listener(settings, number, visit, again=number in self._numbers)
             except OSError as error:
                 log.warning("cannot listen on port %d: %s", number, error.strerror or error)
                 return False
@@ -73,8 +71,8 @@ class Listeners:
                 relay().listen(Closed(listener))
 
 
-def _listener(settings: Listen, number: int, visit: Visit) -> Listener:
-    """Begin to listen. Raises `OSError`."""
+def _listener(settings: Listen, number: int, visit: Visit, *, again: bool) -> Listener:
+    """Begin to listen. again: whether this process did before. Raises `OSError`."""
     if visit.reached is None:
         raise OSError(errno.EOPNOTSUPP, "the server does not show where it listens")
     if not is_available():
@@ -85,16 +83,17 @@ def _listener(settings: Listen, number: int, visit: Visit) -> Listener:
     try:
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         sock.setblocking(False)
-        _bind(sock, (settings.address, number), visit)
-        sock.listen(_BACKLOG)
+        _bind(sock, (settings.address, number), visit, again=again)
+        sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise
     return Listener(sock, sock.fileno(), visit.reached, settings.proxy_protocol)
 
 
-def _bind(sock: _socket.socket, address: tuple[str, int], visit: Visit) -> None:
-    """Bind to an address where nobody listens but other processes of the same server.
+def _bind(sock: _socket.socket, address: tuple[str, int], visit: Visit, *, again: bool) -> None:
+    """Bind to an address where nobody listens but other processes of the same server, or the relay
+    until it has closed our earlier listener.
 
     With SO_REUSEPORT alone, half of the visitors would come to another site of the same user. Set
     after the address was had, it lets those processes in.
@@ -102,7 +101,9 @@ def _bind(sock: _socket.socket, address: tuple[str, int], visit: Visit) -> None:
     try:
         sock.bind(address)
     except OSError as error:
-        if error.errno != errno.EADDRINUSE or not another_listens(visit.environ, address[1]):
+        if error.errno != errno.EADDRINUSE:
+            raise
+        if not (again or another_listens(visit.environ, address[1])):
             raise
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         sock.bind(address)
