@@ -117,6 +117,17 @@ def test_whose_number_it_is(form: PortTemplate, host: str, told: int, port: str 
     assert port_in(form, host, told) == port
 
 
+def test_only_a_tcp_port_is_a_services() -> None:
+    """Whatever the container says."""
+    for template, shift in ((":{port}", 0), (":{port+5}", 5)):
+        form = made(template, range(-10, 100_000))
+        for port in (0, -1, 65536):
+            assert port_in(form, f"app.test:{port + shift}", 80_000) is None
+            assert form.number_of(65536) is None
+        assert port_in(form, f"app.test:{1 + shift}", 0) == "1"
+        assert port_in(form, f"app.test:{65535 + shift}", 0) == "65535"
+
+
 @table(
     "template, scheme, host, port",
     {
