@@ -51,8 +51,7 @@ def test_it_serves_an_app_and_its_ports(service: ServiceFactory, authorizer: str
             f"Serving {APP} on http://localhost:{port}/",
             f"Services on ports {opened}-{opened}: "
             f"http://localhost:{port}/{{username}}/{{project}}/?port=N",
-            f"Each service also has its own host name: "
-            f"http://{opened}--{{project}}--{{username}}.ports.test:{port}/",
+            "Each opens at its own address: {port}--{project}--{username}.ports.test",
         ]
         until(lambda: server.output().splitlines()[:3] == lines, "it says what it serves")
 

@@ -298,7 +298,7 @@ def test_isolated_services_are_opened_at_their_names_only(
         reply = ask(isolated.port, method, target, headers=fields)
         assert (reply.status, reply.text.splitlines()[0]) == (
             403,
-            "On this site each service has its own host name.",
+            "On this site each service has its own address.",
         )
     with Client(isolated.port) as client:
         client.send(handshake(target))
