@@ -101,6 +101,15 @@ class Visit:
         return connection_of(self.environ)
 
     @fact
+    def server_address(self) -> tuple[int, Any] | None:
+        """Family and address at which the server was reached; None if it does not show them."""
+        sock: Any = self.socket
+        try:
+            return None if sock is None else (int(sock.family), sock.getsockname())
+        except OSError:
+            return None
+
+    @fact
     def send_early_hints(self) -> SendHints | None:
         """Sends the visitor a 103 with these headers; None if the server cannot."""
         return self.environ.get("wsgi.early_hints") or None

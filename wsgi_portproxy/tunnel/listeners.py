@@ -75,10 +75,9 @@ class Listeners:
 
 def _server_of(visit: Visit) -> tuple[int, Any]:
     """Family and address at which the request's server was reached. Raises `OSError`."""
-    sock: Any = visit.socket
-    if sock is None:
+    if visit.server_address is None:
         raise OSError(errno.EOPNOTSUPP, "the server does not show where it listens")
-    return int(sock.family), sock.getsockname()
+    return visit.server_address
 
 
 def _listener(settings: Listen, number: int, server: tuple[int, Any]) -> Listener:
