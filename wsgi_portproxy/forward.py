@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from .errors import NeedsOwnRoot, NotFound, ServiceUnreachable
+from .errors import NeedsOwnRoot, NotFound, PortProxyError, ServiceUnreachable
 from .inflight import InFlight
 from .locate.address import address
 from .locate.links import Links
@@ -32,7 +32,7 @@ from .upstream.redirects import check_no_way_to_https, follow_redirects
 from .upstream.request import RequestHeaders, UpstreamRequest
 from .upstream.request_body import Upload, upload_of
 from .upstream.response import UpstreamResponse
-from .upstream.steps import Steps, in_thread
+from .upstream.steps import Steps, Work, in_thread
 
 _KINDS = 256  # ports that are known to need a root of their own
 
@@ -86,6 +86,8 @@ class Forwarder:
         sent = self._request(visit, urls, service, upload, adapts=adapts)
         hints = self._early_hints(visit, urls) if self._early_hints else None
         route = self._upstream.route(visit.socket, ipv6=service.ipv6)
+        if adapts and target.form.has_own_path:
+            self._locator.keep_way_to_root(visit)
         follows = target.form.has_port_in_query and not target.websocket
         sending = self._upstream.send(sent, route, upload, early_hints=hints)
         if not follows:
@@ -99,7 +101,7 @@ class Forwarder:
             raise
         check_no_way_to_https(response, sent.method, urls)
         if adapts and (kind := (yield from adapt(service.page_adapters, response, urls))):
-            self._check_root(kind, response, target, visit)
+            yield from self._check_root(kind, response, target, visit)
         if not follows:
             return response, urls
         send = partial(self._upstream.send, route=route)
@@ -107,13 +109,27 @@ class Forwarder:
 
     def _check_root(
         self, kind: Kind, response: UpstreamResponse, target: Target, visit: Visit
-    ) -> None:
+    ) -> Steps[None]:
         """Send the visitor to the service's own root, because its page cannot work under a path.
 
-        Raises `NeedsOwnRoot`, with `response` closed. Without such a root the page opens, and the
-        log says once what helps.
+        Raises `NeedsOwnRoot`, with `response` closed, and like `Locator.root_url`. Without such a
+        root the page opens, and the log says once what helps.
         """
-        root = self._locator.root_url(target, visit) if is_read(visit) else None
+        root: str | None = None
+        failed: PortProxyError | None = None
+
+        def find() -> None:
+            nonlocal root, failed
+            try:
+                root = self._locator.root_url(target, visit)
+            except PortProxyError as error:
+                failed = error
+
+        if is_read(visit):
+            yield Work(find)  # the deployment's `mount_of` may take long
+        if failed is not None:
+            response.close()
+            raise failed
         if root is not None:
             response.close()
             location = Location(307, root)

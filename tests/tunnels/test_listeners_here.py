@@ -212,6 +212,7 @@ def test_where_the_server_was_reached_is_known_after_a_request_has_left_it() -> 
         fields: Any = {"gunicorn.socket": sock}
         visit = Visit(environ(**fields))
         reached = (socket.AF_INET, sock.getsockname())
+        assert visit.reached == reached  # before, as `Locator.keep_way_to_root` does
         visit.forget_server(lambda headers: None)
     assert visit.socket is None
     assert visit.reached == reached

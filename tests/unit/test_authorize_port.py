@@ -8,7 +8,7 @@ import pytest
 from webob import Response
 
 from wsgi_portproxy.errors import AuthorizerFailed, ForeignOrigin, Loop, Refused
-from wsgi_portproxy.locate.target import Target
+from wsgi_portproxy.locate.target import NO_PARAMS, Target
 from wsgi_portproxy.locate.visit import Visit
 from wsgi_portproxy.policy import ports
 from wsgi_portproxy.policy.authorize import OPEN_FROM_PROJECT, SIGN_IN_AGAIN, authorize
@@ -81,7 +81,7 @@ def test_an_authorizer_that_misses_a_parameter_is_told_to_the_visitor() -> None:
     def of_project(request: object, target: Target) -> bool:
         return target.params["username"] == "alice"
 
-    unknown = Target(16006, "/", "", {}, TARGET.form, False)
+    unknown = Target(16006, "/", "", NO_PARAMS, TARGET.form, False)
     with pytest.raises(Refused) as caught:
         authorize(of_project, at_port(), unknown, COOKIES)
     assert (caught.value.status, caught.value.hint) == (403, OPEN_FROM_PROJECT)
@@ -90,8 +90,9 @@ def test_an_authorizer_that_misses_a_parameter_is_told_to_the_visitor() -> None:
     def fails(request: object, target: Target) -> bool:
         raise KeyError("another key of its own")
 
-    with pytest.raises(AuthorizerFailed):
-        authorize(fails, at_port(), TARGET, COOKIES)
+    for target in (TARGET, unknown):
+        with pytest.raises(AuthorizerFailed):
+            authorize(fails, at_port(), target, COOKIES)
 
 
 # --- Other origins -------------------------------------------------------------------------------

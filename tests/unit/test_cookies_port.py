@@ -148,6 +148,18 @@ def test_a_removal_removes_it_under_either_name(ends: str) -> None:
     assert plain == f"a=; {ends}; Secure"
 
 
+def test_what_scripts_may_read_from_now_on_takes_the_place_of_what_they_could_not() -> None:
+    assert set_for("a=2", sent={"a", "portproxy.16007.a"}) == ["a=2"]
+    assert set_for("a=2; Path=/x", sent={"portproxy.16006.a"}) == [
+        "a=2; Path=/x",
+        "portproxy.16006.a=; Max-Age=0; Path=/",
+    ]
+    assert set_for("a=2", sent={"__Host-portproxy.16006.a"}, https=True) == [
+        "a=2; Secure",
+        "__Host-portproxy.16006.a=; Max-Age=0; Path=/; Secure",
+    ]
+
+
 def test_a_removal_of_the_apps_name_is_of_the_services_own_only() -> None:
     assert set_for("sessionid=; Max-Age=0") == ["portproxy.16006.sessionid=; Max-Age=0"]
 

@@ -150,6 +150,23 @@ def test_the_browser_keeps_twelve_and_forgets_the_oldest() -> None:
     assert remembered(cookies=cookies).startswith("portproxy.at0=16006.")
 
 
+def test_they_are_bounded_in_bytes() -> None:
+    """Servers refuse requests, also to the app, with more than about 8 KiB of cookies."""
+    long = "/alice/" + "p" * 153
+    kept: dict[str, str] = {}
+    for port in range(16000, 16012):
+        visit = a_visit("/", HTTP_COOKIE="; ".join(kept.values()), **NAVIGATES)
+        for _, made in OPENED.remember(a_target(port=port, form="query", prefix=long), visit, SENT):
+            pair = made.partition(";")[0]
+            name = pair.partition("=")[0]
+            kept[name] = pair
+            if "Max-Age=0" in made:
+                del kept[name]
+        assert len("; ".join(kept.values())) <= 600
+        assert params("; ".join(kept.values()), port) is not None
+    assert len(kept) == 3
+
+
 def test_what_was_told_is_understood() -> None:
     told = OPENED.remember(QUERY, a_visit("/", **NAVIGATES), SENT)[0][1]
     assert params(told.partition(";")[0]) == ALICES

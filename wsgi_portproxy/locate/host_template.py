@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import NotFound
-from .target import Form
+from .target import NO_PARAMS, Form
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -96,14 +96,14 @@ class HostTemplate:
             if self._shares_domain:
                 return None
             if len(self._order) == 1:
-                return Matched(name.removesuffix(self._below), {})  # not a port: refused later
+                return Matched(name.removesuffix(self._below), NO_PARAMS)  # refused later
             raise NotFound("There is no such page.", detail="not a port's host name")
         other = self._longest.fullmatch(name)
         if other is None or other.groups() != match.groups():
             raise NotFound("There is no such page.", detail="ambiguous host name")
         values = dict(zip(self._order, match.groups(), strict=True))
         port = values.pop("port")
-        return Matched(port, MappingProxyType(values))
+        return Matched(port, MappingProxyType(values) if values else NO_PARAMS)
 
     def authority(
         self, port: int, params: Mapping[str, str], environ: WSGIEnvironment

@@ -133,6 +133,12 @@ class Locator:
             return False
         return self.opened is None or not self.mount.names or self._reserved(port) is not None
 
+    def keep_way_to_root(self, visit: Visit) -> None:
+        """Establish what `root_url` needs of a connection that the request may take out of its
+        server."""
+        if self._opens is not None:
+            _ = visit.reached
+
     def root_url(self, target: Target, visit: Visit) -> str | None:
         """The visitor's URL of a target in the form with a root, to send the visitor there; None if
         it has none."""

@@ -31,6 +31,9 @@ _COOKIE = re.compile(
     rf"(?:^|[;,])[ \t]*{re.escape(_NAME)}([0-9]{{1,2}})=([0-9]{{1,5}})\.([0-9]{{13}})([^;,\s]*)"
 )
 _LONGEST_PATH = 160  # bytes
+# Bytes of all these cookies in a request. They reach every page of the app, whose server refuses
+# requests with more than about 8 KiB of cookies. Most have about 50 bytes.
+_MOST_BYTES = 600
 _LONGEST_HEADER = 65536
 _SECONDS = 30 * 24 * 3600  # so that a bookmark works
 _UNSAFE = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+/:@%]")  # in a cookie's value
@@ -85,8 +88,26 @@ class Opened:
         attributes = f"; Path={visit.script}/; Max-Age={_SECONDS}; HttpOnly; SameSite=Lax"
         if visit.environ.get("wsgi.url_scheme") == "https":
             attributes += "; Secure"
-        value = f"{_NAME}{slot}={target.port}.{int(time.time() * 1000):013d}{path}{attributes}"
-        return [("Set-Cookie", value)]
+        pair = _pair(slot, target.port, int(time.time() * 1000), path)
+        forgotten = _beyond(_MOST_BYTES - len(pair), [one for one in known if one[1] != slot])
+        return [("Set-Cookie", f"{pair}{attributes}")] + [
+            ("Set-Cookie", f"{_NAME}{other}=; Path={visit.script}/; Max-Age=0")
+            for other in sorted(forgotten)
+        ]
+
+
+def _pair(slot: int, port: int, opened: int, path: str) -> str:
+    return f"{_NAME}{slot}={port}.{opened:013d}{path}"
+
+
+def _beyond(room: int, known: list[tuple[int, int, int, str]]) -> set[int]:
+    """The slots of the oldest, for which there is no room."""
+    beyond = set()
+    for opened, slot, port, path in known:
+        room -= len(_pair(slot, port, opened, path)) + len("; ")
+        if room < 0:
+            beyond.add(slot)
+    return beyond
 
 
 def _remembered(environ: WSGIEnvironment) -> list[tuple[int, int, int, str]]:

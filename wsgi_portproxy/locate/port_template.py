@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import AuthorizerFailed, BadRequest, Misdirected
 from ..servers.listening import listening_at
 from .host_template import Matched
 from .origin import own_address
-from .target import Form
+from .target import NO_PARAMS, Form
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -30,7 +29,6 @@ _DEFAULT_NUMBER = {"http": 80, "https": 443}
 _LAST_PORT = 65535
 _LONGEST_NAME = 253  # octets; RFC 1035 section 2.3.4
 _LONGEST_HOST = 512  # characters of a Host header that is looked into
-_NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 _OF_SERVICES = frozenset({"127.0.0.1", "::1"})
 _HINT = "Use the address to which the application leads you."
 
@@ -125,7 +123,7 @@ class PortTemplate:
                 _HINT,
                 detail="Host is not the name in host_template",
             )
-        return Matched(str(port), _NO_PARAMS)
+        return Matched(str(port), NO_PARAMS)
 
     def _is_forged(self, port: int | None, number: int) -> bool:
         """Whether a service's number is in the Host of a request that did not come on it although

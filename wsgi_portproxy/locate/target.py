@@ -9,12 +9,27 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
+from typing import NoReturn
 from urllib.parse import unquote_plus
 
 from ..errors import InvalidPort
 
 # `0` is a well-formed number: it passes here, and the check of allowed ports refuses it.
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
+
+
+class ParameterUnknown(KeyError):
+    """An address that names no mount has no parameters."""
+
+
+class _Unknown(dict[str, str]):
+    def __missing__(self, name: str) -> NoReturn:
+        raise ParameterUnknown(name)
+
+
+#: The parameters of a target whose URL names no mount, where nothing else is known either.
+NO_PARAMS: Mapping[str, str] = MappingProxyType(_Unknown())
 
 
 class Form(str, Enum):

@@ -120,7 +120,6 @@ class Visit:
         The request may last for days, so that of the environ only what `kept_of` keeps stays.
         """
         self._kept = kept_of(self.environ)
-        self.__dict__["reached"] = self.reached  # known before the connection is gone
         self.answer = None
         self.__dict__.update(connection=None, send_early_hints=send_early_hints)
         del self.environ

@@ -18,7 +18,7 @@ from webob import Request
 from ..errors import AuthorizerFailed, AuthorizerMisused, Refused
 from ..locate.locator import Locator
 from ..locate.origin import own_address
-from ..locate.target import Target
+from ..locate.target import ParameterUnknown, Target
 from ..rewrite.cookies import CookiePolicy
 from ..subrequest import CapturedResponse
 
@@ -117,7 +117,7 @@ def authorize(
     try:
         verdict = authorizer(Request(without_body(environ)), target)
     except Exception as error:
-        if isinstance(error, KeyError) and target.form.has_own_origin and not target.params:
+        if isinstance(error, ParameterUnknown):
             raise Refused(_REFUSED.format(port=target.port), OPEN_FROM_PROJECT) from error
         raise AuthorizerFailed("the authorizer raised") from error
     if verdict is True:

@@ -60,7 +60,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Cookies that a framework's JavaScript reads and echoes: Django's, for AJAX.
 _READ_BY_SCRIPTS = frozenset({"csrftoken"})
 _HOST_PREFIX = "__host-"  # browsers accept such a cookie only for a whole origin
-_OF_THE_SITE = re.compile(rf"{re.escape(COOKIE_PREFIX)}(?:hint|copy|at)")
+_OF_THE_SITE = re.compile(rf"{re.escape(COOKIE_PREFIX)}(?:hint|copy)")
 # Prefixes that apps may put before their usual names (RFC 6265bis section 4.1.3).
 _NAME_PREFIX = re.compile(r"__(?:secure-|http-|host-(?:http-)?)")
 
@@ -177,9 +177,14 @@ class CookiePolicy:
         is_apart = target.form.has_own_number and _NOT_TOKEN.search(name) is None
         is_removed = is_apart and parse_set_cookie(set_cookie, "").expired  # under either name
         is_own = is_apart and (is_removed or _is_http_only(kept))
+        own = _own(target.port, of_this_host=of_this_host)
         if not (is_own or self._renames(name)):
-            return [";".join([pair, *kept])]
-        renamed = _own(target.port, of_this_host=of_this_host) + pair.lstrip(" \t")
+            values = [";".join([pair, *kept])]
+            if is_apart and own + name in sent:  # else that one would go on in its place
+                place = " Path=/; Secure" if of_this_host else f" Path={target.prefix}/"
+                values.append(f"{own}{name}=; Max-Age=0;{place}")
+            return values
+        renamed = own + pair.lstrip(" \t")
         if of_this_host:
             values = [";".join([renamed, *_without(kept, "path", "secure"), " Path=/; Secure"])]
         else:
@@ -221,7 +226,9 @@ class CookiePolicy:
         return self._withholds(name) and not _is_ours(_bare_name(name))
 
     def sent(self, cookie_header: str) -> dict[str, int]:
-        """The size in bytes of each cookie in a Cookie header, except ours for the whole site."""
+        """The size in bytes of each cookie in a Cookie header, except the hints and copies, for
+        which there is room.
+        """
         pairs = (pair.strip() for pair in cookie_header.split(";"))
         names = ((pair.partition("=")[0].strip(" \t"), pair) for pair in pairs)
         return {name: len(pair) for name, pair in names if not _OF_THE_SITE.match(name)}

@@ -58,7 +58,10 @@ class Accepting:
             self._listeners[new.fd] = new
             self._watch(new)
             return
-        listener = self._listeners.pop(new.listener.fd)
+        listener = new.listener
+        if self._listeners.get(listener.fd) is not listener:
+            return  # closed already
+        del self._listeners[listener.fd]
         if listener in self._resting:
             self._resting.remove(listener)
         else:
@@ -83,6 +86,11 @@ class Accepting:
                 self._resting.append(listener)
                 self._carrier.epoll.unregister(fd)
         return True
+
+    def stop(self) -> None:
+        """At the end of the process: leave new connections to others who listen there."""
+        for listener in list(self._listeners.values()):
+            self.begin(Closed(listener))
 
     def go_on(self) -> None:
         """Accept again."""

@@ -314,7 +314,7 @@ class Carrier:
     def _lose(self, end: End, now: float) -> None:
         """An end broke off. The bytes that it had sent still go to its peer."""
         end.pending = None
-        end.tunnel.broken = end.ended = end.peer.ended = True
+        end.tunnel.is_lost = end.tunnel.broken = end.ended = end.peer.ended = True
         end.tunnel.half_closed = end.tunnel.half_closed or now
         if not end.peer.pending:
             self.close(end.tunnel)
@@ -370,14 +370,16 @@ class Carrier:
 
     def spoil(self, end: End) -> bool:
         """Make closing this end reset the connection, if nothing else would show the visitor that
-        the response was cut. Returns whether it will."""
-        stream = end.tunnel.stream
-        if stream is None or not stream.needs_reset or end.tunnel.delivered:
-            return False
-        if end is end.tunnel.visitor:
+        the response was cut, or if the other end of a raw tunnel was reset. Returns whether it
+        will."""
+        tunnel, stream = end.tunnel, end.tunnel.stream
+        if stream is not None:
+            is_needed = stream.needs_reset and not tunnel.delivered and end is tunnel.visitor
+        else:
+            is_needed = tunnel.is_raw and tunnel.is_lost
+        if is_needed:
             end.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET)
-            return True
-        return False
+        return is_needed
 
     def say_goodbye(self, tunnel: Tunnel, close_frame: bytes, now: float) -> None:
         """Send a WebSocket's visitor a close frame, if it is between two frames of the service."""

@@ -27,13 +27,18 @@ class Goodbyes:
         """How many wait for the end of a frame."""
         return len(self._stopping)
 
-    def to_all(self, now: float) -> None:
-        """Close each WebSocket that is between two frames, by status 1001, and each connection to
-        the server that is quiet."""
-        for tunnel in list(self._carrier.tunnels.values()):
+    def to_all(self, now: float, *, others_wait: bool) -> None:
+        """Close each WebSocket that is between two frames, by status 1001.
+
+        Once nothing else is open, close each connection to the server that is quiet: the others may
+        have come by one. others_wait: whether exchanges still wait for a service.
+        """
+        tunnels = list(self._carrier.tunnels.values())
+        is_needed = others_wait or not all(tunnel.is_raw for tunnel in tunnels)
+        for tunnel in tunnels:
             if not tunnel.is_raw:
                 self._carrier.say_goodbye(tunnel, CLOSE_GOING_AWAY, now)
-            elif now - tunnel.last > _QUIET:
+            elif not is_needed and now - tunnel.last > _QUIET:
                 self._carrier.close(tunnel)
 
     def stop(self, key: object, now: float) -> None:

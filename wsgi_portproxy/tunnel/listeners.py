@@ -58,17 +58,17 @@ class Listeners:
                 relay().listen(Closed(self._open.pop(next(iter(self._open)))))
             self._open[number] = listener
             self._numbers.add(number)
+            relay().listen(listener)  # before anybody can order that it be closed
         forget_listening()
-        relay().listen(listener)
         return True
 
     def close(self) -> None:
         """Stop listening. Connections that were accepted go on."""
         with self._lock:
             closed, self._open = self._open, {}
-        if self._pid == os.getpid():
-            for listener in closed.values():
-                relay().listen(Closed(listener))
+            if self._pid == os.getpid():
+                for listener in closed.values():
+                    relay().listen(Closed(listener))
 
 
 def _listener(settings: Listen, number: int, visit: Visit, *, again: bool) -> Listener:

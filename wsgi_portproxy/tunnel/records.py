@@ -104,6 +104,7 @@ class Tunnel:
         "frames",
         "half_closed",
         "idle_timeout",
+        "is_lost",
         "is_muted",
         "is_raw",
         "is_sent",
@@ -127,6 +128,7 @@ class Tunnel:
         self.is_sent = new.is_sent
         self.is_muted = False  # what the visitor still sends is dropped
         self.is_raw = new.is_raw
+        self.is_lost = False  # an end broke off
         self.frames = FrameTracker() if new.stream is None and not new.is_raw else None
         to_visitor: bytes | memoryview = new.to_visitor
         if self.frames is not None:

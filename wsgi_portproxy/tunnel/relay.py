@@ -193,7 +193,8 @@ class Relay:
         if self._stopping and self._waiters:
             self._waiters.stop_all(Restarting)
         if self._draining:
-            self._goodbyes.to_all(now)
+            self._accepting.stop()
+            self._goodbyes.to_all(now, others_wait=bool(self._waiters))
         elif self._goodbyes:
             self._goodbyes.go_on(now)
         if self._unswept or now >= self._next_sweep:
