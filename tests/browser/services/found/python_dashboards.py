@@ -127,6 +127,15 @@ workspace.add_run(project.id, run)
 """
 
 
+def open_the_reports(tour: Tour, page: Page) -> None:
+    """By the API, as its page asks it, and then by the address of the one project."""
+    [project] = page.evaluate("fetch('/api/projects').then(answer => answer.json())")
+    reports = tour.open(f"projects/{project['id']}/reports")
+    see(reports, "role=link[name='View']")
+    tour.stays(reports)
+    reports.close()
+
+
 def write_the_maker(folder: Path) -> None:
     (folder / "make.py").write_text(MAKE_A_WORKSPACE, "utf-8")
 
@@ -143,6 +152,7 @@ EVIDENTLY = Service(
     why="its router and its API begin at the root, and no base path can be set",
     use=Steps(
         first="role=link[name='Bakery']",
+        use=(open_the_reports,),
         click="role=link[name='Bakery']",
         then="role=tab[name='Reports']",
         at="projects/",
