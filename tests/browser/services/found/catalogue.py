@@ -7,5 +7,7 @@ from __future__ import annotations
 
 from ..service import Service
 from .python_dashboards import PYTHON_DASHBOARDS
+from .python_runs import PYTHON_RUNS
+from .python_suites import PYTHON_SUITES
 
-FOUND: tuple[Service, ...] = (*PYTHON_DASHBOARDS,)
+FOUND: tuple[Service, ...] = (*PYTHON_DASHBOARDS, *PYTHON_RUNS, *PYTHON_SUITES)
