@@ -7,5 +7,11 @@ from __future__ import annotations
 
 from ..service import Service
 from .python_dashboards import PYTHON_DASHBOARDS
+from .python_databases import PYTHON_DATABASES
+from .python_frameworks import PYTHON_FRAMEWORKS
 
-FOUND: tuple[Service, ...] = (*PYTHON_DASHBOARDS,)
+FOUND: tuple[Service, ...] = (
+    *PYTHON_DASHBOARDS,
+    *PYTHON_DATABASES,
+    *PYTHON_FRAMEWORKS,
+)
