@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs
+
 from bakery import ORDERS, PAGE, SCRIPT, SOCKET, echo, loaves
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -37,8 +39,7 @@ def live(_: Request) -> Response:
 
 
 async def bake(request: Request) -> Response:
-    async with request.form() as form:
-        loaves.append(str(form["name"]))
+    loaves.append(parse_qs((await request.body()).decode())["name"][0])
     return RedirectResponse(request.url_for("page"), 303)  # an absolute address, from Host
 
 
