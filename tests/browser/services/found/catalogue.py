@@ -10,10 +10,14 @@ from .python_apps import PYTHON_APPS
 from .python_dashboards import PYTHON_DASHBOARDS
 from .python_databases import PYTHON_DATABASES
 from .python_frameworks import PYTHON_FRAMEWORKS
+from .python_notebooks import PYTHON_NOTEBOOKS
+from .python_tools import PYTHON_TOOLS
 
 FOUND: tuple[Service, ...] = (
     *PYTHON_DASHBOARDS,
     *PYTHON_APPS,
     *PYTHON_DATABASES,
     *PYTHON_FRAMEWORKS,
+    *PYTHON_NOTEBOOKS,
+    *PYTHON_TOOLS,
 )

@@ -8,6 +8,8 @@ from ..service import Service
 from ..tour import Tour
 from .steps import Steps, see
 
+FONTS = r"https://fonts\.googleapis\.com/"
+
 # --- NiceGUI
 
 
@@ -77,7 +79,10 @@ STREAMLIT_PAGES = Service(
     environment_of="streamlit",
     # Its statistics of use, which it asks a server of its own about.
     elsewhere=(r"https://data\.streamlit\.io/metrics\.json",),
-    expected=(r"^console: (Failed to fetch|Undefined) metrics config\b",),
+    expected=(
+        r"^console: (Failed to fetch|Undefined) metrics config\b",
+        r"\b404\b.*/orders/_stcore/",  # where it looks first for its base
+    ),
     use=Steps(
         first="text=0 clicks",
         socket="/_stcore/stream",
@@ -159,6 +164,8 @@ PANEL_TWO = Service(
     command="panel serve squares.py orders.py --port {port}",
     port=15045,
     environment_of="panel",
+    elsewhere=(FONTS, r"https://cdn\.holoviz\.org/panel/.*logo"),
+    expected=(r"/thumbnails/\w+\.png",),  # on its list of apps, which have none
     use=Steps(
         first="text=Squares",
         click="a:has-text('Squares')",
@@ -237,6 +244,7 @@ CHAINLIT = Service(
     command="chainlit run app.py --headless --port {port}",
     port=15049,
     environment_of="chainlit",
+    elsewhere=(FONTS, r"https://cdn\.jsdelivr\.net/npm/katex"),
     use=Steps(first="text=The bakery is open", socket="/ws/socket.io", use=(say_hello,)),
 )
 

@@ -102,7 +102,7 @@ def create_a_loaf(tour: Tour, page: Page) -> None:
 
 
 def edit_it_in_the_list(tour: Tour, page: Page) -> None:
-    page.get_by_text(f"loaf {tour.address.label}").first.click()
+    page.locator("a.editable", has_text=f"loaf {tour.address.label}").first.click()
     field = page.locator(".editableform input[type=text]")
     field.fill(f"sold {tour.address.label}")
     with page.expect_response(lambda answer: answer.request.method == "POST") as saved:

@@ -15,7 +15,7 @@ def _():  # type: ignore[no-untyped-def]
 @app.cell
 def _(mo):  # type: ignore[no-untyped-def]
     number = mo.ui.number(start=1, stop=9, value=3, label="Number")
-    number
+    number  # noqa: B018  as a cell ends, which shows it
     return (number,)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from nicegui import events, ui
+
+os.environ.pop("PYTEST_CURRENT_TEST", None)  # with it NiceGUI believes that itself is tested
 
 
 @ui.page("/")

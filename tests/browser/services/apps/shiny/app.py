@@ -1,17 +1,15 @@
-"""A Shiny app: what the service makes of a number, a plot of a session's own, and a file."""
+"""A Shiny app: what the service makes of a number and of a file, and a table to download."""
 
 from __future__ import annotations
 
 from shiny import App, Inputs, Outputs, Session, reactive, render, ui
 
-page = ui.page_navbar(
-    ui.nav_panel(
-        "Squares",
-        ui.input_numeric("number", "Number", 3),
-        ui.output_text("square"),
-        ui.download_button("table", "Table"),
-    ),
-    ui.nav_panel("Files", ui.input_file("file", "File"), ui.output_text("told")),
+page = ui.page_fluid(
+    ui.input_numeric("number", "Number", 3),
+    ui.output_text("square"),
+    ui.download_button("table", "Table"),
+    ui.input_file("file", "File"),
+    ui.output_text("told"),
     title="Bakery",
 )
 
