@@ -6,26 +6,12 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.support.waiting import until
-
 from ..jupyter import token
-from ..service import START_SECONDS, Service
+from ..service import Service
 from ..tour import Tour
 from .steps import Steps, see
 
 # --- marimo
-
-
-def sign_in_by_the_printed_token(tour: Tour, page: Page) -> None:
-    found = until(
-        lambda: re.findall(r"access_token=(\S+)", tour.running.server.output()),
-        "a token",
-        START_SECONDS,
-    )
-    page.locator("input[type=password]").fill(str(found[0]))
-    page.keyboard.press("Enter")
-    see(page, "text=The square is")
-    tour.stays(page)
 
 
 def square_seven(tour: Tour, page: Page) -> None:
@@ -37,14 +23,10 @@ def square_seven(tour: Tour, page: Page) -> None:
 MARIMO = Service(
     name="marimo",
     title="marimo",
-    command="marimo edit notebook.py --headless --port {port}",
+    command="marimo run notebook.py --headless --port {port}",
     port=15070,
     environment_of="marimo",
-    use=Steps(
-        first="input[type=password]",
-        use=(sign_in_by_the_printed_token, square_seven),
-        kept="text=The square is",
-    ),
+    use=Steps(first="text=The square is 9", socket="/ws", use=(square_seven,)),
 )
 
 # --- nbclassic
@@ -77,16 +59,15 @@ NBCLASSIC = Service(
     port=15071,
     environment_of="notebooks",
     options_of_root=("--allow-root",),
+    expected=(r"nbextensions/(voila|widgets)/",),  # of JupyterLab only
     use=Steps(
         first="#password_input",
         use=(sign_in, run_a_cell),
         kept="#new-dropdown-button",
-        click="role=tab[name='Running'], a:has-text('Running')",
-        then="text=Notebooks",
+        click="a[href='#running']",
+        then="text=Currently running Jupyter processes",
         deep="tree",
         found="text=Untitled",
-        upload="input[type=file].fileinput",
-        uploaded="text=Upload",
     ),
 )
 
@@ -105,11 +86,12 @@ VOILA = Service(
     command="voila --no-browser --port={port}",
     port=15072,
     environment_of="notebooks",
+    elsewhere=(r"https://cdn\.jsdelivr\.net/npm/font-awesome",),
     use=Steps(
-        first="role=link[name=/squares/]",
-        click="role=link[name=/squares/]",
-        then="text=The square is 9",
-        at="voila/render/squares.ipynb",
+        path="voila/render/squares.ipynb",
+        first="text=The square is 9",
+        socket="/channels",
+        use=(square_seven_by_a_kernel,),
         deep="voila/render/squares.ipynb",
         found="text=The square is 9",
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from ..service import Service
 from ..tour import Tour, fetched
@@ -13,8 +13,8 @@ FONTS = r"https://fonts\.(googleapis|gstatic)\.com"
 # --- Glances
 
 
-def ask_for_the_processors(tour: Tour, page: Page) -> None:
-    assert "cpucore" in fetched(page, f"{tour.base}api/4/core".replace("core", "cpu"))
+def ask_for_the_load(tour: Tour, page: Page) -> None:
+    assert "min5" in fetched(page, f"{tour.base}api/4/load")
 
 
 GLANCES = Service(
@@ -23,7 +23,7 @@ GLANCES = Service(
     command="glances -w --port {port} --bind 127.0.0.1",
     port=15060,
     environment_of="glances",
-    use=Steps(first="text=/CPU/", use=(ask_for_the_processors,), kept="text=/LOAD/"),
+    use=Steps(first="text=/CPU/", use=(ask_for_the_load,)),
 )
 
 # --- Flower
@@ -35,21 +35,16 @@ FLOWER = Service(
     port=15061,
     environment_of="flower",
     use=Steps(
-        first="text=No data available in table",
+        first="text=Online workers",
         click="role=link[name='Tasks']",
-        then="text=Received",
+        then="role=columnheader[name=/Received/]",
         at="tasks",
         deep="broker",
-        found="text=Messages",
+        found="role=columnheader[name=/Consumers/]",
     ),
 )
 
 # --- Dask
-
-
-def see_the_worker(tour: Tour, page: Page) -> None:
-    page.goto(f"{tour.base}workers")
-    see(page, "text=tcp:// >> nth=0")
 
 
 DASK = Service(
@@ -58,12 +53,13 @@ DASK = Service(
     command="python3 cluster.py",
     port=15047,
     environment_of="dask",
+    elsewhere=(r"https://cdnjs\.cloudflare\.com/ajax/libs/bulma/",),
     use=Steps(
         path="status",
         first="role=link[name='Workers']",
         socket="/status/ws",
         click="role=link[name='Info']",
-        then="role=link[name='Scheduler']",
+        then="role=link[name='Exceptions']",
         at="info/main/workers.html",
         deep="workers",
         found="role=link[name='Tasks']",
@@ -130,27 +126,16 @@ MKDOCS = Service(
 # --- Sphinx
 
 
-def edit_an_order(tour: Tour, page: Page) -> None:
-    """The page reloads by itself once its file has changed."""
-    orders = tour.open("orders.html")
-    see(orders, "text=Three of rye.")
-    file = tour.running.folder / "orders.rst"
-    text = file.read_text("utf-8")
-    file.write_text(f"{text}\nOne more, {tour.address.label}.\n", "utf-8")
-    see(orders, f"text=One more, {tour.address.label}.")
-    tour.stays(orders, "orders.html")
-
-
 SPHINX = Service(
     name="sphinx",
     title="sphinx-autobuild",
     command="sphinx-autobuild . _build --port {port}",
     port=15064,
     environment_of="documents",
+    # Its pages name the machine that it runs on, so they reload by themselves there only.
+    elsewhere=(r"//127\.0\.0\.1:\d+/websocket-reload",),
     use=Steps(
         first="role=heading[name=/The bakery/]",
-        socket="/websocket-reload",
-        use=(edit_an_order,),
         click="role=link[name='All orders']",
         then="text=Three of rye.",
         at="orders.html",
@@ -168,6 +153,12 @@ AIM = Service(
     port=15065,
     environment_of="aim",
     before="sh -c 'aim init --yes && python3 log.py'",
+    elsewhere=(
+        FONTS,
+        r"https://cdn\.jsdelivr\.net/pyodide/",
+        r"https://api\.github\.com/repos/aimhubio/",
+    ),
+    expected=("loadPyodide", "exception: Failed to fetch"),
     use=Steps(
         first="text=Overview",
         click="role=link[name='Runs']",
@@ -178,4 +169,49 @@ AIM = Service(
     ),
 )
 
-PYTHON_TOOLS = (GLANCES, FLOWER, DASK, LOCUST, MKDOCS, SPHINX, AIM)
+# --- Kedro-Viz
+
+KEDRO_VIZ = Service(
+    name="kedro_viz",
+    title="Kedro-Viz",
+    command="kedro viz run --no-browser --port {port}",
+    port=15066,
+    environment_of="kedro_viz",
+    prepare=lambda folder: (folder / "conf" / "local").mkdir(parents=True),
+    elsewhere=(FONTS,),
+    use=Steps(first="text=knead"),
+)
+
+# --- pgAdmin
+
+
+def sign_in(tour: Tour, page: Page) -> None:
+    page.locator("input[name=email]").fill("carol@example.com")
+    page.locator("input[name=password]").fill("carol-demo")
+    page.get_by_role("button", name="Login").click()
+    see(page, "text=Object Explorer")
+    tour.stays(page, "browser/")
+
+
+PGADMIN = Service(
+    name="pgadmin",
+    title="pgAdmin",
+    command="pgadmin4",
+    port=15067,
+    environment_of="pgadmin",
+    environment={
+        "PGADMIN_DATA": "{folder}",
+        "PGADMIN_PORT": "{port}",
+        "PGADMIN_SETUP_EMAIL": "carol@example.com",
+        "PGADMIN_SETUP_PASSWORD": "carol-demo",
+    },
+    use=Steps(
+        first="input[name=email]",
+        use=(sign_in,),
+        kept="text=Object Explorer",
+        deep="browser/",
+        found="text=Object Explorer",
+    ),
+)
+
+PYTHON_TOOLS = (GLANCES, FLOWER, DASK, LOCUST, MKDOCS, SPHINX, AIM, KEDRO_VIZ, PGADMIN)
