@@ -65,7 +65,7 @@ GRADIO = Service(
         found="role=heading[name='All orders']",
         upload_at="orders",
         upload="input[type=file]",
-        uploaded="text=dot.png",
+        uploaded="role=cell[name='dot.png']",
     ),
 )
 

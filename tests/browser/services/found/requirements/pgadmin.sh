@@ -1,5 +1,6 @@
 # Its data is where the service starts: by itself it has it in /var/lib/pgadmin.
-cat > lib/python3*/site-packages/pgadmin4/config_local.py <<'END'
+cd lib/python3*/site-packages/pgadmin4
+cat > config_local.py <<'END'
 import os
 
 DATA_DIR = os.environ.get("PGADMIN_DATA", "/tmp/pgadmin")
