@@ -58,7 +58,8 @@ class Environment:
 
 def environment(name: str) -> Environment:
     """The environment, made if it is not there. Raises RuntimeError if it cannot be made."""
-    files = tuple(sorted(REQUIREMENTS.glob(f"{name}.*")))
+    found_files = REQUIREMENTS.glob(f"{name}.*")
+    files = tuple(sorted(found_files, key=lambda file: (file.suffix == ".sh", file.name)))
     if not files:
         raise RuntimeError(f"There is no file {name}.* in {REQUIREMENTS}.")
     found = Environment(name, files)

@@ -1,0 +1,1 @@
+"""A Kedro project of one pipeline."""

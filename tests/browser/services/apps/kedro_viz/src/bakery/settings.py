@@ -1,0 +1,1 @@
+"""Kedro looks for this; its defaults will do."""

@@ -1,0 +1,3 @@
+"""Of Sphinx."""
+
+project = "Bakery"
