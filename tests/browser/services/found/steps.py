@@ -120,7 +120,8 @@ def _frames(tour: Tour, part: str) -> list[str | bytes]:
 
     def opened(socket: WebSocket) -> None:
         if part in socket.url:
-            socket.on("framereceived", frames.append)
+            # A function, not frames.append: Playwright keeps a note on it.
+            socket.on("framereceived", lambda frame: frames.append(frame))
 
     tour.guest.context.on("page", lambda page: page.on("websocket", opened))
     return frames
