@@ -6,10 +6,12 @@ A theme is a module with a tuple of its services, and one line here.
 from __future__ import annotations
 
 from ..service import Service
+from .node_servers import NODE_SERVERS
 from .node_vite import VITE
 from .python_dashboards import PYTHON_DASHBOARDS
 
 FOUND: tuple[Service, ...] = (
     *PYTHON_DASHBOARDS,
+    *NODE_SERVERS,
     *VITE,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..service import ROOTS, Service, UnderPath
-from .edits import AN_ORDER, BAKERY, NO_SUCH_PAGE, edits, load
+from .edits import BAKERY, NO_SUCH_PAGE, bakery, edits, load
 from .steps import Steps
 
 COMMAND = "vite --port {port}"
@@ -20,16 +20,7 @@ REACT = Service(
     forms=ROOTS,
     why=ITS_ROUTER,
     sign=NO_SUCH_PAGE,
-    use=Steps(
-        first=BAKERY,
-        socket=HMR,
-        use=(load, edits("Loaves.jsx")),
-        click="text=Order 7",
-        then=AN_ORDER,
-        at="orders/7",
-        deep="orders/7",
-        found=AN_ORDER,
-    ),
+    use=bakery("Loaves.jsx", socket=HMR),
 )
 
 VUE = Service(
@@ -42,16 +33,7 @@ VUE = Service(
     why=ITS_ROUTER,
     sign=NO_SUCH_PAGE,
     under_path=UnderPath(command=BASE, strip=False),
-    use=Steps(
-        first=BAKERY,
-        socket=HMR,
-        use=(load, edits("Loaves.vue")),
-        click="text=Order 7",
-        then=AN_ORDER,
-        at="orders/7",
-        deep="orders/7",
-        found=AN_ORDER,
-    ),
+    use=bakery("Loaves.vue", socket=HMR),
 )
 
 PLAIN = Service(
