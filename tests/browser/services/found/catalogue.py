@@ -8,10 +8,12 @@ from __future__ import annotations
 from ..service import Service
 from .node_servers import NODE_SERVERS
 from .node_vite import VITE
+from .other_servers import OTHER_SERVERS
 from .python_dashboards import PYTHON_DASHBOARDS
 
 FOUND: tuple[Service, ...] = (
     *PYTHON_DASHBOARDS,
     *NODE_SERVERS,
     *VITE,
+    *OTHER_SERVERS,
 )
