@@ -64,7 +64,7 @@ MESOP = Service(
     command="mesop main.py --port={port} --prod=true",
     port=32123,
     environment_of="mesop",
-    forms=(HOST,),
+    forms=ROOTS,
     why="its page sends location.pathname to its server, which finds no such page",
     under_path=UnderPath(environment={"MESOP_BASE_URL_PATH": "{prefix}"}, strip=False),
     elsewhere=(GOOGLE_FONTS,),
@@ -148,7 +148,7 @@ EVIDENTLY = Service(
     environment_of="evidently",
     prepare=write_the_maker,
     before="python3 make.py",
-    forms=(HOST,),
+    forms=ROOTS,
     why="its router and its API begin at the root, and no base path can be set",
     use=Steps(
         first="role=link[name='Bakery']",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from ..service import FORMS, HOST, QUERY, Service, UnderPath
+from ..service import FORMS, HOST, QUERY, ROOTS, Service, UnderPath
 from ..tour import Tour
 from .steps import Steps, see
 
@@ -41,7 +41,7 @@ OPTUNA_DASHBOARD = Service(
     environment_of="optuna",
     prepare=write_the_maker,
     before="python3 make.py",
-    forms=(HOST,),
+    forms=ROOTS,
     why="its router and its API begin at the root, and no base path can be set",
     use=Steps(
         first="text=1. loaves",

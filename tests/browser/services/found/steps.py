@@ -120,6 +120,7 @@ def _frames(tour: Tour, part: str) -> list[str | bytes]:
 
     def opened(socket: WebSocket) -> None:
         if part in socket.url:
+            # A function, not frames.append: Playwright keeps a note on it.
             socket.on("framereceived", lambda frame: frames.append(frame))
 
     tour.guest.context.on("page", lambda page: page.on("websocket", opened))

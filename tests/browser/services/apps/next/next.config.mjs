@@ -1,0 +1,2 @@
+// node_modules is a symbolic link to somewhere else.
+export default { turbopack: { root: "/" } };

@@ -1,0 +1,1 @@
+export default { stories: ["../stories/*.stories.js"], framework: "@storybook/html-vite" };

@@ -1,0 +1,1 @@
+export const baked = "Baked: nothing";

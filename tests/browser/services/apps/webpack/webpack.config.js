@@ -1,0 +1,3 @@
+const HtmlPlugin = require("html-webpack-plugin");
+
+module.exports = { mode: "development", plugins: [new HtmlPlugin({ template: "./src/page.html" })] };
