@@ -103,6 +103,12 @@ class Listen:
         if type(self.listeners) is not int or self.listeners < 1:
             raise ValueError(f"listeners takes a number from 1 on, not {self.listeners!r}")
 
+    @property
+    def is_of_services(self) -> bool:
+        """Whether services may listen on the address too."""
+        address = ipaddress.ip_address(self.address)
+        return address.is_unspecified or str(address) in ("127.0.0.1", "::1")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlForms:
@@ -181,7 +187,13 @@ class UrlForms:
             raise ValueError(
                 "port_range must say which ports host_template is for, since ports is a callable"
             )
-        return PortTemplate(self.host_template, belongs, is_relayed)
+        template = PortTemplate(self.host_template, belongs, is_relayed)
+        if self.listen is not None and template.offset == 0 and self.listen.is_of_services:
+            raise ValueError(
+                f"listen would take the services' own ports on {self.listen.address}: host_template "
+                "needs an offset, such as ':{port+10000}'"
+            )
+        return template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import Any
 
@@ -122,6 +123,26 @@ def test_which_ports_have_numbers() -> None:
     assert of(lambda target: {5}, port_range=[5]).number_of(5) == 6
     with pytest.raises(ValueError, match=r"^port_range must say"):
         of(lambda target: {5})
+
+
+@pytest.mark.parametrize(
+    ("address", "template", "works"),
+    [
+        ("127.0.0.1", ":{port+1}", True),
+        ("127.0.0.1", ":{port}", False),
+        ("0.0.0.0", "app.test:{port+0}", False),
+        ("::", ":{port}", False),
+        ("::1", ":{port}", False),
+        ("127.0.0.2", ":{port}", True),
+        ("192.0.2.1", ":{port}", True),
+    ],
+)
+def test_it_does_not_listen_where_the_services_are(
+    address: str, template: str, works: bool
+) -> None:
+    urls = UrlForms(host_template=template, listen=Listen(address=address))
+    with contextlib.nullcontext() if works else pytest.raises(ValueError, match="own ports"):
+        urls.template(NO_NAMES, {5}, never)
 
 
 def test_the_template_is_of_its_kind() -> None:

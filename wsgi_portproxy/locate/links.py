@@ -129,7 +129,8 @@ def url_for_port(
 
     Does not check whether the visitor may use the port. Raises `LookupError` if the request did not
     come through a `PortProxy`, and `ValueError` for an invalid port or path, a missing parameter,
-    and a parameter that the mount would not match (empty, `..`, or with a slash).
+    and a parameter that the mount would not match (empty, `..`, or with a slash); `PortProxyError`
+    if `mount_of` fails.
     """
     environ: Any = getattr(environ_or_request, "environ", environ_or_request)
     try:

@@ -94,6 +94,8 @@ class Service:
     `use` has to fail in those forms.
     under_path: with which flags it works under a path, if it does not with the default ones.
     strip: whether it gets its paths without the prefix, where it has one.
+    recognised: its page is known as one that cannot work under a path, so that a browser which
+    opens it there is sent to a root of its own.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Service:
     environment_of: str = ""
     forms: tuple[str, ...] = FORMS
     why: str = ""
+    recognised: bool = False
     sign: str = ""
     under_path: UnderPath | None = None
     strip: bool = True

@@ -9,7 +9,9 @@ each is also looked at without a proxy, to tell whose fault a failure is.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -20,9 +22,10 @@ from tests.browser.chromium import PATIENCE_MS
 
 from .conftest import Begin
 from .found.catalogue import FOUND
-from .found.steps import see
+from .found.steps import Steps, see
 from .service import (
     FORMS,
+    HOST,
     HTTP,
     QUERY,
     SCHEMES,
@@ -35,6 +38,8 @@ from .tour import DIRECT, Tour, see_that_the_app_is_the_app
 
 pytestmark = pytest.mark.found
 
+# In .ci/run too: three of them cannot work under a path, and one has a WebSocket.
+OFTEN = ("dash_pages", "mesop", "datasette", "nicegui", "optuna_dashboard")
 PREFIX = "prefix"  # the path form, and a service started for that
 WAYS = [*product(FORMS, SCHEMES), *([(DIRECT, HTTP)] if os.environ.get("DIRECT") else [])]
 BROKEN_MS = 20_000.0  # until a service without `sign` counts as one that does not work
@@ -44,7 +49,9 @@ def _ways() -> Iterator[Any]:
     """Each service is started once, or twice, and all its tests follow one another."""
     for service in FOUND:
         for form, scheme in WAYS:
-            yield pytest.param(service, form, scheme, id=f"{service.name}-{form}-{scheme}")
+            name = f"{service.name}-{form}-{scheme}"
+            marks = [pytest.mark.services] if service.name in OFTEN else []
+            yield pytest.param(service, form, scheme, id=name, marks=marks)
         if service.under_path is not None:
             other = started_under_path(service)
             for scheme in SCHEMES:
@@ -77,6 +84,9 @@ def test_it_works_where_it_says_so(
     try:
         if tour.address.form in (*service.forms, DIRECT):
             use(tour)
+        elif service.recognised:
+            record_property("why", "sent to a root of its own, since its page is recognised")
+            see_that_it_is_sent_to_its_root(tour)
         else:
             record_property("why", service.why)
             see_that_it_does_not_work(tour)
@@ -93,6 +103,17 @@ def use(tour: Tour) -> None:
     if tour.address.form != DIRECT:
         with tour.step("the app itself"):
             see_that_the_app_is_the_app(tour, pages[-1])
+
+
+def see_that_it_is_sent_to_its_root(tour: Tour) -> None:
+    """From the path form, which is all that this form asks for, to the host form."""
+    at_host = replace(tour.address, form=HOST)
+    tour.guest.at(at_host)
+    page = tour.open()
+    expect(page).to_have_url(re.compile(re.escape(at_host.base)))
+    steps = tour.running.service.use
+    assert isinstance(steps, Steps)
+    see(page, steps.first)
 
 
 def see_that_it_does_not_work(tour: Tour) -> None:

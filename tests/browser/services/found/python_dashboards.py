@@ -28,6 +28,7 @@ DASH_PAGES = Service(
     port=15050,
     environment_of="dash",
     forms=ROOTS,
+    recognised=True,
     why="its server compares the browser's pathname with its own prefix",
     sign="text=404 - Page not found",
     under_path=UnderPath(
@@ -65,6 +66,7 @@ MESOP = Service(
     port=32123,
     environment_of="mesop",
     forms=ROOTS,
+    recognised=True,
     why="its page sends location.pathname to its server, which finds no such page",
     under_path=UnderPath(environment={"MESOP_BASE_URL_PATH": "{prefix}"}, strip=False),
     elsewhere=(GOOGLE_FONTS,),
@@ -149,6 +151,7 @@ EVIDENTLY = Service(
     prepare=write_the_maker,
     before="python3 make.py",
     forms=ROOTS,
+    recognised=True,
     why="its router and its API begin at the root, and no base path can be set",
     use=Steps(
         first="role=link[name='Bakery']",

@@ -42,6 +42,7 @@ OPTUNA_DASHBOARD = Service(
     prepare=write_the_maker,
     before="python3 make.py",
     forms=ROOTS,
+    recognised=True,
     why="its router and its API begin at the root, and no base path can be set",
     use=Steps(
         first="text=1. loaves",
