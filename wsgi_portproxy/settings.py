@@ -190,8 +190,8 @@ class UrlForms:
         template = PortTemplate(self.host_template, belongs, is_relayed)
         if self.listen is not None and template.offset == 0 and self.listen.is_of_services:
             raise ValueError(
-                f"listen would take the services' own ports on {self.listen.address}: host_template "
-                "needs an offset, such as ':{port+10000}'"
+                f"listen would take the services' own ports on {self.listen.address}: "
+                "host_template needs an offset, such as ':{port+10000}'"
             )
         return template
 
