@@ -17,7 +17,6 @@ from .inflight import InFlight, InFlightRequests
 from .lasting import LastingRequests
 from .locate.links import Links
 from .locate.location import Location
-from .locate.locator import Locator
 from .locate.mount import Mount
 from .locate.strays import Strays, at_location, keep_from_straying
 from .locate.target import Target
@@ -94,15 +93,7 @@ class PortProxy:
         self._urls = urls
         self._ports = PortPolicy(ports)
         self._listeners = Listeners(urls.listen)
-        places = Mount(mount)
-        self._locator = Locator(
-            places,
-            path_segment=urls.path_segment,
-            template=urls.template(places.names, ports, self._listeners.is_relayed),
-            mount_of=urls.mount_of,
-            opens=self._listeners.open if urls.listen else None,
-            redirect_browsers=urls.redirect_browsers,
-        )
+        self._locator = urls.locator(Mount(mount), ports, self._listeners)
         known = facts_of(authorizer)
         known.check_parameters(self._locator)
         self._authorizer = authorizer

@@ -11,13 +11,15 @@ import ipaddress
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from .errors import SettingFailed
 from .locate.host_template import HostTemplate
-from .locate.locator import MountOf
+from .locate.locator import Locator, MountOf
+from .locate.mount import Mount
 from .locate.port_template import PortTemplate, is_port_template
 from .locate.target import Target
+from .locate.visit import Visit
 from .rewrite.cookies import DEFAULT_WITHHELD
 from .rewrite.header_tables import HeaderNames
 from .rewrite.pages import PageAdapter
@@ -110,6 +112,13 @@ class Listen:
         return address.is_unspecified or str(address) in ("127.0.0.1", "::1")
 
 
+class Listeners(Protocol):
+    """See `tunnel.listeners.Listeners`."""
+
+    def is_relayed(self, number: int) -> bool: ...
+    def open(self, number: int, visit: Visit) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlForms:
     """How URLs name a port.
@@ -169,6 +178,23 @@ class UrlForms:
         for name in ("isolate", "mount_of"):
             if getattr(self, name) and template is None:
                 raise ValueError(f"{name} requires a host_template")
+
+    def locator(
+        self,
+        mount: Mount,
+        ports: Container[int] | Callable[[Target], Container[int]],
+        listeners: Listeners,
+    ) -> Locator:
+        """What finds ports in URLs of these forms. ports, listeners: see `template` and `Locator`.
+        Raises `ValueError`."""
+        return Locator(
+            mount,
+            path_segment=self.path_segment,
+            template=self.template(mount.names, ports, listeners.is_relayed),
+            mount_of=self.mount_of,
+            opens=listeners.open if self.listen else None,
+            redirect_browsers=self.redirect_browsers,
+        )
 
     def template(
         self,
