@@ -1,3 +1,4 @@
 import { reactRouter } from "@react-router/dev/vite";
 
-export default { plugins: [reactRouter()] };
+// node_modules is a symbolic link to somewhere else.
+export default { plugins: [reactRouter()], server: { fs: { strict: false } } };
