@@ -86,7 +86,8 @@ class Listen:
     address: the address to listen on, of this machine.
     proxy_protocol: whether each connection begins with a PROXY line that tells the visitor's
         address (version 1 of HAProxy's PROXY protocol), which the server must be set to read.
-        Otherwise the server sees 127.0.0.1 as the visitor's address.
+        Otherwise the server takes every visitor for this machine: let it not believe this
+        machine's X-Forwarded-* then, if others can reach the address.
     listeners: how many are open at a time; then those that were not used for longest are closed.
     """
 

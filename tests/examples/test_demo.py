@@ -173,7 +173,7 @@ def test_a_taken_port_is_named_before_anything_is_started(tmp_path: Path, option
     [
         (["--tensorboard-port=6006"], "the proxy opens ports from 10000 to 20000"),
         (["--port=0"], "a port is a number from 1 to 65535"),
-        (["--port=16006"], "--port and --tensorboard-port must differ"),
+        (["--port=16006"], "these must differ: 16006, 16006, 26006"),
     ],
     ids=["outside the proxy's range", "not a port", "twice the same"],
 )

@@ -10,6 +10,7 @@ import _socket
 import errno
 import os
 import threading
+from ipaddress import ip_address
 
 from ..locate.visit import Visit
 from ..names import log
@@ -42,6 +43,8 @@ class Listeners:
         settings = self._settings
         if settings is None:
             return True
+        if _is_out_of_reach(settings, visit):
+            return False
         with self._lock:
             if self._pid != os.getpid():  # the parent's relay serves the parent's listeners
                 self._pid, self._open, self._numbers = os.getpid(), {}, set()
@@ -69,6 +72,14 @@ class Listeners:
             if self._pid == os.getpid():
                 for listener in closed.values():
                     relay().listen(Closed(listener))
+
+
+def _is_out_of_reach(settings: Listen, visit: Visit) -> bool:
+    """Whether visitors come from elsewhere, and a listener on loopback is none for them."""
+    if visit.reached is None or visit.reached[0] == _socket.AF_UNIX:
+        return False
+    there, own = visit.reached[1][0].partition("%")[0], settings.address
+    return ip_address(own).is_loopback and not ip_address(there).is_loopback
 
 
 def _listener(settings: Listen, number: int, visit: Visit, *, again: bool) -> Listener:
