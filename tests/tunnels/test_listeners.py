@@ -48,6 +48,8 @@ def is_refused(number: int) -> bool:
         socket.create_connection(("127.0.0.1", number), timeout=10).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # just while it was closed
+        return False
     return False
 
 

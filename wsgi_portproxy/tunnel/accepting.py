@@ -10,6 +10,7 @@ from __future__ import annotations
 import _socket
 import contextlib
 import errno
+from _thread import LockType
 from typing import Any, NamedTuple
 
 from ..upstream import descriptors
@@ -34,9 +35,10 @@ class Listener(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """An order to stop accepting."""
+    """An order to stop accepting. done: a lock that is held until that has happened."""
 
     listener: Listener
+    done: LockType | None = None
 
 
 class Accepting:
@@ -58,7 +60,11 @@ class Accepting:
             self._listeners[new.fd] = new
             self._watch(new)
             return
-        listener = new.listener
+        self._close(new.listener)
+        if new.done is not None:
+            new.done.release()
+
+    def _close(self, listener: Listener) -> None:
         if self._listeners.get(listener.fd) is not listener:
             return  # closed already
         del self._listeners[listener.fd]

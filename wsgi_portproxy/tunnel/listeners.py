@@ -10,6 +10,7 @@ import _socket
 import errno
 import os
 import threading
+from _thread import LockType
 from ipaddress import ip_address
 
 from ..locate.visit import Visit
@@ -19,6 +20,9 @@ from ..servers.processes import another_listens
 from ..settings import Listen
 from .accepting import BACKLOG, Closed, Listener
 from .shared import is_available, relay
+from .unpatched import unpatched
+
+_CLOSED_WITHIN = 1.0  # seconds; the relay is never busy for so long
 
 
 class Listeners:
@@ -32,6 +36,7 @@ class Listeners:
         self._open: dict[int, Listener] = {}
         # Connections go on when their listener is closed, so a number stays known.
         self._numbers: set[int] = set()
+        self._closing: dict[int, LockType] = {}  # locks that are held until they are closed
 
     def is_relayed(self, number: int) -> bool:
         """Whether this process listens on a number, or did, and passes its connections on."""
@@ -48,17 +53,21 @@ class Listeners:
         with self._lock:
             if self._pid != os.getpid():  # the parent's relay serves the parent's listeners
                 self._pid, self._open, self._numbers = os.getpid(), {}, set()
+                self._closing = {}
             known = self._open.pop(number, None)
             if known is not None:
                 self._open[number] = known
                 return True
             try:
-                listener = _listener(settings, number, visit, again=number in self._numbers)
+                # Two listeners of one number would share its visitors, and one is about to close.
+                if (closing := self._closing.pop(number, None)) is not None:
+                    closing.acquire(timeout=_CLOSED_WITHIN)
+                listener = _listener(settings, number, visit)
             except OSError as error:
                 log.warning("cannot listen on port %d: %s", number, error.strerror or error)
                 return False
             while len(self._open) >= settings.listeners:
-                relay().listen(Closed(self._open.pop(next(iter(self._open)))))
+                self._close(next(iter(self._open)))
             self._open[number] = listener
             self._numbers.add(number)
             relay().listen(listener)  # before anybody can order that it be closed
@@ -68,10 +77,15 @@ class Listeners:
     def close(self) -> None:
         """Stop listening. Connections that were accepted go on."""
         with self._lock:
-            closed, self._open = self._open, {}
             if self._pid == os.getpid():
-                for listener in closed.values():
-                    relay().listen(Closed(listener))
+                for number in list(self._open):
+                    self._close(number)
+            self._open = {}
+
+    def _close(self, number: int) -> None:
+        self._closing[number] = done = unpatched("_thread", "allocate_lock")()
+        done.acquire()
+        relay().listen(Closed(self._open.pop(number), done))
 
 
 def _is_out_of_reach(settings: Listen, visit: Visit) -> bool:
@@ -82,8 +96,8 @@ def _is_out_of_reach(settings: Listen, visit: Visit) -> bool:
     return ip_address(own).is_loopback and not ip_address(there).is_loopback
 
 
-def _listener(settings: Listen, number: int, visit: Visit, *, again: bool) -> Listener:
-    """Begin to listen. again: whether this process did before. Raises `OSError`."""
+def _listener(settings: Listen, number: int, visit: Visit) -> Listener:
+    """Begin to listen. Raises `OSError`."""
     if visit.reached is None:
         raise OSError(errno.EOPNOTSUPP, "the server does not show where it listens")
     if not is_available():
@@ -94,7 +108,7 @@ def _listener(settings: Listen, number: int, visit: Visit, *, again: bool) -> Li
     try:
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         sock.setblocking(False)
-        _bind(sock, (settings.address, number), visit, again=again)
+        _bind(sock, (settings.address, number), visit)
         sock.listen(BACKLOG)
     except BaseException:
         sock.close()
@@ -102,9 +116,8 @@ def _listener(settings: Listen, number: int, visit: Visit, *, again: bool) -> Li
     return Listener(sock, sock.fileno(), visit.reached, settings.proxy_protocol)
 
 
-def _bind(sock: _socket.socket, address: tuple[str, int], visit: Visit, *, again: bool) -> None:
-    """Bind to an address where nobody listens but other processes of the same server, or the relay
-    until it has closed our earlier listener.
+def _bind(sock: _socket.socket, address: tuple[str, int], visit: Visit) -> None:
+    """Bind to an address where nobody listens but other processes of the same server.
 
     With SO_REUSEPORT alone, half of the visitors would come to another site of the same user. Set
     after the address was had, it lets those processes in.
@@ -114,7 +127,7 @@ def _bind(sock: _socket.socket, address: tuple[str, int], visit: Visit, *, again
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        if not (again or another_listens(visit.environ, address[1])):
+        if not another_listens(visit.environ, address[1]):
             raise
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         sock.bind(address)
