@@ -96,8 +96,8 @@ def test_whoever_leaves_the_other_hears_of_it(leave: Any) -> None:
     def leaving(exchange: Exchange) -> None:
         leave(exchange.sock)
 
-    may_reset = contextlib.suppress(ConnectionResetError)
-    with opened(leaving) as one, Client(one.number) as visitor, may_reset:
+    may_reset = contextlib.suppress(ConnectionResetError)  # while it connects, too
+    with opened(leaving) as one, may_reset, Client(one.number) as visitor:
         assert not visitor.fill()
 
 
@@ -106,7 +106,7 @@ def test_where_the_server_is_gone_the_connection_ends() -> None:
     one = Opened(server)
     assert one.open()
     server.close()
-    with Client(one.number) as visitor, contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionResetError), Client(one.number) as visitor:
         assert not visitor.fill()
     one.listeners.close()
     until(lambda: is_refused(one.number), "it is closed")
