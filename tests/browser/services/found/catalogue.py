@@ -10,7 +10,6 @@ from .python_apps import PYTHON_APPS
 from .python_dashboards import PYTHON_DASHBOARDS
 from .python_databases import PYTHON_DATABASES
 from .python_frameworks import PYTHON_FRAMEWORKS
-from .python_notebooks import PYTHON_NOTEBOOKS
 from .python_tools import PYTHON_TOOLS
 
 FOUND: tuple[Service, ...] = (
@@ -18,6 +17,5 @@ FOUND: tuple[Service, ...] = (
     *PYTHON_APPS,
     *PYTHON_DATABASES,
     *PYTHON_FRAMEWORKS,
-    *PYTHON_NOTEBOOKS,
     *PYTHON_TOOLS,
 )

@@ -11,8 +11,11 @@ from django.core.management import call_command, execute_from_command_line
 from django.urls import path
 
 APPS = ("admin", "auth", "contenttypes", "sessions", "messages", "staticfiles")
-PROCESSORS = ("template.context_processors.request", "contrib.auth.context_processors.auth")
-PROCESSORS += ("contrib.messages.context_processors.messages",)
+PROCESSORS = (
+    "template.context_processors.request",
+    "contrib.auth.context_processors.auth",
+    "contrib.messages.context_processors.messages",
+)
 MIDDLEWARE = (
     "middleware.security.SecurityMiddleware",
     "contrib.sessions.middleware.SessionMiddleware",

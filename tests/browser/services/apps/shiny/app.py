@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from shiny import App, Inputs, Outputs, Session, reactive, render, ui
 
 page = ui.page_fluid(
@@ -28,7 +30,7 @@ def server(input: Inputs, output: Outputs, session: Session) -> None:
         return f"Got {name()}"
 
     @render.download(filename="table.csv")
-    def table() -> str:
+    def table() -> Iterator[str]:
         yield "number,square\n3,9\n"
 
 
