@@ -16,7 +16,6 @@ from .python_apps import PYTHON_APPS
 from .python_dashboards import PYTHON_DASHBOARDS
 from .python_databases import PYTHON_DATABASES
 from .python_frameworks import PYTHON_FRAMEWORKS
-from .python_notebooks import PYTHON_NOTEBOOKS
 from .python_runs import PYTHON_RUNS
 from .python_suites import PYTHON_SUITES
 from .python_tools import PYTHON_TOOLS
@@ -34,6 +33,5 @@ FOUND: tuple[Service, ...] = (
     *PYTHON_APPS,
     *PYTHON_DATABASES,
     *PYTHON_FRAMEWORKS,
-    *PYTHON_NOTEBOOKS,
     *PYTHON_TOOLS,
 )

@@ -1,4 +1,4 @@
-"""Apps made of Python alone, which live on a WebSocket: NiceGUI, Gradio, Shiny, Solara, Bokeh."""
+"""Apps made of Python alone, which live on a WebSocket: NiceGUI, Gradio, Shiny, Bokeh."""
 
 from __future__ import annotations
 
@@ -179,31 +179,6 @@ PANEL_TWO = Service(
     ),
 )
 
-# --- Solara
-
-
-def click_on(tour: Tour, page: Page) -> None:
-    page.get_by_role("button", name="clicks").click()
-    see(page, "role=button[name=/^[1-9][0-9]* clicks/]")
-
-
-SOLARA = Service(
-    name="solara",
-    title="Solara",
-    command="solara run app.py --port {port}",
-    port=15048,
-    environment_of="solara",
-    use=Steps(
-        first="role=heading[name='Counting']",
-        use=(click_on,),
-        click="text=To the orders",
-        then="role=heading[name='All orders']",
-        at="orders",
-        deep="orders",
-        found="role=heading[name='All orders']",
-    ),
-)
-
 # --- Dash
 
 
@@ -255,7 +230,6 @@ PYTHON_APPS = (
     SHINY,
     BOKEH_TWO,
     PANEL_TWO,
-    SOLARA,
     DASH_BACKGROUND,
     CHAINLIT,
 )

@@ -1,4 +1,4 @@
-"""Tools that one has on a port while working: monitors, documentation, load, experiments."""
+"""Tools that one has on a port while working: monitors, documentation, load."""
 
 from __future__ import annotations
 
@@ -24,24 +24,6 @@ GLANCES = Service(
     port=15060,
     environment_of="glances",
     use=Steps(first="text=/CPU/", use=(ask_for_the_load,)),
-)
-
-# --- Flower
-
-FLOWER = Service(
-    name="flower",
-    title="Flower",
-    command="celery -A tasks flower --port={port} --address=127.0.0.1",
-    port=15061,
-    environment_of="flower",
-    use=Steps(
-        first="text=Online workers",
-        click="role=link[name='Tasks']",
-        then="role=columnheader[name=/Received/]",
-        at="tasks",
-        deep="broker",
-        found="role=columnheader[name=/Consumers/]",
-    ),
 )
 
 # --- Dask
@@ -144,74 +126,4 @@ SPHINX = Service(
     ),
 )
 
-# --- Aim
-
-AIM = Service(
-    name="aim",
-    title="Aim",
-    command="aim up --port {port}",
-    port=15065,
-    environment_of="aim",
-    before="sh -c 'aim init --yes && python3 log.py'",
-    elsewhere=(
-        FONTS,
-        r"https://cdn\.jsdelivr\.net/pyodide/",
-        r"https://api\.github\.com/repos/aimhubio/",
-    ),
-    expected=("loadPyodide", "exception: Failed to fetch"),
-    use=Steps(
-        first="text=Overview",
-        click="role=link[name='Runs']",
-        then="text=baking",
-        at="runs",
-        deep="runs",
-        found="text=baking",
-    ),
-)
-
-# --- Kedro-Viz
-
-KEDRO_VIZ = Service(
-    name="kedro_viz",
-    title="Kedro-Viz",
-    command="kedro viz run --no-browser --port {port}",
-    port=15066,
-    environment_of="kedro_viz",
-    prepare=lambda folder: (folder / "conf" / "local").mkdir(parents=True),
-    elsewhere=(FONTS,),
-    use=Steps(first="text=knead"),
-)
-
-# --- pgAdmin
-
-
-def sign_in(tour: Tour, page: Page) -> None:
-    page.locator("input[name=email]").fill("carol@example.com")
-    page.locator("input[name=password]").fill("carol-demo")
-    page.get_by_role("button", name="Login").click()
-    see(page, "text=Object Explorer")
-    tour.stays(page, "browser/")
-
-
-PGADMIN = Service(
-    name="pgadmin",
-    title="pgAdmin",
-    command="pgadmin4",
-    port=15067,
-    environment_of="pgadmin",
-    environment={
-        "PGADMIN_DATA": "{folder}",
-        "PGADMIN_PORT": "{port}",
-        "PGADMIN_SETUP_EMAIL": "carol@example.com",
-        "PGADMIN_SETUP_PASSWORD": "carol-demo",
-    },
-    use=Steps(
-        first="input[name=email]",
-        use=(sign_in,),
-        kept="text=Object Explorer",
-        deep="browser/",
-        found="text=Object Explorer",
-    ),
-)
-
-PYTHON_TOOLS = (GLANCES, FLOWER, DASK, LOCUST, MKDOCS, SPHINX, AIM, KEDRO_VIZ, PGADMIN)
+PYTHON_TOOLS = (GLANCES, DASK, LOCUST, MKDOCS, SPHINX)

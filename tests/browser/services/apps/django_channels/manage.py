@@ -7,10 +7,12 @@ import sys
 from typing import Any
 
 import django
-from channels.generic.websocket import WebsocketConsumer
-from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
-from channels.sessions import SessionMiddlewareStack
+from channels.generic.websocket import WebsocketConsumer  # type: ignore[import-untyped]
+from channels.routing import ProtocolTypeRouter, URLRouter  # type: ignore[import-untyped]
+from channels.security.websocket import (  # type: ignore[import-untyped]
+    AllowedHostsOriginValidator,
+)
+from channels.sessions import SessionMiddlewareStack  # type: ignore[import-untyped]
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.management import execute_from_command_line

@@ -1,1 +1,0 @@
-"""Kedro looks for this; its defaults will do."""
