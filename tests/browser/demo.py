@@ -31,8 +31,10 @@ class Demo:
 
 
 @contextlib.contextmanager
-def running_demo() -> Iterator[Demo]:
+def running_demo(form: str = "path") -> Iterator[Demo]:
     """The Django example under gunicorn as shipped, and TensorBoard with the sample logs.
+
+    form: in which services open; the demo's default is "port".
 
     A traceback in gunicorn's log fails what ran meanwhile.
     """
@@ -40,7 +42,7 @@ def running_demo() -> Iterator[Demo]:
     with tempfile.TemporaryDirectory(prefix="portproxy-demo-") as folder:
         data, log = Path(folder, "data"), Path(folder, "output.log")
         command = [sys.executable, str(ROOT / "examples" / "demo.py"), f"--data={data}"]
-        command += [f"--port={port}", f"--tensorboard-port={tensorboard_port}"]
+        command += [f"--port={port}", f"--tensorboard-port={tensorboard_port}", f"--form={form}"]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
