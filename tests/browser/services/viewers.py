@@ -13,7 +13,7 @@ from examples.sample_logs import write_sample_logs
 from tests.browser.tensorboard import see_the_charts, see_the_scalars_tab, wait_for_the_logs
 
 from .hostapp import TOKEN
-from .service import HOST, QUERY, Guide, Service, programs
+from .service import QUERY, ROOTS, Guide, Service, programs
 from .tour import DIRECT, Tour
 
 # --- TensorBoard
@@ -110,8 +110,9 @@ with mlflow.start_run(run_name=sys.argv[1]):
 
 
 def use_mlflow(tour: Tour) -> None:
-    # Of programs, only browsers are sure to find the address of 16006.localhost.
-    form = QUERY if tour.address.form == HOST else tour.address.form
+    # Of programs, only browsers are sure to find the address of 16006.localhost, and are sent to a
+    # port of the site, where somebody listens only then.
+    form = QUERY if tour.address.form in ROOTS else tour.address.form
     address = replace(tour.address, form=form)
     name = f"sourdough-{address.label}"
     if not (tour.running.folder / name).exists():

@@ -51,18 +51,6 @@ NUXT = Service(
     use=bakery("app/pages/index.vue", socket=HMR),
 )
 
-NUXT_BUILT = Service(
-    name="nuxt_built",
-    title="Nuxt, built",
-    before="nuxt build",
-    command="node .output/server/index.mjs",
-    port=13000,
-    app="nuxt",
-    environment_of="nuxt",
-    environment={**OF_NODE, **NO_TELEMETRY},
-    use=bakery(),
-)
-
 # --- React Router, framework mode
 
 REACT_ROUTER = Service(
@@ -160,7 +148,11 @@ STORYBOOK = Service(
     port=16006,
     environment_of="storybook",
     # The Vite in it tries the service's own port first, which it has compiled in.
-    expected=(r"localhost:\d+/\?token=", r"\[vite\] failed to connect to websocket"),
+    expected=(
+        r"localhost:\d+/\?token=",
+        r"\[vite\] failed to connect to websocket",
+        r"WebSocket closed without opened",
+    ),
     use=Steps(
         first="#loaf--rye",
         use=(change_a_control,),
@@ -175,7 +167,6 @@ NODE_FRAMEWORKS = (
     ANGULAR,
     ANGULAR_BUILT,
     NUXT,
-    NUXT_BUILT,
     REACT_ROUTER,
     REACT_ROUTER_BUILT,
     NEXT,
