@@ -27,18 +27,31 @@ from wsgi_portproxy.upstream.framing import (
 
 from . import made
 
-# What h11 takes and we refuse, each with the rule of RFC 9112 (and 9110) that is broken.
+_OK = b"HTTP/1.1 200 OK\r\n"
+_CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
+# What we refuse although h11 accepts it, with the rule of RFC 9112 that says why, and an example.
 STRICTER = {
-    "line of a head not ended by CRLF",  # section 2.2: a lone LF may be taken for a line end
-    "not an HTTP/1 status line",  # section 2.2: empty lines in front are for servers to skip
-    "malformed header field",  # section 5.2: obs-fold may be read as a space; NUL, 9110 section 5.5
-    "malformed status line",  # section 4: control characters in the reason
-    "Transfer-Encoding beside Content-Length or in HTTP/1.0",  # section 6.1: may be smuggling
-    "invalid Content-Length",  # section 8.6 of 9110: `5, 5` of two different spellings
-    "malformed chunk size",  # section 7.1.1: what follows a size is an extension or nothing
-    "line of a chunked body not ended by CRLF",
-    "malformed trailer",  # as of header fields
-    "chunk data not followed by CRLF",
+    # Section 2.2: a lone LF may be taken for a line end.
+    "line of a head not ended by CRLF": _OK + b"A: b\n\r\n",
+    # Section 2.2: empty lines in front are for servers to skip.
+    "not an HTTP/1 status line": b"\r\n" + _OK + b"\r\n",
+    # Section 5.2: obs-fold may be read as a space; NUL, RFC 9110 section 5.5.
+    "malformed header field": _OK + b"Folded: a\r\n b\r\n\r\n",
+    # Section 4: control characters in the reason.
+    "malformed status line": b"HTTP/1.1 200 a\x01b\r\n\r\n",
+    # Section 6.1: may be smuggling.
+    "Transfer-Encoding with Content-Length or in HTTP/1.0": (
+        _OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
+    # RFC 9110 section 8.6: `5, 5` of two different spellings.
+    "invalid Content-Length": _OK + b"Content-Length: 5\r\nContent-Length: 05\r\n\r\nhello",
+    # Section 7.1.1: what follows a size is an extension or nothing.
+    "malformed chunk size": _CHUNKED + b"5 a\r\nhello\r\n0\r\n\r\n",
+    # Section 7.1: as of a head.
+    "line of a chunked body not ended by CRLF": _CHUNKED + b"5\nhello\r\n0\r\n\r\n",
+    # Section 7.1.2: as of header fields.
+    "malformed trailer": _CHUNKED + b"0\r\n b\r\n\r\n",
+    "chunk data not followed by CRLF": _CHUNKED + b"5\r\nhello\n0\r\n\r\n",
 }
 
 
@@ -187,6 +200,13 @@ def answer(draw: st.DrawFn) -> bytes:
         for line in [draw(_status_line), *lines, b""]:
             heads.append(line + draw(_end))
     return b"".join(heads) + draw(body)
+
+
+@pytest.mark.parametrize(("reason", "wire"), STRICTER.items(), ids=STRICTER)
+def test_each_reason_to_refuse_what_h11_accepts_is_one_that_we_give(
+    reason: str, wire: bytes
+) -> None:
+    assert ours([wire], "GET") == reason
 
 
 @pytest.mark.promise("Answers are read strictly")
