@@ -234,6 +234,11 @@ def use_notebook(tour: Tour) -> None:
         page.get_by_role("menuitem", name="Python 3").click()
     edited = opened.value
     tour.stays(edited, "notebooks/")
+    # Notebook asks for the kernel, though it was chosen, if its list of kernels comes late.
+    asks = edited.locator("dialog", has_text="Select Kernel")
+    edited.add_locator_handler(
+        asks, lambda: asks.get_by_role("button", name="Select Kernel").click()
+    )
     notebook = edited.locator(".jp-NotebookPanel:visible")
     see_its_idle_kernel(notebook)
     run_a_cell(notebook, "print(6 * 7)", "42")
