@@ -149,8 +149,9 @@ class _Decoder(ABC):
     def split(self, data: memoryview) -> list[memoryview]: ...
 
     def feed(self, data: bytes) -> bytes:
+        has_rest = self.is_behind  # what `split` decodes then begins with bytes that came before
         parts = self.split(memoryview(data))
-        whole = len(parts) == 1 and len(parts[0]) == len(data)
+        whole = not has_rest and len(parts) == 1 and len(parts[0]) == len(data)
         return data if whole else b"".join(parts)
 
 
